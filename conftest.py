@@ -1,0 +1,30 @@
+"""Makes the chapters importable under their names in a clone that was not installed.
+
+`pip install -e .` does the same through the table in pyproject.toml; this file reads that table.
+"""
+
+import importlib.util
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).parent
+
+
+def register(name, folder):
+    """Make `folder` importable as package `name`, unless it is already (then the installed one is this clone's own)."""
+    found = importlib.util.find_spec(name)
+    if found is not None and found.submodule_search_locations and str(folder) in list(found.submodule_search_locations):
+        return
+    package = ModuleType(name)
+    package.__path__ = [str(folder)]
+    package.__spec__ = importlib.util.spec_from_loader(name, loader=None, is_package=True)
+    package.__spec__.submodule_search_locations = [str(folder)]
+    sys.modules[name] = package
+
+
+settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+for package_name, place in settings["tool"]["setuptools"]["package-dir"].items():
+    register(package_name, ROOT / place)
+register("tools", ROOT / "tools")
