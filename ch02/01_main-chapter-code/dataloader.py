@@ -1,0 +1,68 @@
+"""From a long list of token ids to batches of (input, target): the target is the input one token later."""
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+
+class TokenDataset(Dataset):
+    """Windows over one flat array of token ids. Nothing is copied per window.
+
+    >>> data = TokenDataset([10, 11, 12, 13, 14], context_length=2)
+    >>> data[1]
+    (tensor([12, 13]), tensor([13, 14]))
+    """
+
+    def __init__(self, tokens, context_length, stride=None, starts=None):
+        """`tokens`: (n,) list, tensor or array, a memory map included; `stride`: steps between windows, default
+        `context_length`, so that they do not overlap; `starts`: the first position of each window, instead of a stride.
+
+        Raises ValueError if no window fits.
+        """
+        if context_length < 1 or (stride is not None and stride < 1):
+            raise ValueError(f"context_length ({context_length}) and stride ({stride}) must be at least 1")
+        if starts is not None and stride is not None:
+            raise ValueError("give a stride or the starts of the windows, not both")
+        self.tokens = torch.tensor(tokens) if isinstance(tokens, list | tuple) else tokens
+        self.context_length = context_length
+        self.stride = stride or context_length
+        self.starts = starts
+        last = len(tokens) - context_length - 1  # the last position with a whole window and its target behind it
+        self.length = max(0, last // self.stride + 1) if starts is None else len(starts)
+        if starts is not None and len(starts) and int(max(starts)) > last:
+            raise ValueError(f"the window at {int(max(starts))} ends behind the last of {len(tokens)} tokens")
+        if self.length == 0:
+            raise ValueError(
+                f"{len(tokens)} tokens are too few for one window of {context_length} and its target: use a longer text "
+                f"or a context length of at most {max(len(tokens) - 1, 0)}"
+            )
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        """Returns input and target, (context_length,) int64 each."""
+        if not -self.length <= index < self.length:
+            raise IndexError(f"window {index} of {self.length}")
+        index %= self.length
+        start = index * self.stride if self.starts is None else int(self.starts[index])
+        window = self.tokens[start : start + self.context_length + 1]
+        if not torch.is_tensor(window):
+            window = torch.from_numpy(np.asarray(window, dtype=np.int64))  # tokens on disk are often 16 bits wide
+        window = window.long()
+        return window[:-1], window[1:]
+
+
+def create_dataloader(
+    tokens, batch_size=8, context_length=256, stride=None, starts=None, shuffle=True, drop_last=True, seed=None
+):
+    """Batches of inputs and targets, (batch, tokens) each, over the windows of `TokenDataset`.
+
+    The same `seed` gives the same order; each epoch has another. `drop_last` leaves out a last batch that is not full.
+    Raises ValueError if not even one batch comes out.
+    """
+    dataset = TokenDataset(tokens, context_length, stride, starts)
+    if drop_last and len(dataset) < batch_size:
+        raise ValueError(f"{len(dataset)} windows make no batch of {batch_size}: use a smaller batch or drop_last=False")
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return DataLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, generator=generator)

@@ -1,0 +1,35 @@
+"""Draw attention weights with the words on the axes."""
+
+import matplotlib.pyplot as plt
+import torch
+
+
+def plot_attention(weights, tokens, key_tokens=None, titles=None, columns=4):
+    """Draw one map per head: a row is a token that looks, a column a token that is looked at.
+
+    `weights`: (tokens, keys) or (heads, tokens, keys); `tokens`: the words of the rows; `key_tokens`: the words of the
+    columns where they differ; `titles`: one per head. Returns the matplotlib figure.
+    Raises ValueError if the words do not fit the weights.
+    """
+    weights = torch.as_tensor(weights).detach().float().cpu()
+    maps = weights[None] if weights.dim() == 2 else weights
+    key_tokens = tokens if key_tokens is None else key_tokens
+    if maps.dim() != 3 or tuple(maps.shape[1:]) != (len(tokens), len(key_tokens)):
+        raise ValueError(
+            f"weights {tuple(weights.shape)} do not fit {len(tokens)} tokens that look at {len(key_tokens)}; "
+            "expected (tokens, keys) or (heads, tokens, keys)"
+        )
+    columns = min(columns, len(maps))
+    rows = -(-len(maps) // columns)
+    side = max(2.4, 0.26 * len(key_tokens) + 0.9)
+    figure, axes = plt.subplots(rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat[len(maps) :]:
+        ax.axis("off")
+    for number, (ax, head) in enumerate(zip(axes.flat, maps, strict=False)):
+        image = ax.imshow(head, cmap="Blues", vmin=0, vmax=1)
+        ax.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, fontsize=8)
+        ax.set_yticks(range(len(tokens)), tokens, fontsize=8)
+        if titles or len(maps) > 1:
+            ax.set_title(titles[number] if titles else f"head {number}", fontsize=10)
+    figure.colorbar(image, ax=axes, shrink=0.6, label="attention weight")
+    return figure

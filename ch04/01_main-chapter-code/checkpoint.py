@@ -1,0 +1,265 @@
+"""Models on disk: a checkpoint is a Hugging Face GPT-2 directory, so `transformers` reads ours and we read theirs.
+
+    config.json          the numbers of the architecture
+    model.safetensors    the weights, under Hugging Face's names, with a checksum for each matrix
+    tokenizer.json       the tokenizer
+
+Every file is written under another name first and then put in place in one step: a crash leaves the old one whole.
+"""
+
+import json
+import os
+import zlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_tokenizer
+
+PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
+
+# Our module names and Hugging Face's; "linear" weights are stored as (in, out) there and as (out, in) in nn.Linear.
+OUTER_NAMES = {"tok_emb": "wte", "pos_emb": "wpe", "final_norm": "ln_f"}
+BLOCK_NAMES = {
+    "norm1": "ln_1",
+    "attention.qkv": "attn.c_attn",
+    "attention.proj": "attn.c_proj",
+    "norm2": "ln_2",
+    "feed_forward.expand": "mlp.c_fc",
+    "feed_forward.proj": "mlp.c_proj",
+}
+LINEAR = {"attention.qkv", "attention.proj", "feed_forward.expand", "feed_forward.proj"}
+
+# Settings of a GPT-2 config.json that change what is computed, and the one value of each that our GPT computes.
+FIXED_SETTINGS = {
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "n_inner": None,
+}
+
+
+class Pretrained:
+    """What a GPT knows of files; `GPT` inherits it, so that the class body holds the model alone."""
+
+    tokenizer = None
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder):
+        """Read a checkpoint folder, or one of the published `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`.
+
+        Returns the model in evaluation mode, in fp32, on the CPU, with its `tokenizer`.
+        Raises FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another kind.
+        """
+        from ch04_01_main_chapter_code.gpt import GPTConfig  # gpt.py needs this module, so not at the top
+
+        folder = find_checkpoint(name_or_folder)
+        settings = read_settings(folder / "config.json")
+        config = GPTConfig(**config_from_settings(settings, folder))
+        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+            model = cls(config)
+        model.load_state_dict(read_weights(folder / "model.safetensors", model, config), strict=True, assign=True)
+        if config.tie_weights:
+            model.head.weight = model.tok_emb.weight
+        model.tokenizer = read_tokenizer(folder, config)
+        return model.eval()
+
+    def save_pretrained(self, folder, tokenizer=None, metadata=None):
+        """Write the checkpoint folder, with `tokenizer` or the model's own. `metadata` ({str: str}) goes into the
+        header of model.safetensors, which is replaced last, in one step: the new checkpoint counts from then on."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tokenizer = tokenizer or self.tokenizer
+        if tokenizer is not None:
+            write_atomically(folder / "tokenizer.json", tokenizer.save)
+        settings = json.dumps(settings_from_config(self.config, tokenizer), indent=2) + "\n"
+        write_atomically(folder / "config.json", lambda path: path.write_text(settings, encoding="utf-8"))
+        tensors = hugging_face_weights(self)
+        checksums = json.dumps({name: checksum(tensor) for name, tensor in tensors.items()})
+        header = {"format": "pt", "crc32": checksums} | (metadata or {})
+        write_atomically(folder / "model.safetensors", lambda path: save_file(tensors, path, header))
+
+
+def write_atomically(path, write):
+    """Call `write` with a temporary path beside `path`, then put the result in place in one step."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def find_checkpoint(name_or_folder):
+    """The folder of a checkpoint; a published name is looked up, and fetched if need be, by chapter 5's downloader."""
+    folder = Path(name_or_folder).expanduser()
+    if str(name_or_folder) in PUBLISHED and not folder.exists():
+        from ch05_01_main_chapter_code.gpt_download import download_gpt2  # the one import of a later chapter
+
+        return Path(download_gpt2(str(name_or_folder)))
+    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} is no checkpoint: {' and '.join(missing)} not found; give a folder that save_pretrained wrote, "
+            f"or one of {', '.join(PUBLISHED)}"
+        )
+    return folder
+
+
+# --- config.json --------------------------------------------------------------------------------------------------
+
+
+def settings_from_config(config, tokenizer):
+    """A `GPTConfig` as the content of a Hugging Face config.json."""
+    end_of_text = None if tokenizer is None else tokenizer.end_of_text
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context_length,
+        "n_embd": config.emb_dim,
+        "n_head": config.n_heads,
+        "n_layer": config.n_layers,
+        "embd_pdrop": config.drop_rate,
+        "attn_pdrop": config.drop_rate,
+        "resid_pdrop": config.drop_rate,
+        "tie_word_embeddings": config.tie_weights,
+        "qkv_bias": config.qkv_bias,  # Hugging Face has no such setting: its zeros compute the same
+        "initializer_range": 0.02,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+    } | FIXED_SETTINGS
+
+
+def read_settings(path):
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} is damaged: it holds no settings")
+    return settings
+
+
+def config_from_settings(settings, folder):
+    """The fields of a `GPTConfig` from a config.json; refuses models that compute something else than our GPT."""
+    if settings.get("model_type") != "gpt2":
+        raise ValueError(f"{folder} holds a model of type {settings.get('model_type')!r}; this class reads 'gpt2'")
+    for name, expected in FIXED_SETTINGS.items():
+        value = settings.get(name, expected)
+        if value != expected and not (name == "n_inner" and value == 4 * settings["n_embd"]):
+            raise ValueError(f"{folder}/config.json says {name} = {value!r}; our GPT computes {expected!r} only")
+    try:
+        return {
+            "vocab_size": settings["vocab_size"],
+            "context_length": settings["n_positions"],
+            "emb_dim": settings["n_embd"],
+            "n_heads": settings["n_head"],
+            "n_layers": settings["n_layer"],
+            "drop_rate": settings.get("resid_pdrop", 0.1),
+            "tie_weights": settings.get("tie_word_embeddings", True),
+            "qkv_bias": settings.get("qkv_bias", True),
+        }
+    except KeyError as error:
+        raise ValueError(f"{folder}/config.json is damaged: it does not say {error}") from None
+
+
+# --- model.safetensors --------------------------------------------------------------------------------------------
+
+
+def name_pairs(config):
+    """All (our name, Hugging Face's name, is transposed) of a model with `config`, without biases it lacks."""
+    modules = [(ours, theirs, False) for ours, theirs in OUTER_NAMES.items()]
+    for layer in range(config.n_layers):
+        modules += [
+            (f"blocks.{layer}.{ours}", f"h.{layer}.{theirs}", ours in LINEAR) for ours, theirs in BLOCK_NAMES.items()
+        ]
+    pairs = []
+    for ours, theirs, linear in modules:
+        pairs.append((f"{ours}.weight", f"transformer.{theirs}.weight", linear))
+        if not ours.endswith("_emb"):
+            pairs.append((f"{ours}.bias", f"transformer.{theirs}.bias", False))
+    return pairs if config.tie_weights else [*pairs, ("head.weight", "lm_head.weight", False)]
+
+
+def hugging_face_weights(model):
+    """{Hugging Face's name: tensor on the CPU} of a GPT."""
+    state = model.state_dict()
+    tensors = {}
+    for ours, theirs, transposed in name_pairs(model.config):
+        if ours in state:
+            tensor = state[ours].detach().cpu()
+            tensors[theirs] = (tensor.T if transposed else tensor).contiguous()
+        else:  # a model without q/k/v biases
+            tensors[theirs] = torch.zeros(3 * model.config.emb_dim)
+    return tensors
+
+
+def checksum(tensor):
+    """CRC-32 of a tensor's bytes."""
+    return zlib.crc32(tensor.contiguous().view(torch.uint8).numpy())
+
+
+def read_weights(path, model, config):
+    """The weights in `path` under our names, as fp32, ready for `load_state_dict`.
+
+    Raises ValueError with the name of the first matrix that is missing, unknown, of the wrong shape or damaged.
+    """
+    expected = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
+    try:
+        with safe_open(path, framework="pt") as file:
+            # The hub's GPT-2 has no prefix, and stores its causal masks beside the weights.
+            stored = {name.removeprefix("transformer."): name for name in file.keys()}  # noqa: SIM118
+            stored = {name: full for name, full in stored.items() if not name.endswith((".attn.bias", ".masked_bias"))}
+            checksums = json.loads((file.metadata() or {}).get("crc32", "{}"))
+            state = {}
+            for ours, theirs, transposed in name_pairs(config):
+                theirs = theirs.removeprefix("transformer.")
+                if theirs not in stored:
+                    raise ValueError(f"{path}: the matrix {theirs} is missing")
+                full_name = stored.pop(theirs)
+                tensor = file.get_tensor(full_name)
+                if full_name in checksums and checksum(tensor) != checksums[full_name]:
+                    raise ValueError(f"{path}: the matrix {theirs} is damaged, its checksum is wrong")
+                state |= checked(path, ours, theirs, tensor, transposed, expected)
+            head = file.get_tensor(stored.pop("lm_head.weight")) if "lm_head.weight" in stored else None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut off: {error}") from None
+    if stored:
+        raise ValueError(f"{path}: unknown matrix {min(stored)}; is config.json that of another model?")
+    if config.tie_weights:
+        if head is not None and not torch.equal(head.float(), state["tok_emb.weight"]):
+            raise ValueError(f"{path}: lm_head.weight differs from wte.weight, but config.json says that they are tied")
+        state["head.weight"] = state["tok_emb.weight"]
+    return state
+
+
+def checked(path, ours, theirs, tensor, transposed, expected):
+    """{our name: tensor} with the shape that the model expects, or {} for a bias of zeros that it does without."""
+    if ours not in expected:
+        if tensor.any():
+            raise ValueError(f"{path}: {theirs} is not zero, but config.json says qkv_bias = false")
+        return {}
+    right_way = tensor.T if transposed else tensor
+    if tuple(right_way.shape) != expected[ours]:
+        wanted = expected[ours][::-1] if transposed else expected[ours]
+        hint = "; it looks transposed" if tuple(tensor.shape) == wanted[::-1] else ""
+        raise ValueError(f"{path}: the matrix {theirs} has the shape {tuple(tensor.shape)}, expected {wanted}{hint}")
+    return {ours: right_way.float().contiguous()}
+
+
+# --- tokenizer.json -----------------------------------------------------------------------------------------------
+
+
+def read_tokenizer(folder, config):
+    """The tokenizer in `folder`; without one, GPT-2's if the vocabulary has its size, else None."""
+    is_gpt2 = config.vocab_size == 50_257
+    if is_gpt2 and not (folder / "tokenizer.json").exists():
+        return gpt2_tokenizer()
+    if not (folder / "tokenizer.json").exists():
+        return None
+    return BPETokenizer.load(folder / "tokenizer.json")

@@ -1,0 +1,23 @@
+"""What chapter 4 uses of the chapters before it, and where each thing lives."""
+
+try:
+    from ch02_01_main_chapter_code.bpe import BPETokenizer
+    from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
+    from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
+    from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
+    from ch03_01_main_chapter_code.plot_attention import plot_attention
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
+    ) from None
+
+__all__ = [
+    "BPETokenizer",
+    "KVCache",
+    "MultiHeadAttention",
+    "SimpleTokenizer",
+    "TokenDataset",
+    "create_dataloader",
+    "gpt2_tokenizer",
+    "plot_attention",
+]
