@@ -1,0 +1,140 @@
+"""The settings of a training run and the command-line flags that the scripts share.
+
+Nothing here imports torch, so that `--help` and a mistyped flag are answered at once.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass
+class TrainConfig:
+    """All that decides how a run goes; a flag of `gpt_train.py` for each field. Sizes of None come from the preset."""
+
+    data: str = "tales"
+    preset: str = "tales"
+    tokenizer: str = "auto"
+    vocab_size: int | None = None
+    context_length: int | None = None
+    emb_dim: int | None = None
+    n_heads: int | None = None
+    n_layers: int | None = None
+    drop_rate: float | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    seed: int = 1
+    steps: int = 1000
+    batch_size: int = 16
+    grad_accum: int = 1
+    lr: float = 4e-3
+    min_lr: float = 0.0
+    warmup: int = 100
+    weight_decay: float = 0.1
+    beta2: float = 0.99
+    clip: float = 1.0
+    activation_checkpointing: bool = False
+    compile: bool = False
+    eval_every: int = 200
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "grad_accum", "eval_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("min_lr", "warmup", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
+        if not 0 <= self.beta2 < 1:
+            raise ValueError(f"beta2 must be at least 0 and below 1, not {self.beta2}")
+
+
+HELP = {
+    "data": "tales, story, pydocs, a downloaded corpus, a text file or a folder of text files",
+    "preset": "size of the model: tales, gpt2-small, gpt2-medium, gpt2-large, gpt2-xl",
+    "tokenizer": "auto (bpe, or gpt2 for the gpt2 presets), bpe (trained on the data), gpt2, or a tokenizer.json",
+    "vocab_size": "tokens of a bpe tokenizer",
+    "context_length": "tokens that the model sees at once",
+    "emb_dim": "numbers per token in the model",
+    "n_heads": "attention heads per layer",
+    "n_layers": "transformer blocks",
+    "drop_rate": "dropout",
+    "device": "auto, cuda, mps or cpu",
+    "dtype": "auto (bf16 on CUDA, else fp32), fp32, bf16 or fp16",
+    "seed": "of the weights, the order of the data and the corpus tales",
+    "steps": "updates of the weights",
+    "batch_size": "rows per forward pass",
+    "grad_accum": "forward passes per update; the gradient is that of one batch of all their rows",
+    "lr": "highest learning rate",
+    "min_lr": "learning rate at the end, as a share of the highest",
+    "warmup": "steps until the learning rate is highest",
+    "weight_decay": "of matrices only",
+    "beta2": "of AdamW",
+    "clip": "largest norm of the gradient",
+    "activation_checkpointing": "forget activations and compute them again: less memory, a third more time",
+    "compile": "use torch.compile: a slow start, then faster steps on a GPU",
+    "eval_every": "steps between validation, samples and checkpoint",
+}
+CHOICES = {"device": ("auto", "cuda", "mps", "cpu"), "dtype": ("auto", "fp32", "bf16", "fp16")}
+
+
+def runs_folder():
+    """Where runs are kept: `$SCRATCH_LLM_RUNS`, or `runs/` in the course's main folder."""
+    return Path(os.environ.get("SCRATCH_LLM_RUNS") or Path(__file__).parents[2] / "runs")
+
+
+def newest_run(runs=None):
+    """The folder of the run whose weights were written last, or None."""
+    weights = (runs or runs_folder()).glob("*/model.safetensors")
+    return max((file.parent for file in weights), key=lambda run: (run / "model.safetensors").stat().st_mtime, default=None)
+
+
+def add_model_flags(parser):
+    """The flags of every script that uses a model: which one, and how it chooses its words."""
+    parser.add_argument("--model", help="RUN, FOLDER or gpt2 … gpt2-xl (default: the newest run, or else tales-gpt)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (default: %(default)s)")
+    parser.add_argument("--top-k", type=int, help="choose among the k most likely tokens (default: all)")
+    parser.add_argument("--top-p", type=float, help="choose among the most likely that hold this share (default: all)")
+    parser.add_argument("--max-tokens", type=int, default=200, help="(default: %(default)s)")
+    parser.add_argument("--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of the choices (default: another one each time)")
+
+
+def train_parser():
+    """The parser of gpt_train.py: every field of `TrainConfig` is a flag."""
+    parser = argparse.ArgumentParser(description="Train a GPT. With no flags: on the Tiny Tales, in under five minutes.")
+    for field in fields(TrainConfig):
+        flag = "--" + field.name.replace("_", "-")
+        default = "the preset's" if field.default is None else field.default
+        text = f"{HELP[field.name]} (default: {default})"
+        if field.default is False:
+            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
+        else:
+            kind = {"int | None": int, "float | None": float}.get(str(field.type), type(field.default))
+            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS, help=text)
+    parser.add_argument("--name", help="of the run's folder in runs/ (default: the data's name and a number)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run --name, or with the newest")
+    parser.add_argument("--overwrite", action="store_true", help="start the run --name anew though it exists")
+    return parser
+
+
+def train_arguments(argv=None):
+    """Parse the flags of gpt_train.py: returns (flags that were given, {name: value}), name, resume, overwrite."""
+    options = vars(train_parser().parse_args(argv))
+    name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
+    return options, name, resume, overwrite
+
+
+def changed_fields(config, given):
+    """The names of the given flags that differ from a run's own settings."""
+    return [name for name, value in given.items() if value != asdict(config)[name]]
+
+
+def fail(error):
+    """End the script with one line on stderr and exit status 1."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    sys.exit(f"{Path(sys.argv[0]).name}: {message}")

@@ -1,0 +1,243 @@
+"""Let a model write: `python gpt_generate.py --prompt "On a windy Monday"`.
+
+With no flags it continues a built-in prompt with the newest run, or with `tales-gpt`, which comes with the course.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+try:
+    from ch05_01_main_chapter_code.arguments import add_model_flags, fail, newest_run, runs_folder
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
+
+DEFAULT_PROMPT = "On a windy Sunday, a curious fox named"
+
+
+def parse_arguments(argv=None):
+    """The command line of gpt_generate.py."""
+    parser = argparse.ArgumentParser(description="Let a trained model continue a text.")
+    parser.add_argument("--prompt", action="append", help=f"text to continue; may be repeated (default: {DEFAULT_PROMPT})")
+    add_model_flags(parser)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":  # before torch is loaded, which takes two seconds
+    OPTIONS = parse_arguments()
+
+import torch
+
+from ch05_01_main_chapter_code.previous_chapters import GPT, KVCache, gpt2_tokenizer
+
+TALES_GPT = Path(__file__).parent / "tales-gpt"
+
+
+def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+    """Choose the next token of each row: logits (batch, vocab) to ids (batch, 1).
+
+    `temperature` divides the logits, 0 takes the most likely token; `top_k` keeps the k most likely tokens [Fan et al.
+    2018, arXiv:1805.04833]; `top_p` keeps the fewest most likely tokens that together have the probability `top_p`
+    [Holtzman et al. 2019, arXiv:1904.09751]. Raises ValueError for values that make no sense.
+    """
+    check_sampling(temperature, top_k, top_p)
+    if temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)
+    logits = logits.float() / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        smallest_kept = logits.topk(top_k).values[:, -1:]  # (batch, 1)
+        logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
+    if top_p is not None and top_p < 1:
+        descending, order = logits.sort(dim=-1, descending=True)
+        probabilities = descending.softmax(dim=-1)
+        before = probabilities.cumsum(dim=-1) - probabilities  # the probability of all likelier tokens
+        dropped = (before >= top_p).scatter(-1, order, before >= top_p)  # back to the order of the vocabulary
+        logits = logits.masked_fill(dropped, -torch.inf)
+    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
+
+
+def check_sampling(temperature=1.0, top_k=None, top_p=None, max_tokens=1):
+    """Raises ValueError with one sentence for settings that no sampler can follow."""
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 (greedy) or more, not {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, not {top_p}")
+    if max_tokens < 0:
+        raise ValueError(f"max_tokens must not be negative, as {max_tokens} is")
+
+
+@torch.inference_mode()
+def stream_ids(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, generator=None):
+    """Yield the next token of every row, (batch,) ids, `max_tokens` times.
+
+    `prompts`: a list of lists of ids, of any lengths; shorter ones are padded on the left and the padding is masked.
+    Keys and values are cached until the context is full; from then on the window slides, and as every token's position
+    changes with it, each step computes the whole window anew.
+    """
+    device = next(model.parameters()).device
+    window = model.config.context_length
+    longest = max(map(len, prompts))
+    idx = torch.tensor([[0] * (longest - len(ids)) + list(ids) for ids in prompts], device=device)
+    mask = torch.tensor([[False] * (longest - len(ids)) + [True] * len(ids) for ids in prompts], device=device)
+    padded = not bool(mask.all())
+    cache, new = KVCache(), idx[:, -window:]
+    for _ in range(max_tokens):
+        if idx.shape[1] > window:
+            cache, new = None, idx[:, -window:]
+        hidden = model.trunk(new, cache, mask[:, -window:] if padded else None)
+        next_token = sample_next(model.head(hidden[:, -1]), temperature, top_k, top_p, generator)  # (batch, 1)
+        yield next_token[:, 0]
+        idx, new = torch.cat([idx, next_token], dim=1), next_token
+        mask = torch.cat([mask, torch.ones_like(next_token, dtype=torch.bool)], dim=1)
+
+
+def generate_ids(model, prompts, max_tokens, stop=None, **sampling):
+    """Continue lists of ids: returns one list of new ids per prompt, each ended before the id `stop`, if it comes."""
+    new_ids, running = [[] for _ in prompts], [True] * len(prompts)
+    for step in stream_ids(model, prompts, max_tokens, **sampling):
+        for row, number in enumerate(step.tolist()):
+            running[row] = running[row] and number != stop
+            if running[row]:
+                new_ids[row].append(number)
+        if not any(running):
+            break
+    return new_ids
+
+
+def tokenizer_of(model, tokenizer=None):
+    """The tokenizer to use with a model. Raises ValueError, saying what to pass, where there is none."""
+    tokenizer = tokenizer or model.tokenizer
+    if tokenizer is None and model.config.vocab_size == 50_257:
+        tokenizer = model.tokenizer = gpt2_tokenizer()
+    if tokenizer is None:
+        raise ValueError(
+            f"this model with a vocabulary of {model.config.vocab_size} has no tokenizer; pass the one that it was "
+            "trained with: generate(model, prompt, tokenizer=...)"
+        )
+    return tokenizer
+
+
+def encode_prompts(prompts, tokenizer):
+    """Prompts as lists of ids. Raises ValueError for an empty prompt."""
+    for prompt in prompts:
+        if not prompt:
+            raise ValueError("the prompt is empty; give at least one word to continue")
+    return [tokenizer.encode(prompt) for prompt in prompts]
+
+
+def make_generator(seed, device):
+    """A source of random numbers of its own, so that sampling disturbs nobody else's; None uses torch's global one."""
+    return None if seed is None else torch.Generator(device=device).manual_seed(seed)
+
+
+def generate(
+    model, prompt, max_tokens=100, temperature=0.8, top_k=None, top_p=None, tokenizer=None, seed=None, stop_at_end=True
+):
+    """Continue a text: a string in, the string with its continuation out; a list of strings gives a list.
+
+    `temperature` 0 is greedy; `top_k` and `top_p` as in `sample_next`; `seed` makes the choices repeatable; the text
+    ends early at the end-of-text token unless `stop_at_end` is False. Raises ValueError for an empty prompt, for
+    settings that make no sense, and for a model without a tokenizer.
+    """
+    check_sampling(temperature, top_k, top_p, max_tokens)
+    tokenizer = tokenizer_of(model, tokenizer)
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        return []
+    ids = encode_prompts(prompts, tokenizer)
+    stop = tokenizer.end_of_text if stop_at_end else None
+    generator = make_generator(seed, next(model.parameters()).device)
+    was_training = model.training
+    model.eval()
+    sampling = dict(temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+    new_ids = generate_ids(model, ids, max_tokens, stop, **sampling)
+    model.train(was_training)
+    texts = [tokenizer.decode(old + new) for old, new in zip(ids, new_ids, strict=True)]
+    return texts[0] if isinstance(prompt, str) else texts
+
+
+def stream(model, prompt, max_tokens=100, temperature=0.8, top_k=None, top_p=None, tokenizer=None, seed=None):
+    """Yield the continuation of `prompt` piece by piece, as it is written; the pieces joined are what `generate` adds.
+
+    A piece is held back while it ends in the middle of a character.
+    """
+    check_sampling(temperature, top_k, top_p, max_tokens)
+    tokenizer = tokenizer_of(model, tokenizer)
+    ids = encode_prompts([prompt], tokenizer)
+    generator = make_generator(seed, next(model.parameters()).device)
+    model.eval()
+    new_ids, shown = [], len(tokenizer.decode(ids[0]))
+    for step in stream_ids(model, ids, max_tokens, temperature, top_k, top_p, generator):
+        if step.item() == tokenizer.end_of_text:
+            break
+        new_ids.append(step.item())
+        text = tokenizer.decode(ids[0] + new_ids)
+        if not text.endswith("\ufffd"):
+            yield text[shown:]
+            shown = len(text)
+    yield tokenizer.decode(ids[0] + new_ids)[shown:]
+
+
+def sample_stories(model, tokenizer, count, max_tokens, seed=0, batch_size=100):
+    """Let the model write `count` documents from nothing, at temperature 1. Returns strings."""
+    generator = make_generator(seed, next(model.parameters()).device)
+    stories = []
+    while len(stories) < count:
+        prompts = [[tokenizer.end_of_text]] * min(batch_size, count - len(stories))
+        rows = generate_ids(model, prompts, max_tokens, tokenizer.end_of_text, generator=generator)
+        stories += [tokenizer.decode(ids) for ids in rows]
+    return stories
+
+
+def pick_device(name="auto"):
+    """`auto` takes CUDA, then Apple's GPU, then the CPU. Raises ValueError for a device that is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, there in available.items() if there)
+    if name not in available:
+        raise ValueError(f"unknown device {name!r}; use auto, {', '.join(available)}")
+    if not available[name]:
+        raise ValueError(f"this machine has no device {name!r} that torch can use; use --device cpu, or install its driver")
+    return name
+
+
+def load_model(name=None, device="cpu"):
+    """A model by the name of a run, by folder, or by a published name; None is the newest run, or else `tales-gpt`.
+
+    Raises FileNotFoundError where there is none, ValueError where it is damaged.
+    """
+    if name is None:
+        name = newest_run() or TALES_GPT
+    elif (runs_folder() / name).is_dir():
+        name = runs_folder() / name
+    elif name == "tales-gpt":
+        name = TALES_GPT
+    return GPT.from_pretrained(name).to(device)
+
+
+def main(options):
+    """Print the continuation of each prompt: one as it is written, several in one batch."""
+    check_sampling(options.temperature, options.top_k, options.top_p, options.max_tokens)
+    prompts = options.prompt or [DEFAULT_PROMPT]
+    if not all(prompts):
+        raise ValueError("the prompt is empty; give at least one word to continue")
+    model = load_model(options.model, pick_device(options.device))
+    settings = dict(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed)
+    if len(prompts) == 1:
+        print(prompts[0], end="", flush=True)
+        for piece in stream(model, prompts[0], options.max_tokens, **settings):
+            print(piece, end="", flush=True)
+        print()
+    else:
+        print("\n\n".join(generate(model, prompts, options.max_tokens, **settings)))
+
+
+if __name__ == "__main__":
+    try:
+        main(OPTIONS)
+    except (ValueError, OSError, RuntimeError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)

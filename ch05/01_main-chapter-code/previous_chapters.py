@@ -1,0 +1,39 @@
+"""What chapter 5 uses of the chapters before it, and where each thing lives."""
+
+try:
+    from ch02_01_main_chapter_code.bpe import BPETokenizer
+    from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
+    from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
+    from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
+    from ch03_01_main_chapter_code.plot_attention import plot_attention
+    from ch04_01_main_chapter_code.checkpoint import write_atomically
+    from ch04_01_main_chapter_code.gpt import (
+        GPT,
+        GPTConfig,
+        count_parameters,
+        flops_per_token,
+        generate_greedy,
+        language_model_loss,
+    )
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
+    ) from None
+
+__all__ = [
+    "BPETokenizer",
+    "GPT",
+    "GPTConfig",
+    "KVCache",
+    "MultiHeadAttention",
+    "SimpleTokenizer",
+    "TokenDataset",
+    "count_parameters",
+    "create_dataloader",
+    "flops_per_token",
+    "generate_greedy",
+    "gpt2_tokenizer",
+    "language_model_loss",
+    "plot_attention",
+    "write_atomically",
+]
