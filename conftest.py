@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
 
 
 def register(name, folder):
@@ -27,4 +27,3 @@ def register(name, folder):
 settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 for package_name, place in settings["tool"]["setuptools"]["package-dir"].items():
     register(package_name, ROOT / place)
-register("tools", ROOT / "tools")

@@ -1,0 +1,476 @@
+"""The GPT against Hugging Face's, its promises about time and padding, and its checkpoints."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__]))
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from ch04_01_main_chapter_code import checkpoint
+from ch04_01_main_chapter_code.gpt import (
+    GELU,
+    GPT,
+    PRESETS,
+    FeedForward,
+    GPTConfig,
+    LayerNorm,
+    TransformerBlock,
+    count_parameters,
+    flops_per_token,
+    generate_greedy,
+    language_model_loss,
+)
+from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, KVCache, gpt2_tokenizer
+
+FOLDER = Path(__file__).parent
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU"))]
+SHAPES = [
+    dict(vocab_size=211, context_length=24, emb_dim=32, n_heads=2, n_layers=2),
+    dict(vocab_size=97, context_length=40, emb_dim=48, n_heads=6, n_layers=3),
+    dict(vocab_size=64, context_length=16, emb_dim=24, n_heads=1, n_layers=1, tie_weights=False),
+]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
+def tiny(seed=0, **changes):
+    """A small model with weights large enough that every part of it matters."""
+    torch.manual_seed(seed)
+    model = GPT(GPTConfig(**(SHAPES[0] | changes))).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+# --- The parts ----------------------------------------------------------------------------------------------------
+
+
+def test_layer_norm_is_torchs_and_uses_the_biased_variance():
+    x = torch.randn(3, 5, 16) * 4 + 2
+    ours, theirs = LayerNorm(16), torch.nn.LayerNorm(16)
+    for norm in (ours, theirs):
+        norm.weight.data = torch.linspace(0.5, 2, 16)
+        norm.bias.data = torch.linspace(-1, 1, 16)
+    torch.testing.assert_close(ours(x), theirs(x))
+    by_hand = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(ours(x), by_hand * ours.weight + ours.bias)
+
+
+def test_gelu_is_the_tanh_formula():
+    x = torch.linspace(-6, 6, 101, dtype=torch.float64)
+    formula = 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
+    torch.testing.assert_close(GELU()(x), formula)
+    assert not torch.allclose(GELU()(x), torch.nn.functional.gelu(x), rtol=1e-6)  # the exact one differs a little
+
+
+def test_feed_forward_treats_each_token_by_itself():
+    layer = FeedForward(GPTConfig(**SHAPES[0]))
+    x = torch.randn(2, 7, 32)
+    torch.testing.assert_close(layer(x)[:, 3:4], layer(x[:, 3:4]))
+    assert layer.expand.weight.shape == (128, 32)
+
+
+def test_a_block_whose_layers_are_silent_passes_its_input_on():
+    block = TransformerBlock(GPTConfig(**SHAPES[0])).eval()
+    for module in (block.attention.proj, block.feed_forward.proj):
+        torch.nn.init.zeros_(module.weight)
+        torch.nn.init.zeros_(module.bias)
+    x = torch.randn(2, 5, 32)
+    assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        (dict(emb_dim=30, n_heads=4), "divisible"),
+        (dict(vocab_size=0), "vocab_size"),
+        (dict(n_layers=-1), "n_layers"),
+        (dict(context_length=2.5), "context_length"),
+        (dict(drop_rate=1.0), "drop_rate"),
+    ],
+)
+def test_config_refuses_numbers_that_make_no_model(changes, word):
+    with pytest.raises(ValueError, match=word):
+        GPTConfig(**(SHAPES[0] | changes))
+
+
+def test_presets():
+    assert GPTConfig.preset("gpt2-xl", context_length=64).context_length == 64
+    with pytest.raises(ValueError, match="gpt2-medium"):
+        GPTConfig.preset("gpt5")
+    with pytest.raises(AttributeError):
+        GPTConfig().emb_dim = 3
+
+
+@pytest.mark.parametrize(
+    "preset, tied",
+    [
+        ("gpt2-small", 124_439_808),
+        ("gpt2-medium", 354_823_168),
+        ("gpt2-large", 774_030_080),
+        ("gpt2-xl", 1_557_611_200),
+    ],
+)
+def test_published_parameter_counts(preset, tied):
+    with torch.device("meta"):  # shapes without memory
+        assert count_parameters(GPT(PRESETS[preset])) == tied
+
+
+def test_untied_head_has_its_own_matrix():
+    with torch.device("meta"):
+        assert count_parameters(GPT(GPTConfig(tie_weights=False))) == 163_037_184
+
+
+def test_initial_weights_have_the_published_sizes():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=500, context_length=64, emb_dim=192, n_heads=4, n_layers=8))
+    assert model.tok_emb.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert model.blocks[3].attention.qkv.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert model.blocks[3].feed_forward.proj.weight.std().item() == pytest.approx(0.02 / 16**0.5, rel=0.02)
+    assert not model.blocks[0].feed_forward.expand.bias.any()
+    idx = torch.randint(500, (4, 64))
+    loss = language_model_loss(model(idx), torch.randint(500, (4, 64)))
+    assert loss.item() == pytest.approx(torch.tensor(500.0).log().item(), abs=0.1)  # a little above, as logits are not all equal
+
+
+# --- Against Hugging Face's GPT-2 -------------------------------------------------------------------------------------
+
+
+def pair(tmp_path, shape, dtype=torch.float32):
+    """Our model with random weights, and Hugging Face's with the same ones."""
+    transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
+    ours = tiny(**shape).to(dtype)
+    ours.save_pretrained(tmp_path)
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path, attn_implementation="eager").to(dtype).eval()
+    if dtype == torch.float64:  # the file holds fp32: give both the very same numbers
+        ours = GPT.from_pretrained(tmp_path).to(dtype)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logits_and_loss_equal_hugging_faces(tmp_path, shape, device):
+    ours, theirs = (model.to(device) for model in pair(tmp_path, shape))
+    idx = torch.randint(shape["vocab_size"], (3, shape["context_length"]), device=device)
+    with torch.no_grad():
+        logits, reference = ours(idx), theirs(idx, labels=idx)
+    assert (logits - reference.logits).abs().max() / reference.logits.abs().max() < 1e-5
+    loss = language_model_loss(logits[:, :-1], idx[:, 1:])
+    assert abs(loss - reference.loss) / reference.loss < 1e-5
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradients_and_ten_adamw_steps_equal_hugging_faces_in_float64(tmp_path, shape):
+    ours, theirs = pair(tmp_path, shape, torch.float64)
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1) for model in (ours, theirs)]
+    for step in range(10):
+        idx = torch.randint(shape["vocab_size"], (2, shape["context_length"]))
+        # language_model_loss computes in fp32, as training should; here every digit counts
+        logits = ours(idx)[:, :-1]
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), idx[:, 1:].flatten()).backward()
+        logits = theirs(idx).logits[:, :-1]
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), idx[:, 1:].flatten()).backward()
+        if step == 0:
+            assert difference(ours, theirs, lambda parameter: parameter.grad) < 1e-8
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+    assert difference(ours, theirs, lambda parameter: parameter) < 1e-8
+
+
+def difference(ours, theirs, of):
+    """The greatest difference over all parameters, after bringing Hugging Face's into our shape."""
+    reference, mine = dict(theirs.named_parameters()), dict(ours.named_parameters())
+    compared = 0
+    worst = 0.0
+    for name, other, transposed in checkpoint.name_pairs(ours.config):
+        theirs_value = of(reference[other])
+        worst = max(worst, (of(mine[name]) - (theirs_value.T if transposed else theirs_value)).abs().max().item())
+        compared += 1
+    assert compared == len(mine) == len(reference)
+    print(f"greatest difference: {worst:.1e}")
+    return worst
+
+
+# --- Time, cache, padding ---------------------------------------------------------------------------------------------
+
+
+def test_a_later_token_never_changes_an_earlier_logit(device):
+    model = tiny().to(device)
+    idx = torch.randint(211, (2, 24), device=device)
+    before = model(idx)
+    for position in (1, 10, 23):
+        changed = idx.clone()
+        changed[:, position] = (changed[:, position] + 1) % 211
+        after = model(changed)
+        assert torch.equal(before[:, :position], after[:, :position])  # bit for bit
+        assert not torch.equal(before[:, position:], after[:, position:])
+
+
+@pytest.mark.parametrize("pieces", [[24], [1] * 24, [7, 1, 1, 5, 10], [23, 1]])
+def test_the_cached_forward_equals_the_full_one(pieces, device):
+    model, cache = tiny().to(device), KVCache()
+    idx = torch.randint(211, (3, 24), device=device)
+    logits, start = [], 0
+    with torch.no_grad():
+        for size in pieces:
+            logits.append(model(idx[:, start : start + size], cache))
+            start += size
+        torch.testing.assert_close(torch.cat(logits, dim=1), model(idx), atol=1e-5, rtol=1e-5)
+    assert cache.length == 24
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_batches_equal_single_rows(side, device):
+    model = tiny().to(device)
+    rows = [torch.randint(211, (n,), device=device) for n in (24, 9, 1, 17)]
+    idx = torch.full((4, 24), 5, device=device)
+    mask = torch.zeros(4, 24, dtype=torch.bool, device=device)
+    places = [slice(24 - len(row), 24) if side == "left" else slice(0, len(row)) for row in rows]
+    for i, (row, place) in enumerate(zip(rows, places, strict=True)):
+        idx[i, place], mask[i, place] = row, True
+    with torch.no_grad():
+        logits = model(idx, attention_mask=mask)
+        assert torch.isfinite(logits).all()
+        for i, (row, place) in enumerate(zip(rows, places, strict=True)):
+            torch.testing.assert_close(logits[i, place], model(row[None])[0], atol=1e-5, rtol=1e-5)
+
+
+def test_left_padding_works_with_the_cache(device):
+    model, cache = tiny().to(device), KVCache()
+    row = torch.randint(211, (1, 12), device=device)
+    padded = torch.cat([torch.zeros(1, 5, dtype=torch.long, device=device), row], dim=1)
+    mask = torch.arange(17, device=device)[None] >= 5
+    with torch.no_grad():
+        pieces = [model(padded[:, :9], cache, mask[:, :9])]
+        pieces += [model(padded[:, i : i + 1], cache, mask[:, : i + 1]) for i in range(9, 17)]
+        torch.testing.assert_close(torch.cat(pieces, dim=1)[:, 5:], model(row), atol=1e-5, rtol=1e-5)
+
+
+def test_too_many_tokens_are_refused():
+    model = tiny()
+    with pytest.raises(ValueError, match="25 tokens do not fit into a context of 24"):
+        model(torch.zeros(1, 25, dtype=torch.long))
+    cache = KVCache()
+    model(torch.zeros(1, 20, dtype=torch.long), cache)
+    with pytest.raises(ValueError, match="25 tokens"):
+        model(torch.zeros(1, 5, dtype=torch.long), cache)
+
+
+def test_head_of_trunk_is_forward():
+    model, idx = tiny(), torch.randint(211, (2, 6))
+    assert torch.equal(model.head(model.trunk(idx)), model(idx))
+
+
+def test_loss_ignores_targets_of_minus_100():
+    logits, targets = torch.randn(2, 3, 7), torch.tensor([[1, -100, 6], [-100, 0, -100]])
+    picked = [logits[0, 0].log_softmax(-1)[1], logits[0, 2].log_softmax(-1)[6], logits[1, 1].log_softmax(-1)[0]]
+    torch.testing.assert_close(language_model_loss(logits, targets), -sum(picked) / 3)
+
+
+def test_generate_greedy_takes_the_likeliest_and_slides_over_the_window():
+    model = tiny()
+    idx = torch.randint(211, (2, 5))
+    out = generate_greedy(model, idx, 30)
+    assert out.shape == (2, 35) and torch.equal(out[:, :5], idx)
+    for position in (5, 20, 34):
+        window = out[:, max(0, position - 24) : position]
+        assert torch.equal(model(window)[:, -1].argmax(-1), out[:, position])
+
+
+def test_flops_formula_counts_every_matrix():
+    config = GPTConfig(**SHAPES[1])
+    matrices = sum(p.numel() for n, p in GPT(config).named_parameters() if p.dim() == 2 and n != "pos_emb.weight")
+    assert flops_per_token(config, tokens=10) == 2 * matrices + 4 * config.n_layers * config.emb_dim * 5
+
+
+# --- Checkpoints ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{}, dict(tie_weights=False), dict(qkv_bias=False), dict(drop_rate=0.3)])
+def test_a_checkpoint_gives_the_same_model_back(tmp_path, changes):
+    model = tiny(**changes)
+    model.tokenizer = BPETokenizer.train("low lower lowest " * 3, 262)
+    model.save_pretrained(tmp_path)
+    again = GPT.from_pretrained(tmp_path)
+    assert again.config == model.config and not again.training
+    idx = torch.randint(211, (2, 24))
+    assert torch.equal(again(idx), model(idx))
+    assert again.tokenizer.encode("slowest") == model.tokenizer.encode("slowest")
+    assert (again.head.weight is again.tok_emb.weight) == model.config.tie_weights
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_reads_what_transformers_writes(tmp_path, tied):
+    transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
+    settings = transformers.GPT2Config(
+        vocab_size=90, n_positions=20, n_embd=24, n_head=3, n_layer=2, tie_word_embeddings=tied,
+        bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    theirs = transformers.GPT2LMHeadModel(settings).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, idx = GPT.from_pretrained(tmp_path), torch.randint(90, (2, 20))
+    torch.testing.assert_close(ours(idx), theirs(idx).logits, atol=1e-5, rtol=1e-5)
+    assert ours.tokenizer is None
+
+
+def test_transformers_loads_our_tokenizer_and_its_end(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
+    model = tiny(vocab_size=300)
+    model.tokenizer = BPETokenizer.train("the fox saw the moon and the moon saw the fox", 300)
+    model.save_pretrained(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs.encode("the moon, the sun") == model.tokenizer.encode("the moon, the sun")
+    assert transformers.GPT2Config.from_pretrained(tmp_path).eos_token_id == model.tokenizer.end_of_text
+
+
+def test_hub_style_names_and_masks_are_read(tmp_path):
+    """The published gpt2 has no prefix before its names and stores its causal masks."""
+    model = tiny()
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(file).items()}
+    tensors["h.0.attn.bias"] = torch.ones(1, 1, 24, 24)
+    save_file({name: tensor.half() for name, tensor in tensors.items()}, file, {"format": "pt"})
+    again, idx = GPT.from_pretrained(tmp_path), torch.randint(211, (1, 9))
+    assert again.tok_emb.weight.dtype == torch.float32
+    torch.testing.assert_close(again(idx), model(idx), atol=2e-2, rtol=2e-2)
+
+
+def rewrite(folder, change):
+    """Change the tensors of a checkpoint without its checksums, as a foreign program would."""
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, {"format": "pt"})
+
+
+QKV = "transformer.h.1.attn.c_attn.weight"
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda t: t.pop(QKV), "h.1.attn.c_attn.weight is missing"),
+        (lambda t: t.update({QKV: t[QKV].T}), "h.1.attn.c_attn.weight.*looks transposed"),
+        (lambda t: t.update({"transformer.h.7.ln_1.weight": torch.ones(32)}), "unknown matrix h.7.ln_1.weight"),
+        (lambda t: t.update({"transformer.wte.weight": torch.ones(210, 32)}), r"wte.weight has the shape \(210, 32\)"),
+        (lambda t: t.update({"lm_head.weight": torch.ones(211, 32)}), "lm_head.weight differs"),
+    ],
+)
+def test_a_wrong_matrix_is_named(tmp_path, change, words):
+    tiny().save_pretrained(tmp_path)
+    rewrite(tmp_path, change)
+    with pytest.raises(ValueError, match=words):
+        GPT.from_pretrained(tmp_path)
+
+
+def test_swapped_matrices_and_flipped_bits_are_found_by_their_checksums(tmp_path):
+    tiny().save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    with safe_open(file, framework="pt") as stored:
+        header = stored.metadata()
+    tensors = load_file(file)
+    a, b = "transformer.h.0.attn.c_proj.weight", "transformer.h.1.attn.c_proj.weight"
+    tensors[a], tensors[b] = tensors[b], tensors[a]
+    save_file(tensors, file, header)
+    with pytest.raises(ValueError, match="h.0.attn.c_proj.weight is damaged"):
+        GPT.from_pretrained(tmp_path)
+    tiny().save_pretrained(tmp_path)
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 64
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match="checksum"):
+        GPT.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, -7])
+def test_a_cut_file_is_called_damaged(tmp_path, size):
+    tiny().save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ValueError, match="damaged"):
+        GPT.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ({"model_type": "llama"}, "'llama'"),
+        ({"activation_function": "relu"}, "activation_function = 'relu'"),
+        ({"n_embd": None}, "emb_dim"),
+        ({"n_head": 5}, "divisible"),
+    ],
+)
+def test_a_config_of_another_model_is_refused(tmp_path, settings, words):
+    tiny().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    text = settings if isinstance(settings, str) else json.dumps(json.loads(file.read_text()) | settings)
+    file.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        GPT.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_a_checkpoint_says_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="config.json and model.safetensors not found"):
+        GPT.from_pretrained(tmp_path)
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    model = tiny()
+    model.save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+
+    def disk_full(tensors, path, header):
+        path.write_bytes(b"half a file")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", disk_full)
+    with pytest.raises(OSError, match="no space"):
+        tiny(seed=1).save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_gpt2_sized_vocabulary_brings_gpt2s_tokenizer(tmp_path):
+    model = GPT(GPTConfig(context_length=8, emb_dim=8, n_heads=1, n_layers=1))
+    model.save_pretrained(tmp_path)
+    assert GPT.from_pretrained(tmp_path).tokenizer.encode("Hello, world!") == [15496, 11, 995, 0]
+    model.save_pretrained(tmp_path, gpt2_tokenizer())
+    again = GPT.from_pretrained(tmp_path).tokenizer
+    assert again.encode("Hello, world!") == [15496, 11, 995, 0] and again.end_of_text == 50256
+
+
+# --- The script -------------------------------------------------------------------------------------------------------
+
+
+def run_script(*arguments):
+    return subprocess.run([sys.executable, "gpt.py", *arguments], cwd=FOLDER, capture_output=True, text=True)
+
+
+def test_the_script_prints_what_a_preset_weighs():
+    result = run_script("--preset", "tales")
+    if "install the course" in result.stderr:
+        pytest.skip("the course is not installed in this Python, so its scripts cannot run")
+    assert result.returncode == 0, result.stderr
+    for word in ("parameters", "MB", "MFLOP", "untrained"):
+        assert word in result.stdout
+
+
+def test_the_script_says_no_in_one_line():
+    result = run_script("--preset", "gpt9")
+    assert result.returncode != 0
+    assert len(result.stderr.strip().splitlines()) == 1 and "Traceback" not in result.stderr

@@ -1,0 +1,762 @@
+"""Tiny Tales, training and generation: the corpus is exact, the fast paths equal the plain ones, nothing gets lost."""
+
+import json
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__]))
+
+import torch
+
+from ch05_01_main_chapter_code import gpt_train, tales
+from ch05_01_main_chapter_code.arguments import TrainConfig
+from ch05_01_main_chapter_code.gpt_generate import (
+    TALES_GPT,
+    generate,
+    generate_ids,
+    load_model,
+    sample_next,
+    sample_stories,
+    stream,
+)
+from ch05_01_main_chapter_code.gpt_train import (
+    batch_at,
+    evaluate,
+    flat_tokens,
+    learning_rate,
+    make_optimizer,
+    prepare,
+    split_documents,
+    train,
+    training_rows,
+)
+from ch05_01_main_chapter_code.previous_chapters import (
+    GPT,
+    BPETokenizer,
+    GPTConfig,
+    TokenDataset,
+    generate_greedy,
+    language_model_loss,
+)
+from ch05_01_main_chapter_code.tale_plots import HE, KINDS, PLOTS, SECOND_DRAWS, SHE, TABLES
+from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
+
+FOLDER = Path(__file__).parent
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU"))]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def stories():
+    rng = random.Random(11)
+    return [make_tale(rng) for _ in range(3000)]
+
+
+# --- Tiny Tales: every story can be read back ---------------------------------------------------------------------
+
+
+def test_every_story_is_read_back_with_its_choices_and_probability(stories):
+    for tale in stories:
+        again = parse_tale(tale.text)
+        assert again.facts == tale.facts and again.plot == tale.plot
+        assert again.log_prob == pytest.approx(tale.log_prob, abs=1e-9)
+
+
+def test_each_story_has_one_reading_only(stories):
+    """Two readings would mean a choice that the text does not show, and a floor that is too high."""
+    for tale in stories[:1000]:
+        assert sum(len(tales._readings(tale.text, plot)) for plot in PLOTS) == 1
+
+
+def test_probabilities_are_those_of_the_dice():
+    """The first words of a story, counted over many, against the probability that the log-probabilities give them."""
+    counts = Counter(tale.plot for tale in map(parse_tale, make_tales(4000, seed=5)))
+    assert len(counts) == len(PLOTS) >= 12
+    assert all(abs(count - 4000 / len(PLOTS)) < 5 * (4000 / len(PLOTS)) ** 0.5 for count in counts.values())
+
+
+def test_the_probabilities_of_all_stories_of_a_small_grammar_sum_to_one(monkeypatch):
+    small = {"tables": {"thing": ("hat", "egg")}, "steps": [["{hero} saw {thing.a}.", "Here {hero.he} is: {hero}."],
+             "[Yes|No|Maybe], {hero}."]}  # fmt: skip
+    small["steps"][0][1] = "{hero} looked for {thing.a}, [twice|once]."
+    monkeypatch.setattr(tales, "PLOTS", {"small": small})
+    monkeypatch.setattr(tales, "NAMES", ("Pip", "Mia"))
+    tales._plot_nodes.cache_clear()
+    tales._spell.cache_clear()
+    found = {tale.text: tale.log_prob for tale in (make_tale(random.Random(i)) for i in range(2000))}
+    assert len(found) == 2 * 2 * 3 * (1 + 2)
+    assert sum(math.exp(parse_tale(text).log_prob) for text in found) == pytest.approx(1)
+    assert all(parse_tale(text).log_prob == pytest.approx(log_prob) for text, log_prob in found.items())
+    tales._plot_nodes.cache_clear()
+    tales._spell.cache_clear()
+
+
+def test_there_are_more_than_a_million_million_stories(stories):
+    """A distribution with an entropy of H nats has at least exp(H) outcomes."""
+    entropy = -sum(tale.log_prob for tale in stories) / len(stories)
+    assert math.exp(entropy) > 1e12
+    assert len({tale.text for tale in stories}) == len(stories)
+
+
+def test_lengths_dialogue_and_speed():
+    started = time.perf_counter()
+    texts = make_tales(19_000, seed=3)
+    seconds = time.perf_counter() - started
+    assert sum(map(len, texts)) > 10_000_000 and seconds < 20
+    words = [len(text.split()) for text in texts]
+    assert min(words) >= 60 and max(words) <= 140
+    assert sum('"' in text for text in texts[:1000]) == 1000
+    assert make_tales(3, seed=3) == texts[:3] and make_tales(3, seed=4) != texts[:3]
+
+
+WORD_FORMS = [set(HE + SHE), set(KINDS), {"he", "she"}, {"him", "her", "his"}, {"He", "She"}, {"His", "Her"},
+              {"a", "an"}]  # fmt: skip
+VERBS = [{"was", "were", "is", "are"}, {"had", "has", "have"}, {"said", "says", "say"}, {"could", "can"}, {"did", "does"},
+         {"came", "comes", "come"}, {"went", "goes", "go"}, {"saw", "sees", "seen"}, {"took", "takes", "take"},
+         {"knew", "knows", "know"}, {"began", "begins", "begun"}, {"fell", "falls", "fallen"}, {"ate", "eats", "eat"}]  # fmt: skip
+
+
+def wrong_words(tale):
+    """For each word of a story, the words that would be a mistake in its place."""
+    objects = [set(table) for name, table in PLOTS[tale.plot]["tables"].items()] + [set(TABLES["place"])]
+    for match in re.finditer(r"\w+", tale.text):
+        word = match.group()
+        others = set().union(*(group for group in WORD_FORMS + VERBS + objects if word in group)) - {word}
+        if word.endswith("ed") and len(word) > 4:
+            others |= {word[:-2], word[:-2] + "s", word[:-2] + "ing", word[:-1]}
+        for other in sorted(others):
+            if {word, other} != {"her", "his"} and {word, other} != {"her", "him"} or word != other:
+                yield match, other
+
+
+def test_one_wrong_word_makes_a_story_invalid(stories):
+    """Every wrong name, pronoun, animal, object, article and verb form, one at a time."""
+    tried, by_plot = 0, Counter()
+    for tale in stories:
+        if by_plot[tale.plot] >= 3:
+            continue
+        by_plot[tale.plot] += 1
+        for match, other in wrong_words(tale):
+            text = tale.text[: match.start()] + other + tale.text[match.end() :]
+            assert parse_tale(text) is None, f"{match.group()} -> {other}: {text}"
+            tried += 1
+    assert tried > 5000 and len(by_plot) == len(PLOTS)
+
+
+@pytest.mark.parametrize("text", ["", "Once upon a time.", "x" * 5000, "\n\n", "Mia the fox saw the moon"])
+def test_other_texts_are_no_tales(text):
+    assert parse_tale(text) is None
+
+
+def test_cut_doubled_and_joined_stories_are_no_tales(stories):
+    one, two = stories[0].text, stories[1].text
+    for text in (one[:-1], one + " " + two, one + " The end.", one.replace(". ", ".  ", 1), one.lower()):
+        assert parse_tale(text) is None
+    assert parse_tale("\n" + one + "\n").text == one
+
+
+def test_what_is_chosen_from_a_table_is_mentioned_twice(stories):
+    """Else a wrong word in its only place would be another story, and no mistake."""
+    loose = {"trait", "weather", "day", *SECOND_DRAWS}
+    for tale in stories:
+        for variable, word in tale.facts.items():
+            if variable.partition(".")[0] not in loose:
+                assert len(re.findall(rf"\b{word}\b", tale.text, re.IGNORECASE)) >= 2, (variable, word, tale.text)
+
+
+def test_facts_name_the_story(stories):
+    tale = stories[0]
+    assert {"hero", "hero.kind", "friend", "friend.kind", "place"} <= set(tale.facts)
+    assert tale.facts["hero"] != tale.facts["friend"] and tale.facts["hero.kind"] != tale.facts["friend.kind"]
+
+
+# --- Corpora ----------------------------------------------------------------------------------------------------------
+
+
+def test_embedded_corpora_are_at_hand():
+    assert len(load_corpus("tales", count=7)) == 7
+    assert 18_000 < len(load_corpus("story")[0]) < 22_000
+    docs = load_corpus("pydocs")
+    assert len(docs) > 100 and any("regular expression" in text for text in docs)
+
+
+def test_files_and_folders(tmp_path):
+    (tmp_path / "b.txt").write_text("second\n<|endoftext|>\nthird", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("first é", encoding="utf-8")
+    (tmp_path / "c.bin").write_bytes(b"\xff\xfe\x00")
+    assert load_corpus(tmp_path / "b.txt") == ["second", "third"]
+    assert load_corpus(tmp_path) == ["first é", "second", "third"]
+
+
+@pytest.mark.parametrize("name", ["c.bin", "empty.txt", "blank.txt", "missing.txt", "folder", "latin1.txt"])
+def test_bad_corpora_are_refused_in_one_line(tmp_path, name):
+    (tmp_path / "c.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "blank.txt").write_text("\n \n")
+    (tmp_path / "latin1.txt").write_bytes("né".encode("latin-1"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        load_corpus(tmp_path / name)
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_downloaded_corpora_say_how_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="gpt_download.py corpus tinystories"):
+        load_corpus("tinystories")
+    (tmp_path / "tinyshakespeare.txt").write_text("To be")
+    assert load_corpus("shakespeare") == ["To be"]
+
+
+def test_held_out_text_is_the_end_and_nothing_is_lost():
+    documents = ["a" * 50, "b" * 30, "c" * 20]
+    train_part, held_out = split_documents(documents, share=0.1)
+    assert "".join(train_part + held_out) == "".join(documents)
+    assert sum(map(len, held_out)) == 10 and set(held_out[0]) == {"c"}
+
+
+# --- Rows, floor, evaluation ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return BPETokenizer.train(make_tales(300, seed=9), 400)
+
+
+def test_rows_start_where_stories_start(tokenizer):
+    tokens, borders = flat_tokens(make_tales(20, seed=2), tokenizer)
+    assert all(tokens[border] == tokenizer.end_of_text for border in borders) and len(borders) == 21
+    rows = training_rows(tokens, borders, 300)
+    for i in range(len(rows)):
+        inputs, targets = rows[i]
+        start = rows.starts[i]
+        assert start in borders or start - 1 in borders
+        assert torch.equal(inputs[1:], targets[:-1]) and torch.equal(inputs, tokens[start : start + 300].long())
+    long_rows = training_rows(tokens, borders, 40)  # stories longer than the context: plain windows
+    assert long_rows.starts is None and long_rows.stride == 10
+
+
+def test_the_floor_counts_what_the_loss_counts(tokenizer):
+    """A model that knew the probability of each story exactly would have the floor as its loss."""
+    config = TrainConfig(data="tales", tokenizer="bpe")
+    corpus = prepare(config, 400, 400, tokenizer)
+    held_out = make_tales(gpt_train.HELD_OUT_TALES, gpt_train.VALIDATION_SEED)
+    n_targets = sum(len(tokenizer.encode(story)) + 1 for story in held_out)
+    assert sum(len(row) - 1 for row in corpus.validation) == n_targets
+    assert corpus.floor == pytest.approx(-sum(parse_tale(story).log_prob for story in held_out) / n_targets)
+    assert corpus.validation_bytes == sum(len(story.encode()) for story in held_out)
+    assert all(row[0] == row[-1] == tokenizer.end_of_text for row in corpus.validation)
+
+
+def tiny_model(seed=0, **changes):
+    torch.manual_seed(seed)
+    sizes = dict(vocab_size=97, context_length=32, emb_dim=32, n_heads=2, n_layers=2)
+    return GPT(GPTConfig(**(sizes | changes)))
+
+
+def test_evaluate_equals_a_plain_loop_over_rows(device):
+    model = tiny_model().to(device)
+    rows = [torch.randint(97, (n,)) for n in (33, 5, 17, 2, 33, 20)]
+    total = sum(
+        float(language_model_loss(model(row[None, :-1].to(device)), row[None, 1:].to(device))) * (len(row) - 1)
+        for row in rows
+    )
+    count = sum(len(row) - 1 for row in rows)
+    loss, n_targets = evaluate(model, rows, tokens_per_batch=70)
+    assert n_targets == count and loss == pytest.approx(total / count, rel=1e-5)
+    assert model.training  # as it was
+
+
+# --- Training ---------------------------------------------------------------------------------------------------------
+
+
+def numbers(n=3000, seed=0):
+    return torch.randint(97, (n,), generator=torch.Generator().manual_seed(seed), dtype=torch.int32)
+
+
+SHORT = TrainConfig(steps=8, batch_size=4, warmup=3, lr=1e-2, device="cpu")
+
+
+def plain_loop(model, dataset, config):
+    """Training as one would write it down first."""
+    groups = [[p for p in model.parameters() if p.dim() >= 2], [p for p in model.parameters() if p.dim() < 2]]
+    optimizer = torch.optim.AdamW(
+        [{"params": groups[0], "weight_decay": config.weight_decay}, {"params": groups[1], "weight_decay": 0.0}],
+        betas=(0.9, config.beta2),
+    )
+    losses = []
+    for step in range(config.steps):
+        if step < config.warmup:
+            lr = config.lr * (step + 1) / config.warmup
+        else:
+            part = (step - config.warmup) / (config.steps - config.warmup)
+            lr = config.lr * 0.5 * (1 + math.cos(math.pi * part))
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        rows = config.batch_size * config.grad_accum
+        inputs, targets = batch_at(dataset, step, rows, config.seed)
+        loss = language_model_loss(model(inputs), targets)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_train_equals_the_plain_loop(accumulate):
+    """Also with gradient accumulation: four small batches make the step of one big batch."""
+    dataset = TokenDataset(numbers(), 32)
+    config = replace(SHORT, grad_accum=accumulate, clip=0.5)
+    fast, plain = tiny_model(), tiny_model()
+    losses = train(fast, dataset, config)
+    torch.testing.assert_close(losses, plain_loop(plain, dataset, config), rtol=1e-5, atol=1e-6)
+    for a, b in zip(fast.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert losses[-1] < losses[0]
+
+
+class Ragged(torch.utils.data.Dataset):
+    """Rows of which different shares count."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        row = numbers(33, seed=i).long()
+        targets = row[1:].clone()
+        targets[: 4 * i] = -100
+        return row[:-1], targets
+
+
+def test_accumulation_weighs_rows_by_their_targets():
+    small, big = tiny_model(), tiny_model()
+    config = replace(SHORT, steps=2, batch_size=2, grad_accum=4)
+    losses = train(small, Ragged(), config)
+    torch.testing.assert_close(losses, train(big, Ragged(), replace(config, batch_size=8, grad_accum=1)))
+    for a, b in zip(small.parameters(), big.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_activation_checkpointing_changes_nothing_but_memory():
+    dataset, a, b = TokenDataset(numbers(), 32), tiny_model(drop_rate=0.1), tiny_model(drop_rate=0.1)
+    gpt_train.checkpoint_activations(b)
+    runs = []
+    for model in (a, b):
+        torch.manual_seed(3)
+        runs.append(train(model, dataset, SHORT))
+    torch.testing.assert_close(*runs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_mixed_precision_stays_close(dtype, device):
+    dataset = TokenDataset(numbers(), 32)
+    full = train(tiny_model().to(device), dataset, replace(SHORT, dtype="fp32"))
+    mixed = train(tiny_model().to(device), dataset, replace(SHORT, dtype=dtype))
+    assert mixed != full
+    torch.testing.assert_close(mixed, full, rtol=0.03, atol=0.03)
+
+
+def test_learning_rate_schedule():
+    config = TrainConfig(steps=100, warmup=10, lr=1.0, min_lr=0.1)
+    rates = [learning_rate(step, config) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.55) and rates[100] == pytest.approx(0.1)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def test_weight_decay_pulls_matrices_only():
+    groups = make_optimizer(tiny_model(), SHORT).param_groups
+    assert {p.dim() for p in groups[0]["params"]} == {2} and groups[0]["weight_decay"] == 0.1
+    assert {p.dim() for p in groups[1]["params"]} == {1} and groups[1]["weight_decay"] == 0
+
+
+def test_batches_cover_each_pass_once_and_differ_between_passes():
+    dataset = TokenDataset(torch.arange(101), 1)  # row i is (i, i + 1)
+    seen = [batch_at(dataset, i, 10, seed=4)[0][:, 0].tolist() for i in range(20)]
+    first, second = sum(seen[:10], []), sum(seen[10:], [])
+    assert sorted(first) == sorted(second) == list(range(100)) and first != second
+    assert batch_at(dataset, 13, 10, seed=4)[0][:, 0].tolist() == seen[13]
+    assert batch_at(dataset, 0, 10, seed=5)[0][:, 0].tolist() != seen[0]
+
+
+def test_a_loss_that_is_no_number_stops_the_run():
+    model = tiny_model()
+    model.final_norm.weight.data[0] = math.nan
+    with pytest.raises(FloatingPointError, match="step 1"):
+        train(model, TokenDataset(numbers(), 32), SHORT)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+def test_compiled_training_equals_eager():
+    dataset = TokenDataset(numbers(), 32)
+    eager = train(tiny_model().cuda(), dataset, replace(SHORT, dtype="fp32"))
+    compiled = train(tiny_model().cuda(), dataset, replace(SHORT, dtype="fp32", compile=True))
+    torch.testing.assert_close(eager, compiled, rtol=1e-3, atol=1e-3)
+
+
+# --- Sampling ---------------------------------------------------------------------------------------------------------
+
+LOGITS = torch.tensor([[0.5, 0.1, 0.2, 0.15, 0.05]]).log()
+
+
+def frequencies(n=20_000, **settings):
+    torch.manual_seed(0)
+    picks = sample_next(LOGITS.expand(n, 5), **settings)
+    assert picks.shape == (n, 1)
+    return torch.bincount(picks[:, 0], minlength=5) / n
+
+
+def test_temperature_top_k_and_top_p_give_the_distributions_of_their_formulas():
+    p = LOGITS.exp()[0]
+    expected = {
+        (): p,
+        (("temperature", 0.5),): p**2 / (p**2).sum(),
+        (("temperature", 2.0),): p**0.5 / (p**0.5).sum(),
+        (("top_k", 2),): torch.tensor([0.5, 0, 0.2, 0, 0]) / 0.7,
+        (("top_p", 0.6),): torch.tensor([0.5, 0, 0.2, 0, 0]) / 0.7,
+        (("top_p", 0.4),): torch.tensor([1.0, 0, 0, 0, 0]),
+        (("top_p", 0.72),): torch.tensor([0.5, 0, 0.2, 0.15, 0]) / 0.85,
+        (("top_k", 3), ("top_p", 0.7)): torch.tensor([0.5, 0, 0.2, 0, 0]) / 0.7,
+        (("top_k", 99),): p,
+        (("top_p", 1.0),): p,
+    }
+    for settings, distribution in expected.items():
+        found = frequencies(**dict(settings))
+        torch.testing.assert_close(found, distribution, atol=0.015, rtol=0, msg=lambda m, s=settings: f"{s}: {m}")
+        assert not found[distribution == 0].any(), settings
+
+
+def test_temperature_zero_is_greedy_and_sampling_repeats_with_its_generator():
+    assert sample_next(LOGITS, temperature=0).item() == 0
+    picks = [sample_next(LOGITS.expand(9, 5), generator=torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*picks)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [dict(temperature=-0.1), dict(temperature=math.nan), dict(top_k=0), dict(top_p=0.0), dict(top_p=1.01)],
+)
+def test_sampling_settings_without_sense_are_refused(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        sample_next(LOGITS, **settings)
+
+
+# --- Generation -------------------------------------------------------------------------------------------------------
+
+
+def talker(tokenizer, **changes):
+    model = tiny_model(vocab_size=tokenizer.n_vocab, **changes).eval()
+    for parameter in model.parameters():
+        parameter.data *= 3  # an untrained model says one word for ever; this one has opinions
+    model.tokenizer = tokenizer
+    return model
+
+
+def test_generate_equals_the_plain_greedy_loop_also_beyond_the_window(tokenizer, device):
+    model = talker(tokenizer).to(device)
+    ids = tokenizer.encode("Mia the fox saw the moon")
+    plain = generate_greedy(model, torch.tensor([ids], device=device), 60)[0].tolist()
+    text = generate(model, "Mia the fox saw the moon", 60, temperature=0, stop_at_end=False)
+    assert isinstance(text, str) and text == tokenizer.decode(plain)
+    assert len(plain) > model.config.context_length
+
+
+def test_a_batch_of_mixed_lengths_equals_single_prompts(tokenizer, device):
+    model = talker(tokenizer).to(device)
+    prompts = ["Mia the fox saw the moon", "A", "Once there was a very small hedgehog who could not sleep at night"]
+    together = generate(model, prompts, 40, temperature=0)
+    assert together == [generate(model, prompt, 40, temperature=0) for prompt in prompts]
+
+
+def test_long_prompts_use_the_end_of_the_window(tokenizer):
+    model = talker(tokenizer)
+    prompt = "the moon and the fox and the owl " * 12
+    ids = tokenizer.encode(prompt)
+    assert len(ids) > 2 * model.config.context_length
+    out = generate_ids(model, [ids], 5, temperature=0)[0]
+    assert out == generate_greedy(model, torch.tensor([ids]), 5)[0, -5:].tolist()
+
+
+def test_streaming_gives_the_same_text_in_pieces(tokenizer):
+    model = talker(tokenizer)
+    for seed in range(5):  # random bytes: many of them no whole character
+        pieces = list(stream(model, "Mia", 50, temperature=1.5, seed=seed))
+        assert "Mia" + "".join(pieces) == generate(model, "Mia", 50, temperature=1.5, seed=seed)
+        assert len(pieces) > 5
+
+
+def test_generation_stops_before_the_end_of_text(tokenizer):
+    model = talker(tokenizer)
+    free = generate_ids(model, [[1, 2, 3]], 30, temperature=0)[0]
+    stop = free[7]
+    assert generate_ids(model, [[1, 2, 3]], 30, stop=stop, temperature=0)[0] == free[: free.index(stop)]
+    assert generate(model, "Mia", 0) == "Mia" and generate(model, [], 5) == []
+
+
+def test_seeds_repeat_and_leave_the_global_dice_alone(tokenizer):
+    model = talker(tokenizer)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    texts = [generate(model, "Mia", 30, temperature=1, seed=s) for s in (1, 1, 2)]
+    assert torch.equal(torch.rand(1), expected)
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_generate_says_what_is_missing(tokenizer):
+    model = talker(tokenizer)
+    with pytest.raises(ValueError, match="empty"):
+        generate(model, "")
+    with pytest.raises(ValueError, match="empty"):
+        generate(model, ["Mia", ""])
+    model.tokenizer = None
+    with pytest.raises(ValueError, match="tokenizer="):
+        generate(model, "Mia")
+    assert generate(model, "Mia", 3, tokenizer=tokenizer).startswith("Mia")
+
+
+def test_a_model_with_gpt2s_vocabulary_needs_no_tokenizer():
+    model = GPT(GPTConfig(context_length=8, emb_dim=8, n_heads=1, n_layers=1))
+    assert generate(model, "Once upon a time", max_tokens=3).startswith("Once upon a time")
+    assert model.training  # generate leaves the mode as it was
+
+
+# --- The committed model ----------------------------------------------------------------------------------------------
+
+
+def test_tales_gpt_writes_valid_stories_near_the_floor():
+    model = GPT.from_pretrained(TALES_GPT)
+    recorded = json.loads((TALES_GPT / "summary.json").read_text())
+    corpus = prepare(TrainConfig(), 256, model.config.vocab_size, model.tokenizer)
+    loss, n_targets = evaluate(model, corpus.validation[:200])
+    floor = -sum(parse_tale(s).log_prob for s in make_tales(200, gpt_train.VALIDATION_SEED)) / n_targets
+    assert floor < loss < 1.10 * floor
+    assert recorded["floor"] == pytest.approx(corpus.floor, rel=1e-6)
+    stories = sample_stories(model, model.tokenizer, 50, model.config.context_length, seed=1)
+    assert sum(parse_tale(story) is not None for story in stories) >= 45
+    assert sum(file.stat().st_size for file in TALES_GPT.iterdir()) < 8_000_000
+
+
+def test_tales_gpt_continues_the_running_example():
+    model = load_model("tales-gpt")
+    assert generate(model, "One misty night Mia the fox saw the moon", 1, temperature=0).endswith("floating")
+
+
+# --- The scripts ------------------------------------------------------------------------------------------------------
+
+SMALL = "--steps 12 --batch-size 4 --warmup 2 --eval-every 5 --context-length 32 --emb-dim 16 --n-heads 2 --n-layers 1".split()
+
+
+@pytest.fixture
+def text_file(tmp_path):
+    file = tmp_path / "my text.txt"
+    file.write_text("The fox saw the moon, and the moon saw the fox. Nobody else was awake. " * 80)
+    return file
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Run a script in a Python of its own, with runs in a temporary folder."""
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path / "runs"))
+    # In a clone that was not installed, the names come from conftest.py: give them to the other Python, too.
+    site = tmp_path / "site"
+    site.mkdir()
+    root = FOLDER.parents[1]
+    (site / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {str(root)!r})\nimport conftest\nsys.path.pop(0)\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+
+    def run(name, *arguments, **options):
+        command = [sys.executable, str(FOLDER / name), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", **options)
+
+    run.folder = tmp_path / "runs"
+    return run
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_a_run_leaves_everything_it_promises(script, text_file):
+    result = script("gpt_train.py", "--data", text_file, "--vocab-size", 300, "--name", "mine", *SMALL)
+    assert result.returncode == 0, result.stderr
+    folder = script.folder / "mine"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["tokens"] == 12 * 4 * 32 and summary["floor"] is None and summary["parameters"] > 1000
+    assert summary["val_loss"] < math.log(300) and summary["bits_per_byte"] > 0 and summary["seconds"] > 0
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "val_loss" in row] == [5, 10, 12]
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "training-000012.pt", "loss.png", "samples.txt"):
+        assert (folder / name).stat().st_size > 0
+    assert str(summary["val_loss"]) in result.stdout
+    again = script("gpt_generate.py", "--prompt", "The fox", "--prompt", "The moon and", "--max-tokens", 5, "--seed", 1)
+    assert again.returncode == 0 and "The fox" in again.stdout and "The moon and" in again.stdout
+    numbered = script("gpt_train.py", "--data", text_file, "--vocab-size", 300, *SMALL)
+    assert numbered.returncode == 0 and (script.folder / "my text-1" / "summary.json").exists()
+
+
+def test_ctrl_c_and_resume_end_with_the_same_weights(script, text_file):
+    common = ["--data", text_file, "--vocab-size", 300, "--drop-rate", 0.1, *SMALL]
+    assert script("gpt_train.py", "--name", "whole", *common).returncode == 0
+    # The bar reports each step; after some of them, press Ctrl-C.
+    command = [sys.executable, FOLDER / "gpt_train.py", "--name", "cut", *map(str, common)]
+    code = (
+        "import sys, runpy, os, signal, threading\n"
+        "from ch05_01_main_chapter_code import gpt_train\n"
+        "real = gpt_train.learning_rate\n"
+        "def slow(step, config):\n"
+        "    if step == 7: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(step, config)\n"
+        "gpt_train.learning_rate = slow\n"
+        "from ch05_01_main_chapter_code.arguments import train_arguments\n"
+        f"sys.exit(gpt_train.main(*train_arguments({[str(word) for word in command[2:]]!r})))\n"
+    )
+    cut = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert cut.returncode == 130 and "--resume" in cut.stdout, cut.stderr
+    assert not (script.folder / "cut" / "summary.json").exists()
+    model = GPT.from_pretrained(script.folder / "cut")
+    assert generate(model, "The fox", 3).startswith("The fox")
+    done = script("gpt_train.py", "--name", "cut", "--resume")
+    assert done.returncode == 0, done.stderr
+    a, b = (GPT.from_pretrained(script.folder / name).state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    steps = [json.loads(line)["step"] for line in (script.folder / "cut" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(script, text_file):
+    common = ["--data", str(text_file), "--vocab-size", "300", *SMALL]
+    assert script("gpt_train.py", "--name", "whole", *common).returncode == 0
+    code = (
+        "import os, signal, sys\n"
+        "from ch05_01_main_chapter_code import gpt_train\n"
+        "real = gpt_train.write_atomically\n"
+        "def die(path, write):\n"
+        "    real(path, write)\n"
+        "    if path.name == 'training-000010.pt': os._exit(9)\n"  # the state is written, its weights are not
+        "gpt_train.write_atomically = die\n"
+        "from ch05_01_main_chapter_code.arguments import train_arguments\n"
+        f"gpt_train.main(*train_arguments(['--name', 'killed', *{common!r}]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 9
+    done = script("gpt_train.py", "--name", "killed", "--resume")
+    assert done.returncode == 0 and "from step 5" in done.stdout, done.stderr
+    a, b = (GPT.from_pretrained(script.folder / name).state_dict() for name in ("whole", "killed"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def refused(result, *words):
+    """One line on stderr that contains the words, a status that is not zero, and no traceback."""
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode not in (0, None), result.stdout
+    assert "Traceback" not in result.stderr and len(lines) >= 1
+    for word in words:
+        assert word in lines[-1], lines[-1]
+    assert len(lines) == 1 or lines[0].startswith("usage:")
+
+
+def test_bad_input_is_refused_in_one_line_and_nothing_is_written(script, tmp_path, text_file):
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "short.txt").write_text("too short")
+    (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 40)
+    cases = [
+        (["--data", tmp_path / "nowhere.txt"], ["nowhere.txt", "corpora are"]),
+        (["--data", tmp_path / "empty.txt"], ["empty"]),
+        (["--data", tmp_path / "short.txt"], ["tokens", "--context-length"]),
+        (["--data", tmp_path / "binary.txt"], ["not a text file"]),
+        (["--vocab-size", 100, "--data", text_file], ["100 is too small", "257"]),
+        (["--emb-dim", 30, "--n-heads", 4], ["emb_dim (30)", "divisible"]),
+        (["--preset", "gpt7"], ["gpt7", "gpt2-small"]),
+        (["--device", "tpu"], ["tpu", "cpu"]),
+        (["--steps", 0], ["steps"]),
+        (["--lr", "fast"], ["fast"]),
+        (["--resume", "--name", "nothing"], ["nothing"]),
+        (["--name", "../evil"], ["plain folder name"]),
+        (["--tokenizer", "nope.json"], ["nope.json"]),
+    ]
+    if not torch.cuda.is_available():
+        cases.append((["--device", "cuda"], ["cuda", "--device cpu"]))
+    for arguments, words in cases:
+        refused(script("gpt_train.py", *arguments), *words)
+    assert not script.folder.exists()
+
+
+def test_runs_are_never_overwritten_by_accident(script, text_file):
+    common = ["--data", text_file, "--vocab-size", 300, "--name", "mine", *SMALL]
+    assert script("gpt_train.py", *common).returncode == 0
+    before = weights(script.folder / "mine")
+    refused(script("gpt_train.py", *common), "mine", "--overwrite")
+    refused(script("gpt_train.py", "--name", "mine", "--resume", "--lr", "0.5"), "lr")
+    refused(script("gpt_train.py", *common, "--resume", "--overwrite"), "--overwrite")
+    assert weights(script.folder / "mine") == before
+    # An overwriting run that cannot even begin leaves the old one alone.
+    refused(script("gpt_train.py", "--name", "mine", "--overwrite", "--data", "nowhere.txt"), "nowhere.txt")
+    assert weights(script.folder / "mine") == before
+    assert script("gpt_train.py", *common, "--overwrite", "--seed", 2).returncode == 0
+    assert weights(script.folder / "mine") != before
+    text_file.write_text("Other words. " * 500)
+    refused(script("gpt_train.py", "--name", "mine", "--resume"), "not the text")
+    state = script.folder / "mine" / "training-000012.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    refused(script("gpt_train.py", "--name", "mine", "--resume"), "damaged")
+
+
+def test_gpt_generate_refuses_in_one_line(script, tmp_path):
+    model = tiny_model(vocab_size=97)
+    model.save_pretrained(tmp_path / "bare")
+    damaged = tmp_path / "damaged"
+    model.save_pretrained(damaged)
+    (damaged / "model.safetensors").write_bytes(b"nonsense")
+    cases = [
+        (["--prompt", ""], ["prompt is empty"]),
+        (["--top-p", "1.5"], ["top_p"]),
+        (["--top-p", "0"], ["top_p"]),
+        (["--temperature", "-1"], ["temperature"]),
+        (["--top-k", "0"], ["top_k"]),
+        (["--model", tmp_path / "nothing"], ["no checkpoint"]),
+        (["--model", damaged], ["damaged"]),
+        (["--model", tmp_path / "bare"], ["tokenizer"]),
+        (["--device", "quantum"], ["quantum"]),
+    ]
+    for arguments, words in cases:
+        refused(script("gpt_generate.py", *arguments), *words)
+
+
+def test_gpt_generate_continues_a_built_in_prompt(script):
+    result = script("gpt_generate.py", "--seed", 1)
+    assert result.returncode == 0, result.stderr
+    assert "fox" in result.stdout and len(result.stdout.split()) > 60
+
+
+@pytest.mark.parametrize("name", ["gpt_train.py", "gpt_generate.py", "gpt_download.py", "../../ch04/01_main-chapter-code/gpt.py"])
+def test_help_comes_before_torch(script, name):
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        result = script(name, "--help")
+        seconds.append(time.perf_counter() - started)
+        assert result.returncode == 0 and "usage" in result.stdout
+    assert min(seconds) < 2
+
+
+def test_scripts_run_on_windows_too():
+    """No signal that Windows lacks is needed to import or run them."""
+    assert hasattr(signal, "SIGINT")
