@@ -226,7 +226,8 @@ def main(preset="gpt2-small", seed=0):
     print(f"weights       {parameters * 4 / 1e6:,.1f} MB in fp32, {parameters * 2 / 1e6:,.1f} MB in bf16")
     print(f"training      {parameters * 16 / 1e6:,.1f} MB for weights, gradients and AdamW, before activations")
     print(f"KV cache      {cache / 1e6:,.1f} MB for a full context of {config.context_length:,} tokens in fp32")
-    print(f"forward       {flops_per_token(config) / 1e6:,.1f} MFLOP per token, {3 * flops_per_token(config) / 1e6:,.1f} in training")
+    megaflops = flops_per_token(config) / 1e6
+    print(f"forward       {megaflops:,.1f} MFLOP per token, {3 * megaflops:,.1f} in training")
     if config.vocab_size == 50_257:
         tokenizer = gpt2_tokenizer()
         idx = torch.tensor([tokenizer.encode("The fox looked at the moon")])

@@ -315,11 +315,14 @@ def write_text(target, documents):
             if target.exists():
                 return
             temporary = target.with_name(target.name + ".tmp")
-            with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                for number, document in enumerate(documents()):
-                    file.write(f"{DOCUMENT_SEPARATOR}\n" if number else "")
-                    file.write(document.strip("\n") + "\n")
-            temporary.replace(target)
+            try:
+                with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                    for number, document in enumerate(documents()):
+                        file.write(f"{DOCUMENT_SEPARATOR}\n" if number else "")
+                        file.write(document.strip("\n") + "\n")
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager

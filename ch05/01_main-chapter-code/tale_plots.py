@@ -334,7 +334,8 @@ PLOTS = {
              '"Do you live there?" asked {hero}. "Only since [lunch|Tuesday|the rain]," said {friend}.'],
             ["{hero} fetched {tool.a} and let it down into the {hole}. It was too short.",
              "{hero} had {tool.a}, but it ended halfway down the {hole}."],
-            ["So {hero.he} tied {hero.his} belt to the {tool} and pulled [and pulled|with all {hero.his} might|until it creaked].",
+            ["So {hero.he} tied {hero.his} belt to the {tool} and pulled "
+             "[and pulled|with all {hero.his} might|until it creaked].",
              "Then {hero.he} lay on {hero.his} belly, held the {tool} in {hero.his} teeth, and [hummed|waited|grew red]."],
             ["Up came {friend} out of the {hole}, [singing|blinking|a little muddy].",
              "One, two, three, and {friend} [popped|flew|rolled] out of the {hole}."],

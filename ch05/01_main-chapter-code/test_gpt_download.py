@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+
 from ch05_01_main_chapter_code import gpt_download
 from ch05_01_main_chapter_code.gpt_download import DownloadError, data_folder, download, download_corpus, download_gpt2
 
@@ -226,7 +227,22 @@ def test_a_part_that_is_complete_needs_no_more_than_the_check(server, target, mo
     assert target.read_bytes() == DATA and server.log == []
 
 
-def test_a_stalled_download_goes_on_and_no_end_of_connection_is_awaited(server, target):
+def test_the_end_of_the_connection_is_not_awaited(server, target, monkeypatch):
+    monkeypatch.setattr(gpt_download, "STALL_SECONDS", 30)
+    server.pages["/file"] = Page(stall=30)
+    begin = time.monotonic()
+    download(server.url + "/file", target)
+    assert time.monotonic() - begin < 5
+
+
+def test_an_address_that_sends_nothing_is_not_asked_again(server, target):
+    server.pages["/file"] = Page(cuts=[0] * 20)
+    with pytest.raises(DownloadError, match="cut after 0 of 1,048,576 bytes"):
+        download(server.url + "/file", target)
+    assert len(server.log) == 1
+
+
+def test_a_stalled_download_goes_on(server, target):
     server.pages["/file"] = Page(cuts=[300_000], stall=30)
     begin = time.monotonic()
     download(server.url + "/file", target)
@@ -386,6 +402,20 @@ def test_the_real_time_limit_leaves_room_in_fifteen_seconds():
     """The tests above shorten it; this is the number that readers get."""
     code = f"import runpy; print(runpy.run_path({str(SCRIPT)!r})['FIRST_BYTE_SECONDS'])"
     assert float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) <= 10
+
+
+def test_the_program_ends_while_a_silent_server_still_holds_the_connection(server):
+    server.pages = SimpleNamespace(get=lambda *_: Page(silence=30))
+    code = "import gpt_download as g, sys; g.FIRST_BYTE_SECONDS = 0.5; sys.exit(g.main(['weights', 'gpt2']))"
+    begin = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=SCRIPT.parent,
+        env=os.environ | {"HF_ENDPOINT": server.url},
+        capture_output=True,
+    )
+    assert ended.returncode == 1 and b"no answer within 0.5 seconds" in ended.stderr
+    assert time.monotonic() - begin < 8
 
 
 def test_many_silent_addresses_share_one_time_limit(server, target):
@@ -683,7 +713,7 @@ def test_a_text_that_fails_midway_is_not_left_behind(tmp_path):
 
     with pytest.raises(DownloadError, match="cut"):
         gpt_download.write_text(tmp_path / "text.txt", documents)
-    assert not (tmp_path / "text.txt").exists()
+    assert not list(tmp_path.glob("text.txt*"))
 
 
 # --- The command line -----------------------------------------------------------------------------------------------
