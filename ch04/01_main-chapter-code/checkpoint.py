@@ -129,7 +129,8 @@ def settings_from_config(config, tokenizer):
         "resid_pdrop": config.drop_rate,
         "tie_word_embeddings": config.tie_weights,
         "qkv_bias": config.qkv_bias,  # Hugging Face has no such setting: its zeros compute the same
-        "initializer_range": 0.02,
+        "initializer_range": config.init_std,
+        "embedding_std": config.embedding_std,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
     } | FIXED_SETTINGS
@@ -163,6 +164,8 @@ def config_from_settings(settings, folder):
             "drop_rate": settings.get("resid_pdrop", 0.1),
             "tie_weights": settings.get("tie_word_embeddings", True),
             "qkv_bias": settings.get("qkv_bias", True),
+            "init_std": settings.get("initializer_range", 0.02),
+            "embedding_std": settings.get("embedding_std"),
         }
     except KeyError as error:
         raise ValueError(f"{folder}/config.json is damaged: it does not say {error}") from None

@@ -37,6 +37,8 @@ class GPTConfig:
     drop_rate: float = 0.0
     qkv_bias: bool = True
     tie_weights: bool = True
+    init_std: float = 0.02
+    embedding_std: float | None = None  # None: as all other weights
 
     def __post_init__(self):
         for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
@@ -49,6 +51,9 @@ class GPTConfig:
             )
         if not 0 <= self.drop_rate < 1:
             raise ValueError(f"drop_rate must be at least 0 and below 1, not {self.drop_rate!r}")
+        for name in ("init_std", "embedding_std"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)!r}")
 
     @classmethod
     def preset(cls, name, **changes):
@@ -63,7 +68,9 @@ class GPTConfig:
 
 
 PRESETS = {
-    "tales": GPTConfig(vocab_size=1024, context_length=256, emb_dim=128, n_heads=4, n_layers=4),
+    # So narrow a model needs larger weights to begin with; above all its tokens must differ from each other, or it
+    # learns that "Mia" and "Otto" are both names long before it can tell which of them it has read.
+    "tales": GPTConfig(2048, 192, emb_dim=128, n_heads=4, n_layers=4, init_std=0.05, embedding_std=0.4),
     "gpt2-small": GPTConfig(),
     "gpt2-medium": GPTConfig(emb_dim=1024, n_heads=16, n_layers=24),
     "gpt2-large": GPTConfig(emb_dim=1280, n_heads=20, n_layers=36),
@@ -143,12 +150,12 @@ class GPT(Pretrained, nn.Module):
         self.apply(self.init_weights)
         for block in self.blocks:  # 2 · n_layers of these add up in each token's vector: keep their sum at size one
             for proj in (block.attention.proj, block.feed_forward.proj):
-                nn.init.normal_(proj.weight, std=0.02 / (2 * config.n_layers) ** 0.5)
+                nn.init.normal_(proj.weight, std=config.init_std / (2 * config.n_layers) ** 0.5)
+        nn.init.normal_(self.tok_emb.weight, std=config.embedding_std or config.init_std)
 
-    @staticmethod
-    def init_weights(module):
+    def init_weights(self, module):
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=self.config.init_std)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 

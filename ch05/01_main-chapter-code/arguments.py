@@ -26,18 +26,19 @@ class TrainConfig:
     device: str = "auto"
     dtype: str = "auto"
     seed: int = 1
-    steps: int = 1000
+    steps: int = 1500
     batch_size: int = 16
     grad_accum: int = 1
-    lr: float = 4e-3
+    lr: float = 5e-3
     min_lr: float = 0.0
     warmup: int = 100
-    weight_decay: float = 0.1
+    schedule: str = "cosine"
+    weight_decay: float = 0.01
     beta2: float = 0.99
     clip: float = 1.0
     activation_checkpointing: bool = False
     compile: bool = False
-    eval_every: int = 200
+    eval_every: int = 500
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "grad_accum", "eval_every"):
@@ -71,6 +72,7 @@ HELP = {
     "grad_accum": "forward passes per update; the gradient is that of one batch of all their rows",
     "lr": "highest learning rate",
     "min_lr": "learning rate at the end, as a share of the highest",
+    "schedule": "how the learning rate falls: cosine or linear",
     "warmup": "steps until the learning rate is highest",
     "weight_decay": "of matrices only",
     "beta2": "of AdamW",
@@ -79,7 +81,7 @@ HELP = {
     "compile": "use torch.compile: a slow start, then faster steps on a GPU",
     "eval_every": "steps between validation, samples and checkpoint",
 }
-CHOICES = {"device": ("auto", "cuda", "mps", "cpu"), "dtype": ("auto", "fp32", "bf16", "fp16")}
+CHOICES = {"schedule": ("cosine", "linear"), "device": ("auto", "cuda", "mps", "cpu"), "dtype": ("auto", "fp32", "bf16", "fp16")}
 
 
 def runs_folder():
@@ -134,7 +136,15 @@ def changed_fields(config, given):
     return [name for name, value in given.items() if value != asdict(config)[name]]
 
 
-def fail(error):
-    """End the script with one line on stderr and exit status 1."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    sys.exit(f"{Path(sys.argv[0]).name}: {message}")
+def run_script(main, *arguments):
+    """Call a script's `main` and end the script with the status it returns.
+
+    A user's mistake, or a machine that lacks something, becomes one line on stderr and the status 1; Ctrl-C gives 130.
+    """
+    try:
+        sys.exit(main(*arguments))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        sys.exit(f"{Path(sys.argv[0]).name}: {message}")

@@ -279,16 +279,14 @@ def check_room(part, total):
 def copy(response, data, part, total):
     """Write the response to the end of the part file, until nothing more comes."""
     with part.path.open("ab") as file, progress_bar(part, total) as bar:
-        have = part.have
         while data:
             file.write(data)
-            have += len(data)
             if bar is not None:
                 bar.update(len(data))
-            try:  # not to read beyond the end: some servers keep the connection open
-                data = response.read1(CHUNK if total is None else min(CHUNK, total - have))
+            try:
+                data = response.read1(CHUNK)
             except (OSError, http.client.HTTPException) as error:
-                raise AddressError(f"cut after {have:,} bytes: {in_words(error)}", again=True) from None
+                raise AddressError(f"cut: {in_words(error)}", again=True) from None
 
 
 def progress_bar(part, total):

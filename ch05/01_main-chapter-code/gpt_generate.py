@@ -4,11 +4,10 @@ With no flags it continues a built-in prompt with the newest run, or with `tales
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 try:
-    from ch05_01_main_chapter_code.arguments import add_model_flags, fail, newest_run, runs_folder
+    from ch05_01_main_chapter_code.arguments import add_model_flags, newest_run, run_script, runs_folder
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
 
@@ -235,9 +234,4 @@ def main(options):
 
 
 if __name__ == "__main__":
-    try:
-        main(OPTIONS)
-    except (ValueError, OSError, RuntimeError) as error:
-        fail(error)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_script(main, OPTIONS)

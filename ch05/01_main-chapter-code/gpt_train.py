@@ -4,14 +4,13 @@
 `summary.json`, `loss.png` and `samples.txt`. Ctrl-C ends it cleanly, and `--resume` goes on as if nothing had happened.
 """
 
-import sys
 
 try:
     from ch05_01_main_chapter_code.arguments import (
         TrainConfig,
         changed_fields,
-        fail,
         newest_run,
+        run_script,
         runs_folder,
         train_arguments,
     )
@@ -26,7 +25,6 @@ import math
 import pickle
 import shutil
 import signal
-import statistics
 import threading
 import time
 import zlib
@@ -36,7 +34,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ch05_01_main_chapter_code.gpt_generate import pick_device, sample_stories
@@ -62,10 +62,11 @@ STORIES_JUDGED = 200
 
 @dataclass
 class Corpus:
-    """A corpus ready for training. `validation`: rows of ids; `floor`: nats per target that no model can beat."""
+    """A corpus ready for training. `train`: rows for `Batches`; `validation`: rows of ids; `floor`: nats per target
+    that no model can beat."""
 
     tokenizer: object
-    train: TokenDataset
+    train: Dataset
     validation: list
     validation_bytes: int
     floor: float | None = None
@@ -109,14 +110,34 @@ def flat_tokens(documents, tokenizer):
     return torch.tensor(ids, dtype=torch.int32), borders
 
 
+class DocumentRows(Dataset):
+    """One document per row, each row as long as its document, so that nothing in it speaks of another one.
+
+    Each document is there twice: with the end-of-text token before it and without, so that a model learns to begin
+    either way. `Batches` groups rows of similar length and pads the little that is left.
+    """
+
+    def __init__(self, tokens, borders):
+        self.tokens = tokens
+        self.spans = [(before + i, after) for before, after in zip(borders, borders[1:], strict=False) for i in (0, 1)]
+        self.lengths = torch.tensor([after - before for before, after in self.spans])
+
+    def __len__(self):
+        return len(self.spans)
+
+    def __getitem__(self, index):
+        """Returns input and target, (tokens of this document,) int64 each."""
+        before, after = self.spans[index]
+        row = self.tokens[before : after + 1].long()
+        return row[:-1], row[1:]
+
+
 def training_rows(tokens, borders, context_length):
-    """Rows for training. Short documents: rows start where one starts, with and without the end-of-text token before
-    it, so that the model can begin a text either way. Long ones: windows that overlap by three quarters."""
-    if statistics.median(after - before for before, after in zip(borders, borders[1:], strict=False)) > context_length:
-        return TokenDataset(tokens, context_length, stride=max(1, context_length // 4))
-    last = len(tokens) - context_length - 1
-    starts = [start for border in borders for start in (border, border + 1) if start <= last]
-    return TokenDataset(tokens, context_length, starts=starts or [0])
+    """Rows for training: a document each where all of them fit into the context, else windows that overlap by three
+    quarters, wherever they begin."""
+    if max(after - before for before, after in zip(borders, borders[1:], strict=False)) <= context_length:
+        return DocumentRows(tokens, borders)
+    return TokenDataset(tokens, context_length, stride=max(1, context_length // 4))
 
 
 def prepare(config, context_length, vocab_size, tokenizer=None):
@@ -150,11 +171,12 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
 
 
 def learning_rate(step, config):
-    """The rate of a step: up in a line during the warm-up, then down half a cosine [arXiv:1608.03983]."""
+    """The rate of a step: up in a line during the warm-up, then down in half a cosine [arXiv:1608.03983] or a line."""
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.lr * (config.min_lr + (1 - config.min_lr) * (1 + math.cos(math.pi * min(1, progress))) / 2)
+    progress = min(1, (step - config.warmup) / max(1, config.steps - config.warmup))
+    shape = 1 - progress if config.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    return config.lr * (config.min_lr + (1 - config.min_lr) * shape)
 
 
 def make_optimizer(model, config):
@@ -165,30 +187,36 @@ def make_optimizer(model, config):
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), fused=True)
 
 
-def batch_at(dataset, number, batch_size, seed):
-    """Batch `number` of an endless, shuffled stream: inputs and targets, (batch, tokens) each.
+class Batches:
+    """An endless, shuffled stream of batches: `batches[number]` is (inputs, targets), (batch, tokens) each.
 
-    The order is a function of the seed and the pass over the data alone, so a run can resume at any step.
+    The order is a function of the seed and the pass over the data alone, so a run can resume at any number. Where rows
+    differ in length, neighbours get similar ones, and what is left to pad gets targets of −100.
     """
-    inputs, targets = [], []
-    for position in range(number * batch_size, (number + 1) * batch_size):
-        epoch, place = divmod(position, len(dataset))
-        window = dataset[shuffled(len(dataset), seed, epoch)[place]]
-        inputs.append(window[0])
-        targets.append(window[1])
-    return torch.stack(inputs), torch.stack(targets)
 
+    def __init__(self, dataset, batch_size, seed):
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.epoch = None
 
-_orders = {}
+    def __getitem__(self, number):
+        rows = []
+        for position in range(number * self.batch_size, (number + 1) * self.batch_size):
+            epoch, place = divmod(position, len(self.dataset))
+            if epoch != self.epoch:
+                self.epoch, self.order = epoch, self.shuffled(epoch)
+            rows.append(self.dataset[self.order[place]])
+        inputs, targets = zip(*rows, strict=True)
+        return pad_sequence(inputs, batch_first=True), pad_sequence(targets, batch_first=True, padding_value=-100)
 
-
-def shuffled(length, seed, epoch):
-    """The order of one pass over the data; the last one asked for is remembered."""
-    key = (length, seed, epoch)
-    if key not in _orders:
-        _orders.clear()
-        _orders[key] = torch.randperm(length, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
-    return _orders[key]
+    def shuffled(self, epoch):
+        """The order of one pass. Rows that differ in length: of 512 shuffled ones, those of about the same length are
+        put together in runs of 32, and the runs are shuffled."""
+        dice = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.dataset), generator=dice)
+        if hasattr(self.dataset, "lengths"):
+            runs = [run for pool in order.split(512) for run in pool[self.dataset.lengths[pool].argsort()].split(32)]
+            order = torch.cat([runs[i] for i in torch.randperm(len(runs), generator=dice)])
+        return order.tolist()
 
 
 def pick_dtype(name, device):
@@ -220,13 +248,13 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None):
     optimizer = optimizer or make_optimizer(model, config)
     scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
     forward = torch.compile(model) if config.compile else model
+    stream = Batches(dataset, config.batch_size, config.seed)
     losses = []
     model.train()
     for step in range(first_step, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config)
-        first = step * config.grad_accum
-        batches = [batch_at(dataset, first + i, config.batch_size, config.seed) for i in range(config.grad_accum)]
+        batches = [stream[step * config.grad_accum + i] for i in range(config.grad_accum)]
         n_targets = sum(int((targets != -100).sum()) for _, targets in batches)
         loss_sum = 0.0
         for inputs, targets in batches:
@@ -529,9 +557,4 @@ def main(given, name=None, resume=False, overwrite=False):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(*ARGUMENTS))
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        fail(error)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run_script(main, *ARGUMENTS)

@@ -1,4 +1,4 @@
-"""The world of the Tiny Tales: who can appear, and the sixteen plots. `tales.py` turns this into stories and back.
+"""The world of the Tiny Tales: who can appear, and the twelve plots. `tales.py` turns this into stories and back.
 
 How to read a line:
 
@@ -15,23 +15,21 @@ Two rules keep every choice readable from the finished story, and every mistake 
 what is chosen from a table is mentioned at least twice, and no two lines of a step can turn out as the same words.
 """
 
-HE = ("Pip", "Otto", "Ben", "Hugo", "Milo", "Gus", "Theo", "Rollo", "Sam", "Finn", "Leo", "Max", "Bruno", "Toby")
-SHE = ("Mia", "Nora", "Lulu", "Dot", "Ada", "Tilda", "Rosa", "Ivy", "Greta", "Zoe", "Hattie", "Fern", "Molly", "Bella")
+SHE = ("Mia", "Nora", "Ivy", "Lulu", "Ada", "Tilda", "Rosa", "Hattie")  # everybody else is a he
 
-KINDS = ("fox", "hedgehog", "rabbit", "mouse", "badger", "otter", "squirrel", "bear", "duck", "frog", "goat", "owl",
-         "mole", "beaver", "cat", "goose", "donkey", "turtle")
-
-# Tables that any line may use. A plot adds its own.
+# Tables that any line may use. A plot adds its own. Heroes and friends have words of their own, so that no story needs
+# a rule such as "but not the same name again".
 TABLES = {
-    "place": ("mill", "orchard", "harbour", "bridge", "meadow", "lighthouse", "pond", "market", "bakery", "station",
-              "library", "beach", "garden", "barn", "school", "castle"),
-    "trait": ("shy", "brave", "sleepy", "stubborn", "cheerful", "curious", "careful", "proud", "gentle", "clumsy",
-              "clever", "polite"),
+    "hero": ("Mia", "Nora", "Ivy", "Lulu", "Pip", "Otto", "Finn", "Hugo"),
+    "friend": ("Ada", "Tilda", "Rosa", "Hattie", "Ben", "Milo", "Gus", "Leo"),
+    "hero.kind": ("fox", "rabbit", "mouse", "hedgehog", "duck", "bear", "otter", "goat"),
+    "friend.kind": ("badger", "owl", "beaver", "frog", "squirrel", "mole", "goose", "turtle"),
+    "place": ("mill", "orchard", "harbour", "bridge", "lighthouse", "pond", "market", "bakery", "school", "castle"),
+    "trait": ("shy", "brave", "sleepy", "stubborn", "curious", "proud"),
+    "trait2": ("clever", "gentle", "polite", "careful", "cheerful", "clumsy"),
     "weather": ("sunny", "windy", "foggy", "frosty", "rainy", "golden", "quiet", "grey", "warm", "misty"),
     "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
 }
-# `trait2` is a second draw from the same table, never the same word.
-SECOND_DRAWS = {"trait2": "trait"}
 
 RULES = {
     "open": [
@@ -78,7 +76,6 @@ PLOTS = {
              "A new {thing} was [all that|the best thing] {hero.he} owned."],
             ["Then the wind [grabbed|stole|snatched] the {thing} and hung it on the tallest {tree}.",
              "But one gust was enough, and the {thing} [sailed|danced|flew] to the very top of the {tree}."],
-            ['"Come down!" [ordered|begged|shouted] {hero}. The {thing} [did not listen|only waved|stayed up there].'],
             "<meet>",
             ['"Throw {tool.a} at it," said {friend}. {hero} threw, and now there was {tool.a} in the {tree} as well.',
              '{friend} [kindly|boldly|proudly] threw {tool.a} at it. The {tool} stayed in the {tree} too.'],
@@ -104,8 +101,6 @@ PLOTS = {
              'last year]," said {hero}.',
              '"What does it look like?" asked {friend}. "[Like mine|Small and important|Exactly like itself]," said '
              "{hero}."],
-            ["They looked [under every stone|behind every door|in the tall grass] until both were [hot|tired|dusty].",
-             "They asked the ants, who had seen [nothing|a crumb|everything but that]."],
             ['Then {friend} [began to laugh|stopped|blinked]. "{hero}, what is that behind your {spot}?"',
              '{friend} [tilted|scratched] {friend.his} head. "And what is that, {hero}, under your {spot}?"'],
             ["{hero} felt {hero.his} {spot}. There was the {thing}!",
@@ -126,8 +121,6 @@ PLOTS = {
              "{hero} pulled on the left side and {friend} pulled on the right, and neither let go."],
             ["While they argued, a crow [flew down|hopped over|said thank you] and ate it all.",
              "They argued so loudly that no one saw the crow, which [quietly|politely|slowly] carried it off."],
-            ["{hero} and {friend} looked at the crumbs. Then they began to laugh.",
-             "It was very still. {friend} said sorry, and {hero} said it [twice|louder|better]."],
             ["The next day {hero} came with a fresh {food} for {friend}, and {friend} came with a fresh {food} for {hero}.",
              "Next morning they baked a new {food} together, and it was so big that they [called|invited|fed] the crow."],
             "<end>",
@@ -147,10 +140,9 @@ PLOTS = {
              "woke up."],
             ['"A monster," [whispered|thought|decided] {hero}, and took {tool.a} from the wall.',
              "{hero.He} was not afraid. {hero.He} only took {tool.a} along [for company|to be polite]."],
-            ["Step by step {hero.he} [crept|tiptoed|crawled] through the dark. There it was again: {thing.sound}!"],
             ["{hero} raised the {tool} and jumped out.", "{hero} shut both eyes, lifted the {tool} and [ran|shouted]."],
-            ["It was only {friend}, a {trait} {friend.kind}, with {thing.a}.",
-             "There stood a {trait} {friend.kind} called {friend}, holding {thing.a}."],
+            ["It was only {friend}, a {trait2} {friend.kind}, with {thing.a}.",
+             "There stood a {trait2} {friend.kind} called {friend}, holding {thing.a}."],
             ['"I practise at night," said {friend}, "because I play so [badly|loudly|wildly]."',
              '"Nobody was meant to hear," said {friend}, and [hid|dropped|hugged] it.'],
             ['"Play it again," said {hero}, and put down the {tool}. "I will [dance|sing|clap]."'],
@@ -176,9 +168,8 @@ PLOTS = {
             "<meet>",
             ['"You forgot the {patch}," said {friend}. "{stuff.Word} never hold without {patch}."',
              '"What holds it together?" asked {friend}. "Nothing," said {hero}. "I see. I will bring {patch}."'],
-            ["They worked [all day|till dark|side by side], {hero} with the {stuff} and {friend} with the {patch}."],
-            ["This time the {thing} floated, and {friend} was made captain.",
-             "The new {thing} [leaked|creaked|turned in circles] a little, but it sailed, and {hero} sang."],
+            ["With {patch} the {thing} floated, and {friend} was made captain.",
+             "Thanks to the {patch} the new {thing} [creaked|leaked|turned in circles] only a little, and {hero} sang."],
             "<end>",
         ],
     },
@@ -198,33 +189,8 @@ PLOTS = {
              "But the cake tasted of nothing, and every tick of the evening sounded like [crash|who did it]."],
             ['At last {hero} looked under the {hide} and took out the pieces. "I broke your {thing}," {hero.he} said.',
              '"{friend}," said {hero}, "look under the {hide}. I broke your {thing}, and I am sorry."'],
-            ['{friend} [looked at|counted|turned over] the pieces for a long time. Then {friend.he} laughed.',
-             "For a while {friend} said nothing. Then {friend.he} [smiled|sighed|put the kettle on]."],
             ['"It was broken [twice|three times|long] before you came," said {friend}. "We know how to glue it."',
              '"I never liked it," said {friend}, "but I [do like|am glad of] a friend who tells me."'],
-            "<end>",
-        ],
-    },
-    "same-gift": {
-        "tables": {
-            "thing": ("scarf", "kite", "lantern", "drum", "blanket", "teapot"),
-            "wrap": ("paper", "leaves", "cloth", "moss", "maps"),
-        },
-        "steps": [
-            ["{hero} the {hero.kind} and {friend} the {friend.kind} had the same birthday, [every year|by chance|to the "
-             "minute].",
-             "It happened that {hero} the {hero.kind} and {friend} the {friend.kind} were born on the same day."],
-            ["{hero} saved for weeks and bought {friend} {thing.a} at the {place}.",
-             "At the {place} {hero} saw {thing.a} and thought of {friend} [at once|right away]."],
-            ["{hero.He} wrapped it in {wrap} and [hid it|hummed|told no one].",
-             "Wrapping {thing.a} is hard. It took {hero.him} [an hour|all evening] and a mountain of {wrap}."],
-            ["On a {weather} {day} they met. {friend} held a parcel too, and it was wrapped in {wrap}.",
-             "Then came the {weather} {day}. Two parcels in {wrap} lay [side by side|on the table]."],
-            ['"You first," said {hero}. "No, you," said {friend}. So they [pulled|counted to three|closed their eyes].'],
-            ["Out came {thing.a}. And out of the other one came {thing.a}, exactly the same."],
-            ['"[Oh|How odd|Well]," said {friend}, and [began to giggle|sat down|hiccupped]. "Now neither of us has to '
-             'share."',
-             '{hero} [stared|blinked|snorted]. "We have very good taste," {hero.he} said.'],
             "<end>",
         ],
     },
@@ -236,10 +202,9 @@ PLOTS = {
         "steps": [
             ['"I am the fastest {hero.kind} alive," said {hero}, "and I will race anyone to the {place}."',
              "{hero} the {hero.kind} told everyone that no one could beat {hero.him} in a race to the {place}."],
-            ["{friend}, a {trait} {friend.kind}, said, \"[All right|If you like|After breakfast]. The winner gets the "
+            ["{friend}, a {trait2} {friend.kind}, said, \"[All right|If you like|After breakfast]. The winner gets the "
              '{prize}."',
-             'Only {friend}, a {trait} {friend.kind}, put {friend.his} hand up. "Is it true about the {prize}?"'],
-            ["So on a {weather} {day} they ran.", "The great race began on a {weather} {day}. Ready, steady, go!"],
+             'Only {friend}, a {trait2} {friend.kind}, put {friend.his} hand up. "Is it true about the {prize}?"'],
             ["{hero} was far ahead when {hero.he} heard a cry. {friend} was stuck in the {mud}.",
              "Halfway there {hero} looked back and saw only two ears. {friend} had fallen into the {mud}."],
             ["{hero} thought of the {prize}. Then {hero.he} thought of {friend}, and turned around.",
@@ -260,8 +225,6 @@ PLOTS = {
             "<open>",
             ["{hero.He} was cooking soup, and it tasted of {bad}.",
              '"My soup tastes of {bad}," [sighed|groaned|announced] {hero}.'],
-            ["{hero.He} had put in everything {hero.he} had, which was [water|hot water|nothing].",
-             "{hero.He} stirred to the left. {hero.He} stirred to the right. It [did not help|got worse]."],
             "<meet>",
             ['"I have {food.a}," said {friend}. "You have a pot. That is [nearly|almost|already] a dinner."',
              '{friend} tasted the soup and coughed. "Take my {food}," {friend.he} said, "[please|quickly|all of it]."'],
@@ -283,39 +246,13 @@ PLOTS = {
             ["{hero.He} had a fine {mine}, but {hero.he} [wanted|dreamed of|talked of] {yours.a}.",
              "{hero.He} was tired of {hero.his} {mine}. If only it were {yours.a}!"],
             "<meet>",
-            ["{friend} owned {yours.a}, and {friend.he} was [bored|unhappy|finished] with it.",
-             "And what was {friend.he} carrying? {yours.A}!"],
-            ['"I will give you my {mine} for it," said {hero}. "Done," said {friend}, and they shook paws.',
-             '"Swap?" said {hero}. "Swap," said {friend}, and took the {mine} [home|away|and ran].'],
+            ['"I will give you my {mine} for your {yours}," said {hero}. "Done," said {friend}, and they shook paws.',
+             '"You have {yours.a}!" said {hero}. "Swap?" said {friend}, and took the {mine} [home|away|and ran].'],
             ["But that night {hero} could not [fit|keep|enjoy] the {yours} in bed, and {friend} missed it.",
              "By evening {hero} had fallen off the {yours} twice, and {friend} had [bent|dented] the {mine}."],
             ["In the morning they met halfway, {hero} with the {yours} and {friend} with the {mine}."],
             ['"Swap?" asked {friend}. "[Swap|Oh, yes|At last]!" said {hero}, and everybody was happy.',
              "Nobody said a word. They swapped back, and {hero} [kissed|polished|patted] the old {mine}."],
-            "<end>",
-        ],
-    },
-    "practice": {
-        "tables": {
-            "skill": {
-                "whistle": {"tip": "wet your lips"}, "juggle": {"tip": "look up"}, "skate": {"tip": "bend your knees"},
-                "swim": {"tip": "breathe out"}, "knit": {"tip": "count to two"}, "dance": {"tip": "hear the drum"},
-            },
-        },
-        "steps": [
-            "<open>",
-            ["Everybody there could {skill}. {hero} could not {skill} at all.",
-             "More than anything {hero.he} wanted to {skill}, but {hero.he} could not {skill} for toffee."],
-            ["{hero.He} tried [ten|twenty|a hundred] times, and [fell over|got hiccups|gave up] each time.",
-             "{hero.He} practised in secret, where only the snails could laugh."],
-            "<meet>",
-            ['"It took me [a year|two winters|forever]," said {friend}. "The trick is: {skill.tip}."',
-             '"Nobody told you the trick?" asked {friend}. "You must {skill.tip}. That is all."'],
-            ['"That is all?" said {hero}. "That, and [a thousand tries|patience|not minding]," said {friend}.',
-             '"{skill.Tip}, {skill.tip}," [murmured|sang|repeated] {hero}.'],
-            ["The next day it went [badly|a little better|wrong again]. The day after, {hero} could {skill}.",
-             "It was nearly dark when {hero} began to {skill}, [badly|slowly|just a bit], but truly."],
-            ['"[Look at me|I did it|Did you see that]!" shouted {hero}. {friend} clapped until {friend.his} paws hurt.'],
             "<end>",
         ],
     },
@@ -330,8 +267,6 @@ PLOTS = {
              "Then {hero.he} heard [sneezing|sobbing|singing] from under the ground."],
             ["At the bottom of {hole.a} sat a {trait2} {friend.kind} called {friend}.",
              "{hero} looked down {hole.a}, and up looked {friend}, a {trait2} {friend.kind}."],
-            ['"How did you get in there?" asked {hero}. "[Very fast|By thinking|Feet first]," said {friend}.',
-             '"Do you live there?" asked {hero}. "Only since [lunch|Tuesday|the rain]," said {friend}.'],
             ["{hero} fetched {tool.a} and let it down into the {hole}. It was too short.",
              "{hero} had {tool.a}, but it ended halfway down the {hole}."],
             ["So {hero.he} tied {hero.his} belt to the {tool} and pulled "
@@ -340,28 +275,6 @@ PLOTS = {
             ["Up came {friend} out of the {hole}, [singing|blinking|a little muddy].",
              "One, two, three, and {friend} [popped|flew|rolled] out of the {hole}."],
             ['"Thank you," said {friend}, and folded the {tool} neatly. "Mind the {hole}," {friend.he} added.'],
-            "<end>",
-        ],
-    },
-    "seed": {
-        "tables": {
-            "plant": ("pumpkin", "sunflower", "bean", "cherry", "melon", "apple"),
-            "gift": ("hat", "poem", "fence", "song", "scarecrow"),
-        },
-        "steps": [
-            "<open>",
-            ["In {hero.his} pocket was one {plant} seed, and {hero.he} planted it [with care|in a hurry|upside down].",
-             "{hero.He} planted a single {plant} seed and sat down to watch."],
-            ["Every [hour|morning|minute] {hero.he} dug it up to see how it was doing.",
-             "Nothing happened, so {hero.he} [shouted at it|tickled it|read to it] and dug it up again."],
-            "<meet>",
-            ['"Leave it alone," said {friend}. "{plant.A} likes its [peace|sleep|privacy]."',
-             '"How would you like it," asked {friend}, "to be {plant.a} and be [poked|stared at|woken up]?"'],
-            ['"But waiting is [boring|awful|hard work]," said {hero}. "Then make {gift.a} for it," said {friend}.',
-             '"What shall I do all day?" asked {hero}. "Make {gift.a}," said {friend}, "for when it comes."'],
-            ["So {hero} made {gift.a}, and it took [the whole spring|many weeks|longer than planned]."],
-            ["And when the {gift} was done and {hero} looked up, the {plant} was taller than {friend}.",
-             "One day {hero.he} went to show the {gift} to the seed, and found a [huge|whole|proud] {plant} instead."],
             "<end>",
         ],
     },
@@ -376,8 +289,6 @@ PLOTS = {
              "Out of the sky fell a letter, and it landed on {hero.his} head."],
             ['It said: "Come to my {feast}. Bring {bring}." There was no name on it.',
              '"Dear friend," it said, "please come to the {feast}, and do not forget the {bring}."'],
-            ["It was surely meant for somebody else. {hero} took it from door to door.",
-             '"I have no such friend," thought {hero}, and [knocked|asked|rang] at every house.'],
             "<meet>",
             ['"Is this {feast} yours?" asked {hero}. {friend} turned [pink|away|very red].',
              '"I found this," said {hero}. "Who is having a {feast}?" {friend} [coughed|looked down|blushed].'],
@@ -402,37 +313,12 @@ PLOTS = {
             ["Each time the {tool} came up, the moon [slipped out|broke|wobbled away].",
              "The {tool} came up full of water and [empty of|without any|with no] moon."],
             "<meet>",
-            ['"What are you fishing for?" asked {friend}. "[Light|The moon|That]," said {hero}.'],
             ['"It belongs to everybody," said {friend}, "but you may borrow some." {friend.He} filled {bowl.a} with water.',
              "{friend} did not laugh. {friend.He} filled {bowl.a} with water and put it on the grass."],
             ["And there in the {bowl} was the moon, small and [still|shy|shining].",
              "{hero} looked into the {bowl}, and the moon looked back."],
             ['They carried the {bowl} home [on tiptoe|without a word], and left the {tool} behind.',
              '"It fits in {bowl.a}," [breathed|laughed] {hero}, "and not in {tool.a}!"'],
-            "<end>",
-        ],
-    },
-    "leak": {
-        "tables": {
-            "roof": ("tile", "shingle", "chimney", "gutter", "window"),
-            "pot": ("pots", "cups", "bowls", "boots", "hats"),
-        },
-        "steps": [
-            ["It rained at the {place} on {day}, and it rained on the bed of {hero}, a {trait} {hero.kind}.",
-             "Drip, drop, said the ceiling. {hero}, a {trait} {hero.kind}, had a leaky house near the {place}, and it was "
-             "a wet {day}."],
-            ["The {roof} was broken. {hero} put out all {hero.his} {pot}, and soon they were full.",
-             "Water came past the {roof}, so {hero.he} set {hero.his} {pot} [in a row|in a circle|on the floor]."],
-            ['"I have no more {pot}," [said|sighed|mumbled] {hero} to nobody.',
-             "Soon there were no dry {pot} left, and {hero} [sat|slept|stood] under the table."],
-            "<meet>",
-            ['"Listen," said {friend}. "Your {pot} are playing a tune." Plink, plonk, plink.',
-             '{friend} tapped on the {pot}. Plink, plonk! "You have [a band|an orchestra] in here," {friend.he} said.'],
-            ["They [danced|hummed|sang] along until the rain stopped.",
-             "{hero} began to [drum|hum|giggle], and they forgot to be wet."],
-            ["In the morning {friend} held the ladder and {hero} mended the {roof}.",
-             "When it was dry, {hero} and {friend} fixed the {roof} [together|with glue|before breakfast]."],
-            ['"I shall miss the music," said {hero}. {friend} left one [tiny|secret|little] hole, just in case.'],
             "<end>",
         ],
     },

@@ -22,10 +22,8 @@ from functools import cache
 from pathlib import Path
 
 from ch05_01_main_chapter_code.gpt_download import data_folder
-from ch05_01_main_chapter_code.tale_plots import HE, KINDS, PLOTS, RULES, SECOND_DRAWS, SHE, TABLES
+from ch05_01_main_chapter_code.tale_plots import PLOTS, RULES, SHE, TABLES
 
-NAMES = HE + SHE
-ROLES = ("hero", "friend")
 PRONOUNS = {"he": ("he", "she"), "him": ("him", "her"), "his": ("his", "her")}
 DOCUMENT_SEPARATOR = "<|endoftext|>"
 EMBEDDED_CORPORA = ("tales", "story", "pydocs")
@@ -92,18 +90,9 @@ def _plot_nodes(plot):
     return tuple(nodes[1:])
 
 
-def _candidates(plot, variable, bound):
-    """The words that `variable` may still become: all of its table but those which a twin already has."""
-    if variable in ROLES:
-        words, twins = NAMES, ROLES
-    elif variable.endswith(".kind"):
-        words, twins = KINDS, [f"{role}.kind" for role in ROLES]
-    else:
-        table = SECOND_DRAWS.get(variable, variable)
-        words, twins = PLOTS[plot]["tables"].get(table) or TABLES[table], (table, *SECOND_DRAWS)
-        twins = [twin for twin in twins if SECOND_DRAWS.get(twin, twin) == table]
-    taken = [bound[twin] for twin in twins if twin in bound]
-    return [word for word in words if word not in taken] if taken else words
+def _candidates(plot, variable):
+    """The words that `variable` can become."""
+    return PLOTS[plot]["tables"].get(variable) or TABLES[variable]
 
 
 @cache
@@ -112,7 +101,7 @@ def _spell(plot, variable, word, form):
     small = form[0].lower() + form[1:]
     if small == "word":
         written = word
-    elif variable in ROLES:
+    elif small in PRONOUNS:
         written = PRONOUNS[small][word in SHE]
     elif small == "a":
         written = f"an {word}" if word[0] in "aeiou" else f"a {word}"
@@ -138,7 +127,7 @@ def make_tale(rng):
             log_prob -= node.nats
         else:
             if node.variable not in bound:
-                candidates = _candidates(plot, node.variable, bound)
+                candidates = _candidates(plot, node.variable)
                 bound[node.variable] = rng.choice(list(candidates))
                 log_prob -= math.log(len(candidates))
             words.append(_spell(plot, node.variable, bound[node.variable], node.form))
@@ -193,7 +182,7 @@ def _readings(text, plot):
             todo += [(at, _linked(option, rest), bound, log_prob - node.nats) for option in node.options]
         else:
             known = node.variable in bound
-            candidates = [bound[node.variable]] if known else _candidates(plot, node.variable, bound)
+            candidates = [bound[node.variable]] if known else _candidates(plot, node.variable)
             cost = 0.0 if known else math.log(len(candidates))
             for word in candidates:
                 written = _spell(plot, node.variable, word, node.form)
