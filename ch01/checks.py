@@ -1,0 +1,243 @@
+"""Checks for the five questions of pytorch-primer.ipynb.
+
+Each check calls your function with random inputs, compares with an answer found in another way, and says either that it
+is right, or where it first went wrong and what the likely mistake is. A function that returns nothing (`...`) is "not
+attempted yet", which is no error.
+"""
+
+import torch
+from torch import nn
+
+NOT_YET = "not attempted yet"
+
+
+class Wrong(Exception):
+    """The answer is not right; the message says why."""
+
+
+def report(check):
+    """Make a check print what it found instead of raising, so that a notebook goes on."""
+
+    def checked(answer):
+        name = check.__name__.removeprefix("check_")
+        with torch.random.fork_rng(devices=[]):  # the notebook's own random numbers stay as they are
+            torch.manual_seed(0)
+            try:
+                attempted = check(answer)
+                print(f"{name}: {'right' if attempted else NOT_YET}")
+            except Wrong as error:
+                print(f"{name}: not yet. {error}")
+            except Exception as error:
+                print(f"{name}: not yet. The result cannot be compared ({error}); is it of the kind that is asked for?")
+
+    checked.__doc__, checked.__name__ = check.__doc__, check.__name__
+    return checked
+
+
+def call(answer, *inputs):
+    """Call the answer; whatever it raises becomes a `Wrong` that says so."""
+    try:
+        return answer(*inputs)
+    except Exception as error:
+        text = (str(error).strip() or "no message").splitlines()[0]
+        sizes = ", ".join(str(tuple(x.shape)) for x in inputs if isinstance(x, torch.Tensor))
+        where = f" on inputs of shape {sizes}" if sizes else ""
+        raise Wrong(f"Your function stops{where} with {type(error).__name__}: {text}") from error
+
+
+def need_tensor(result, shape):
+    """Raise `Wrong` unless the result is a tensor of this shape."""
+    if not isinstance(result, torch.Tensor):
+        raise Wrong(f"The result should be a tensor and is a {type(result).__name__}.")
+    if tuple(result.shape) != tuple(shape):
+        raise Wrong(f"The result has the shape {tuple(result.shape)}; expected is {tuple(shape)}.")
+
+
+def same(first, second):
+    """Equal but for rounding?"""
+    return first.shape == second.shape and torch.allclose(first.double(), second.double(), rtol=1e-4, atol=1e-5)
+
+
+def count_pairs(pairs):
+    """{first: {second: how often the pair occurs}}."""
+    counts = {}
+    for first, second in pairs:
+        row = counts.setdefault(first, {})
+        row[second] = row.get(second, 0) + 1
+    return counts
+
+
+@report
+def check_count_followers(answer):
+    """Question 1: count which word follows which."""
+    words = "the cat saw the cat and the fish saw the sea".split()
+    if (result := call(answer, list(words))) is None:
+        return None
+    if not isinstance(result, dict) or not all(isinstance(row, dict) for row in result.values()):
+        raise Wrong("The result should be a dictionary of dictionaries: counts[word][next_word].")
+    found = {word: dict(row) for word, row in result.items() if row}
+    pairs = list(zip(words, words[1:], strict=False))
+    right = count_pairs(pairs)
+    if found == count_pairs([(after, before) for before, after in pairs]):
+        raise Wrong("You counted backwards: counts[word] should hold the words that come after `word`, not before.")
+    if found == count_pairs([*pairs, ("sea", "the")]):
+        raise Wrong("'sea' is the last word, so nothing follows it; does your loop wrap around, as words[i - 1] does?")
+    if found == {word: dict.fromkeys(row, 1) for word, row in right.items()}:
+        raise Wrong(f"counts['the'] is {found['the']}, and 'cat' follows 'the' twice: add to the count, do not set it.")
+    if found == count_pairs(pairs[:-1]):
+        raise Wrong("The last pair, 'the' and 'sea', was not counted: does your loop end one word too early?")
+    if found == count_pairs(pairs[1:]):
+        raise Wrong("The first pair, 'the' and 'cat', was not counted: does your loop begin one word too late?")
+    for word, row in right.items():
+        if found.get(word) != row:
+            raise Wrong(f"counts[{word!r}] should be {row} and is {found.get(word)}.")
+    if found != right:
+        raise Wrong(f"These words have no followers, or are not in the text: {sorted(found.keys() - right.keys())}.")
+    if call(answer, ["moon"]):
+        raise Wrong("A text of one word has no pairs, so its counts should be empty.")
+    return True
+
+
+@report
+def check_shares(answer):
+    """Question 2: divide each row by its sum."""
+    counts = torch.randint(1, 9, (4, 4)).float()
+    kept = counts.clone()
+    if (result := call(answer, counts)) is None:
+        return None
+    if not torch.equal(counts, kept):
+        raise Wrong("Your function changed the tensor that it was given; `counts /= …` works in place, `/` does not.")
+    need_tensor(result, (4, 4))
+    if same(result, counts / counts.sum()):
+        raise Wrong("You divided by the sum of all numbers; each row should be divided by its own sum: sum(dim=1).")
+    if same(result, counts / counts.sum(dim=0)):
+        raise Wrong("The columns sum to 1, the rows do not: dim=0 adds down the columns, dim=1 along the rows.")
+    if same(result, counts / counts.sum(dim=1)):
+        raise Wrong(
+            "The sums are right, but they have the shape (4,), and broadcasting lays them along the columns: keep the "
+            "summed dimension with keepdim=True, so that each row meets its own sum."
+        )
+    if same(result, counts.softmax(dim=1)):
+        raise Wrong("softmax also makes rows that sum to 1, but from e to the power of each number: divide only.")
+    if not same(result, counts / counts.sum(dim=1, keepdim=True)):
+        raise Wrong(f"The rows should sum to 1; the first sums to {float(result[0].sum()):.4f}.")
+    wide = torch.randint(1, 9, (3, 5)).float()
+    if not same(call(answer, wide), wide / wide.sum(dim=1, keepdim=True)):
+        raise Wrong("Right for a table of 4 × 4, wrong for one of 3 × 5: is a size written into your function?")
+    return True
+
+
+@report
+def check_similarities(answer):
+    """Question 3: the dot product of every row of a with every row of b."""
+    a, b = torch.randn(4, 3), torch.randn(5, 3)
+    if (result := call(answer, a, b)) is None:
+        return None
+    right = torch.tensor([[sum(x * y for x, y in zip(r, s, strict=True)) for s in b.tolist()] for r in a.tolist()])
+    if isinstance(result, torch.Tensor) and same(result, right.T):
+        raise Wrong("The result is transposed: result[i, j] should belong to row i of a and row j of b.")
+    need_tensor(result, (4, 5))
+    lengths = a.norm(dim=1)[:, None] * b.norm(dim=1)
+    if same(result, right / lengths):
+        raise Wrong("These are cosines: the dot products divided by the lengths. The plain dot products are asked for.")
+    if not same(result, right):
+        place = tuple(int(i) for i in torch.nonzero((result.double() - right.double()).abs() > 1e-5)[0])
+        raise Wrong(f"result{list(place)} should be {right[place]:.4f} and is {float(result[place]):.4f}.")
+    a, b = torch.randn(2, 4, 3), torch.randn(2, 5, 3)
+    try:
+        batched = answer(a, b)
+    except Exception as error:
+        raise Wrong(
+            "Right for matrices, but not for a batch, a (2, 4, 3) and b (2, 5, 3): swap the last two dimensions of b "
+            f"with b.transpose(-2, -1), where .T would swap all ({type(error).__name__})."
+        ) from error
+    need_tensor(batched, (2, 4, 5))
+    if not same(batched, torch.stack([x @ y.T for x, y in zip(a, b, strict=True)])):
+        raise Wrong("Right for matrices, wrong for a batch: each item of the batch should be multiplied on its own.")
+    return True
+
+
+def polynomial(x):
+    """x³ - 2x, whose slope is 3x² - 2."""
+    return x**3 - 2 * x
+
+
+@report
+def check_slope(answer):
+    """Question 4: the derivative of a function at a point, by autograd."""
+    x = torch.tensor(3.0)
+    if (result := call(answer, polynomial, x)) is None:
+        return None
+    value = float(result)
+    if abs(value - 21) < 1e-5:
+        raise Wrong("That is the value of the function, f(3) = 21. Its slope lies in x.grad after backward().")
+    if abs(value - 25) > 1e-5:
+        near = " Close: from differences of f(x + h) comes nearly the slope; use backward()." * (abs(value - 25) < 0.5)
+        raise Wrong(f"The slope of x³ - 2x at x = 3 is 3·3² - 2 = 25; you return {value:.4f}.{near}")
+    if x.requires_grad or x.grad is not None:
+        raise Wrong("Your function changed the caller's tensor; work on a copy: x.detach().clone().requires_grad_().")
+    own = torch.tensor(2.0, requires_grad=True)
+    first, second = float(call(answer, polynomial, own)), float(call(answer, polynomial, own))
+    if abs(first - 10) < 1e-5 < abs(second - 10):
+        raise Wrong(
+            f"Called twice at x = 2 it returns {first:.0f}, then {second:.0f}: gradients add up. Start from a copy of "
+            "x that has none: x.detach().clone().requires_grad_()."
+        )
+    if abs(first - 10) > 1e-5:
+        raise Wrong(f"The slope at x = 2 is 3·2² - 2 = 10; you return {first:.4f}.")
+    return True
+
+
+def reference_training(model, x, y, lr, steps, zero=True, column=True):
+    """The loop of question 5, with two mistakes that can be made on purpose."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    for _ in range(steps):
+        error = model(x) - (y[:, None] if column else y)
+        if zero:
+            optimizer.zero_grad()
+        (error**2).mean().backward()
+        optimizer.step()
+    return model
+
+
+@report
+def check_train(answer):
+    """Question 5: a training loop."""
+    x = torch.randn(8, 2)  # (items, 2)
+    y = x @ torch.tensor([1.0, -2.0]) + 0.5  # (items,)
+    start = {name: value.clone() for name, value in nn.Linear(2, 1).state_dict().items()}
+
+    def fresh():
+        model = nn.Linear(2, 1)
+        model.load_state_dict(start)
+        return model
+
+    def weights(model):
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    def run(steps, **mistake):
+        return weights(reference_training(fresh(), x, y, 0.1, steps, **mistake))
+
+    model = fresh()
+    if call(answer, model, x, y, 0.1, 3) is None:
+        if same(weights(model), run(0)):
+            return None
+        raise Wrong("The model was trained, but nothing is returned: end with `return model`.")
+    found = weights(model)
+    if same(found, run(0)):
+        raise Wrong("The weights are what they were: optimizer.step() is missing, or the gradients are zero before it.")
+    if same(found, run(3, zero=False)):
+        raise Wrong("The gradients of earlier steps are still in the sum: optimizer.zero_grad() belongs into the loop.")
+    if same(found, run(3, column=False)):
+        raise Wrong(
+            "model(x) has the shape (8, 1) and y (8,): their difference is broadcast to (8, 8), every prediction "
+            "against every target. Use model(x).squeeze(1), or y[:, None]."
+        )
+    if same(found, run(1)):
+        raise Wrong("That is the result of one step; do all of them in a loop.")
+    if not same(found, run(3)):
+        raise Wrong(
+            "After three steps the weights differ from the reference: SGD with the given lr, on the mean of the "
+            f"squared errors. Yours: {[round(w, 4) for w in found.tolist()]}."
+        )
+    return True
