@@ -47,11 +47,11 @@ def _from_printable(text):
 class BPETokenizer:
     """Byte-level BPE with a fixed list of merges.
 
-    >>> tokenizer = BPETokenizer.train("low lower lowest low low", vocab_size=260)
+    >>> tokenizer = BPETokenizer.train("moon moon mood", vocab_size=260)
     >>> tokenizer.merges
-    [(b'o', b'w'), (b'l', b'ow'), (b' ', b'low')]
-    >>> [tokenizer.decode([number]) for number in tokenizer.encode("slow")]
-    ['s', 'low']
+    [(b'o', b'o'), (b'm', b'oo'), (b'moo', b'n')]
+    >>> [tokenizer.decode([number]) for number in tokenizer.encode("moody")]
+    ['moo', 'd', 'y']
     """
 
     def __init__(self, vocab, merges, special_tokens, pattern=GPT2_PATTERN):
@@ -151,8 +151,8 @@ class BPETokenizer:
 
         Raises ValueError if `vocab_size` has no room for the bytes and the special tokens.
         """
-        n_tokens = vocab_size - 256 - len(special_tokens)
-        if n_tokens < 0:
+        n_merges = vocab_size - 256 - len(special_tokens)
+        if n_merges < 0:
             raise ValueError(
                 f"a vocabulary of {vocab_size} is too small: 256 bytes and {len(special_tokens)} special tokens need "
                 f"at least {256 + len(special_tokens)}"
@@ -163,10 +163,9 @@ class BPETokenizer:
             for part in cls._split_special(text, special_tokens):
                 if part not in special_tokens:
                     words.update(regex.findall(pattern, _valid_unicode(part)))
-        merges = _learn_merges(words, n_tokens)
+        merges = _learn_merges(words, n_merges)
         vocab = {bytes([byte]): byte for byte in range(256)}
-        for left, right in merges:
-            vocab.setdefault(left + right, len(vocab))
+        vocab |= {left + right: 256 + i for i, (left, right) in enumerate(merges)}
         special = {text: len(vocab) + i for i, text in enumerate(special_tokens)}
         return cls(vocab, merges, special, pattern)
 
@@ -222,7 +221,7 @@ class BPETokenizer:
             vocab = {_from_printable(text): i for text, i in model["vocab"].items() if text not in special}
             pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
             return cls(vocab, [map(_from_printable, pair) for pair in pairs], special, pattern)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no byte-level BPE tokenizer.json that can be used here: {error}") from error
 
 
@@ -251,11 +250,12 @@ def _descending(token):
     return "".join(chr(255 - byte) for byte in token) + chr(256)
 
 
-def _learn_merges(word_counts, n_tokens):
-    """Learn merges from {word: how often} until they make `n_tokens` new tokens. Returns pairs of byte strings.
+def _learn_merges(word_counts, n_merges):
+    """Learn `n_merges` merges from {word: how often}. Returns pairs of byte strings; fewer if no pair is left.
 
-    Two merges can make the same token, as a+bc and ab+c do, so there may be more merges than tokens. A merge changes few words, so only their pairs are counted again. The heap holds (-count, pair) entries, some of
-    them out of date: an entry counts only if it agrees with `pair_counts` when it comes up.
+    A merge changes few words, so only their pairs are counted again. The heap holds (-count, pair) entries, some of
+    them out of date: an entry counts only if it agrees with `pair_counts` when it comes up. No two merges make the same
+    token: how the bytes inside a token were merged depends on these bytes alone.
     """
     words = [[bytes([byte]) for byte in word.encode("utf-8")] for word in word_counts]
     counts = list(word_counts.values())
@@ -274,18 +274,16 @@ def _learn_merges(word_counts, n_tokens):
 
     heap = [entry(pair) for pair in pair_counts]
     heapq.heapify(heap)
-    merges, tokens = [], set()
-    while heap and len(tokens) < n_tokens:
+    merges = []
+    while heap and len(merges) < n_merges:
         negative_count, _, _, pair = heapq.heappop(heap)
         if -negative_count != pair_counts[pair] or not negative_count:
             continue
         merges.append(pair)
-        tokens.add(pair[0] + pair[1])
         changed = set()
         for i in places.pop(pair):
             changed |= _merge_in_word(words, i, pair, counts[i], pair_counts, places)
-        pair_counts[pair] = 0
-        for other in changed - {pair}:
+        for other in changed:
             if pair_counts[other] > 0:
                 heapq.heappush(heap, entry(other))
     return merges

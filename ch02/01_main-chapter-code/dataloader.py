@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class TokenDataset(Dataset):
-    """Windows over one flat array of token ids. Nothing is copied per window.
+    """Windows over one flat array of token ids, which is kept once, however many windows look at it.
 
     >>> data = TokenDataset([10, 11, 12, 13, 14], context_length=2)
     >>> data[1]
@@ -17,7 +17,7 @@ class TokenDataset(Dataset):
         """`tokens`: (n,) list, tensor or array, a memory map included; `stride`: steps between windows, default
         `context_length`, so that they do not overlap; `starts`: the first position of each window, instead of a stride.
 
-        Raises ValueError if no window fits.
+        Raises ValueError if no window fits, or if one of `starts` leaves no room for a window.
         """
         if context_length < 1 or (stride is not None and stride < 1):
             raise ValueError(f"context_length ({context_length}) and stride ({stride}) must be at least 1")
@@ -27,15 +27,15 @@ class TokenDataset(Dataset):
         self.context_length = context_length
         self.stride = stride or context_length
         self.starts = starts
-        last = len(tokens) - context_length - 1  # the last position with a whole window and its target behind it
-        self.length = max(0, last // self.stride + 1) if starts is None else len(starts)
-        if starts is not None and len(starts) and int(max(starts)) > last:
-            raise ValueError(f"the window at {int(max(starts))} ends behind the last of {len(tokens)} tokens")
-        if self.length == 0:
+        last = len(tokens) - context_length - 1  # the last start with room for a window and its target
+        if last < 0:
             raise ValueError(
-                f"{len(tokens)} tokens are too few for one window of {context_length} and its target: use a longer text "
-                f"or a context length of at most {max(len(tokens) - 1, 0)}"
+                f"{len(tokens)} tokens are too few for one window of {context_length} and its target: "
+                f"use a longer text or a context length of at most {max(len(tokens) - 1, 0)}"
             )
+        if starts is not None and not (len(starts) and 0 <= min(starts) and max(starts) <= last):
+            raise ValueError(f"starts must be at least one position, each of them between 0 and {last}")
+        self.length = last // self.stride + 1 if starts is None else len(starts)
 
     def __len__(self):
         return self.length
@@ -48,7 +48,7 @@ class TokenDataset(Dataset):
         start = index * self.stride if self.starts is None else int(self.starts[index])
         window = self.tokens[start : start + self.context_length + 1]
         if not torch.is_tensor(window):
-            window = torch.from_numpy(np.asarray(window, dtype=np.int64))  # tokens on disk are often 16 bits wide
+            window = torch.from_numpy(np.array(window, dtype=np.int64))  # reads only this window
         window = window.long()
         return window[:-1], window[1:]
 
@@ -63,6 +63,6 @@ def create_dataloader(
     """
     dataset = TokenDataset(tokens, context_length, stride, starts)
     if drop_last and len(dataset) < batch_size:
-        raise ValueError(f"{len(dataset)} windows make no batch of {batch_size}: use a smaller batch or drop_last=False")
+        raise ValueError(f"{len(dataset)} windows make no batch of {batch_size}: use a smaller batch")
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     return DataLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, generator=generator)

@@ -11,8 +11,8 @@ from importlib.resources import files
 import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-# From the encoder.py of OpenAI's GPT-2 (2019): short forms such as 's and 'll, then letters, numbers or other signs with
-# at most one space before them, then white space.
+# From the encoder.py of OpenAI's GPT-2 (2019): short forms such as 's and 'll, then letters, numbers or other signs
+# with at most one space before them, then white space.
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN = "<|unk|>"

@@ -1,0 +1,483 @@
+"""Self-checks for the exercises of chapter 2, and the small machinery that all chapters' checks are made of.
+
+A check takes what the reader wrote, tries it on inputs of its own, and prints one line: that it is right, or the first
+wrong place and the likely mistake, or that the cell is untouched. It never raises, so Run All gets past it:
+
+    >>> verdict = check_count_windows(lambda n_tokens, length, stride: n_tokens // stride)
+    ✗ count_windows: for (9, 4, 1) the result is 9, expected 5. Likely mistake: ...
+    >>> bool(verdict)
+    False
+
+A check is a reference, inputs and a table of typical mistakes, each with the code that makes it:
+
+    @exercise_check("double")
+    def check_double(attempt):
+        judge(attempt, lambda x: 2 * x, [(1,), (5,)], {"it squares": lambda x: x * x})
+"""
+
+import copy
+import dis
+import math
+import random
+from collections import Counter
+from dataclasses import dataclass
+from functools import wraps
+from inspect import isclass, isfunction
+
+import numpy as np
+import torch
+
+from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, UNKNOWN, SimpleTokenizer
+
+# --- The machinery ------------------------------------------------------------------------------------------------
+
+
+class Mistake(Exception):
+    """What a check raises when it finds something wrong; the text is the one line that the reader sees."""
+
+
+class NotAttempted(Exception):
+    """The reader has not written anything yet."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check returns: true if the exercise is solved. The check has printed `message` already."""
+
+    passed: bool
+    message: str
+
+    def __bool__(self):
+        return self.passed
+
+    def _ipython_display_(self):
+        """Show nothing where a check is the last line of a cell."""
+
+
+def exercise_check(name):
+    """Decorator: make a function that raises `Mistake` into a check that prints one line and returns a `Verdict`.
+
+    `name` is what the exercise is called in the notebook. The function gets the reader's attempt; a function among
+    attempts is wrapped so that an untouched one (`...`, None, NotImplementedError) is told from a wrong one.
+    """
+
+    def decorate(check):
+        @wraps(check)
+        def run(attempt=None):
+            try:
+                if attempt is None or attempt is Ellipsis or isclass(attempt) and _has_untouched_method(attempt):
+                    raise NotAttempted
+                check(_watched(attempt) if callable(attempt) and not isclass(attempt) else attempt)
+                verdict = Verdict(True, f"✓ {name}: right.")
+            except (NotAttempted, NotImplementedError):
+                verdict = Verdict(False, f"… {name}: not attempted yet.")
+            except Mistake as mistake:
+                verdict = Verdict(False, f"✗ {name}: {mistake}")
+            except Exception as error:
+                verdict = Verdict(False, f"✗ {name}: your code stops with {_in_one_line(error)}")
+            print(verdict.message)
+            return verdict
+
+        return run
+
+    return decorate
+
+
+def judge(attempt, reference, inputs, mistakes):
+    """Compare `attempt(*arguments)` with `reference(*arguments)` for all `inputs`, a list of tuples of arguments.
+
+    `mistakes`: {what to say: a function that makes this mistake}. One is named if it does what the attempt does on
+    every input, errors included. Raises Mistake with the first wrong place.
+    """
+    suspects, wrong = dict(mistakes), None
+    for arguments in inputs:
+        got, want = _outcome(attempt, arguments), reference(*copy.deepcopy(arguments))
+        suspects = {
+            text: suspect for text, suspect in suspects.items() if difference(got, _outcome(suspect, arguments)) is None
+        }
+        if wrong is None and difference(got, want) is not None:
+            where = f"for ({', '.join(map(shown, arguments))})"
+            stops = isinstance(got, Exception)
+            wrong = f"{where} it stops with {_in_one_line(got)}" if stops else f"{where} {difference(got, want)}"
+    if wrong is not None:
+        raise Mistake(f"{wrong}. Likely mistake: {next(iter(suspects))}." if suspects else f"{wrong}.")
+
+
+def difference(got, want, place="the result"):
+    """The first place where two values differ, in words, or None. Numbers may differ by rounding errors."""
+    if isinstance(want, Exception) or isinstance(got, Exception):
+        return None if type(got) is type(want) else f"{place} is {shown(got)}, expected {shown(want)}"
+    if torch.is_tensor(want) or isinstance(want, np.ndarray):
+        return _tensor_difference(got, torch.as_tensor(want), place)
+    if isinstance(want, dict):
+        return _dict_difference(got, want, place)
+    if isinstance(want, list | tuple):
+        return _sequence_difference(got, want, place)
+    if isinstance(want, float):
+        is_number = isinstance(got, int | float) or torch.is_tensor(got) and got.numel() == 1
+        same = is_number and math.isclose(float(got), want, rel_tol=1e-5, abs_tol=1e-9)
+    elif isinstance(want, int):
+        same = isinstance(got, int | np.integer) and got == want
+    else:
+        same = type(got) is type(want) and got == want
+    return None if same else f"{place} is {shown(got)}, expected {shown(want)}"
+
+
+def _tensor_difference(got, want, place):
+    if not torch.is_tensor(got):
+        return f"{place} is a {type(got).__name__}, expected a tensor of shape {tuple(want.shape)}"
+    if got.shape != want.shape:
+        return f"{place} has the shape {tuple(got.shape)}, expected {tuple(want.shape)}"
+    if got.is_floating_point() != want.is_floating_point():
+        return f"{place} has the dtype {got.dtype}, expected {want.dtype}"
+    wrong = ~torch.isclose(got.detach().double(), want.detach().double(), rtol=1e-4, atol=1e-5, equal_nan=True)
+    if not wrong.any():
+        return None
+    first = wrong.nonzero()[0].tolist()
+    return f"{place}{first} is {got[tuple(first)].item():.4g}, expected {want[tuple(first)].item():.4g}"
+
+
+def _dict_difference(got, want, place):
+    if not isinstance(got, dict):
+        return f"{place} is a {type(got).__name__}, expected a dict"
+    for key in want:
+        if key not in got:
+            return f"{place} lacks {shown(key)}: {shown(want[key])}"
+        if found := difference(got[key], want[key], f"{place}[{shown(key)}]"):
+            return found
+    extra = next((key for key in got if key not in want), None)
+    return None if len(got) == len(want) else f"{place} has {shown(extra)}: {shown(got[extra])} too many"
+
+
+def _sequence_difference(got, want, place):
+    if torch.is_tensor(got):
+        got = got.tolist()
+    if not isinstance(got, list | tuple):
+        return f"{place} is a {type(got).__name__}, expected a {type(want).__name__}"
+    for index, (mine, right) in enumerate(zip(got, want, strict=False)):
+        if found := difference(mine, right, f"{place}[{index}]"):
+            return found
+    return None if len(got) == len(want) else f"{place} has {len(got)} items, expected {len(want)}"
+
+
+def shown(value):
+    """A value in at most 50 characters; a tensor as its shape."""
+    if torch.is_tensor(value):
+        return f"tensor {tuple(value.shape)}"
+    words = repr(float(f"{value:.6g}") if isinstance(value, float) else value)
+    if type(value).__repr__ is object.__repr__:
+        words = type(value).__name__
+    return words if len(words) <= 50 else words[:47] + "..."
+
+
+def _outcome(function, arguments):
+    """What a function returns for these arguments (a copy of them), or the exception that it raises."""
+    try:
+        return function(*copy.deepcopy(arguments))
+    except (NotAttempted, NotImplementedError, Mistake):
+        raise
+    except Exception as error:
+        return error
+
+
+def _in_one_line(error):
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:160]
+
+
+def _watched(function):
+    """The same function, but an untouched one raises NotAttempted, and one that forgets `return` is told so."""
+
+    def call(*arguments, **options):
+        result = function(*arguments, **options)
+        if result is Ellipsis or result is None and _is_untouched(function):
+            raise NotAttempted
+        if result is None:
+            raise Mistake("your function gives back None: is a `return` missing?")
+        return result
+
+    return call
+
+
+def _is_untouched(function):
+    """True for a function whose body is `...`, `pass` or a docstring: it does nothing but return None."""
+    if not isfunction(function):
+        return False
+    steps = [step for step in dis.get_instructions(function) if step.opname not in ("RESUME", "NOP", "CACHE")]
+    names = [step.opname for step in steps]
+    returns_constant = names in (["RETURN_CONST"], ["LOAD_CONST", "RETURN_VALUE"])
+    return returns_constant and steps[0].argval in (None, Ellipsis)
+
+
+def _has_untouched_method(class_):
+    return any(_is_untouched(method) for method in vars(class_).values())
+
+
+# --- The exercises of ch02.ipynb ----------------------------------------------------------------------------------
+
+
+def _vocab(words, unknown=True):
+    return {word: number for number, word in enumerate([*words, UNKNOWN] if unknown else words)}
+
+
+@exercise_check("frequent_vocab")
+def check_frequent_vocab(attempt):
+    """frequent_vocab(words, size): the `size` most frequent words, ties in alphabetical order, then `<|unk|>`."""
+    rng = random.Random(1)
+    inputs = [("owl saw the fox the".split(), 2)]
+    inputs += [(rng.choices("the a fox owl moon saw sea tree".split(), k=30), size) for size in (3, 5, 20)]
+
+    def ranked(words):
+        return sorted(set(words), key=lambda word: (-words.count(word), word))
+
+    def by_appearance(words, size):
+        return _vocab([word for word, _ in Counter(words).most_common(size)])
+
+    mistakes = {
+        "words that are equally frequent must stand in alphabetical order, not in the order in which they appear":
+            by_appearance,
+        "the ids begin at 1; the first word must get 0":
+            lambda words, size: {word: i + 1 for word, i in _vocab(ranked(words)[:size]).items()},
+        "the rarest words come first: sort by the count downwards":
+            lambda words, size: _vocab(sorted(set(words), key=lambda word: (words.count(word), word))[:size]),
+        "`<|unk|>` is missing": lambda words, size: _vocab(ranked(words)[:size], unknown=False),
+        "`<|unk|>` comes on top of the `size` words; it is none of them":
+            lambda words, size: _vocab(ranked(words)[: size - 1]),
+        "the words were put into alphabetical order; the most frequent one must get 0":
+            lambda words, size: _vocab(sorted(ranked(words)[:size])),
+        "all words were kept, not the `size` most frequent ones": lambda words, size: _vocab(ranked(words)),
+    }  # fmt: skip
+    judge(attempt, lambda words, size: _vocab(ranked(words)[:size]), inputs, mistakes)
+
+
+@exercise_check("join_documents")
+def check_join_documents(attempt):
+    """join_documents(documents, tokenizer): one flat list of ids in which every document ends with end_of_text."""
+    tokenizer = SimpleTokenizer.train(f"the fox saw a moon and an owl heard {END_OF_TEXT}")
+    rng = random.Random(2)
+    documents = [" ".join(rng.choices("the fox saw a moon owl".split(), k=rng.randint(1, 5))) for _ in range(5)]
+    inputs = [(documents[:2], tokenizer), (documents, tokenizer), ([f"a fox saw {END_OF_TEXT} and", "owl"], tokenizer)]
+
+    def joined(before=False, between=False, last=False):
+        def join(documents, tokenizer):
+            end, ids = [tokenizer.end_of_text], []
+            for number, document in enumerate(documents):
+                is_last = number == len(documents) - 1
+                has_end = is_last if last else not (between and is_last)
+                ids += end * before + tokenizer.encode(document) + end * (has_end and not before)
+            return ids
+
+        return join
+
+    def as_text(documents, tokenizer, allowed=()):
+        return tokenizer.encode("".join(document + END_OF_TEXT for document in documents), allowed)
+
+    mistakes = {
+        "the end-of-text token stands before each document; it must stand behind it": joined(before=True),
+        "the last document has no end-of-text token": joined(between=True),
+        "only the last document ends with the end-of-text token": joined(last=True),
+        "the documents are not separated at all": lambda documents, tokenizer: tokenizer.encode(" ".join(documents)),
+        "the result is a list of lists; the ids of all documents belong into one flat list":
+            lambda documents, tokenizer: [tokenizer.encode(text) + [tokenizer.end_of_text] for text in documents],
+        "the string <|endoftext|> was encoded as ordinary text; append the id `tokenizer.end_of_text`": as_text,
+        "with `allowed_special` a document that talks about <|endoftext|> ends there; encode each one as ordinary text":
+            lambda documents, tokenizer: as_text(documents, tokenizer, (END_OF_TEXT,)),
+    }  # fmt: skip
+    judge(attempt, joined(), inputs, mistakes)
+
+
+@exercise_check("bytes_per_token")
+def check_bytes_per_token(attempt):
+    """bytes_per_token(text, ids): how many UTF-8 bytes of the text one token stands for, on average."""
+    inputs = [("the fox", [5, 9]), ("Füchsin", [1, 2, 3]), ("the owl 🦉 saw", list(range(7))), ("狐狸", [3, 1, 2, 2])]
+    mistakes = {
+        "characters were counted, not bytes: `len(text)` counts é or 🦉 as one": lambda text, ids: len(text) / len(ids),
+        "this is tokens per byte, upside down": lambda text, ids: len(ids) / len(text.encode()),
+        "`//` cuts off the fraction": lambda text, ids: len(text.encode()) // len(ids),
+        "words were counted, not bytes": lambda text, ids: len(text.split()) / len(ids),
+        "this is the number of bytes of the whole text": lambda text, ids: len(text.encode()),
+    }
+    judge(attempt, lambda text, ids: len(text.encode()) / len(ids), inputs, mistakes)
+
+
+def _merged(tokens, pair, overlapping=False):
+    merged, i = [], 0
+    while i < len(tokens):
+        found = tuple(tokens[i : i + 2]) == pair
+        merged.append(pair[0] + pair[1] if found else tokens[i])
+        i += 2 if found and not overlapping else 1
+    return merged
+
+
+def _pairs(tokens):
+    return Counter(zip(tokens, tokens[1:], strict=False))
+
+
+@exercise_check("count_changes")
+def check_count_changes(attempt):
+    """count_changes(tokens, pair): {pair: by how much its count changes} when `pair` is merged; no zeros."""
+    rng = random.Random(3)
+    inputs = [(tuple(b"a b a b".split()), (b"a", b"b")), (tuple(b"a a a".split()), (b"a", b"a"))]
+    inputs += [(tuple(b"x y a b x y".split()), (b"a", b"b")), (tuple(b"a b c".split()), (b"c", b"a"))]
+    inputs += [(tuple(rng.choices([b"a", b"b", b"ab"], k=12)), (b"a", b"b")) for _ in range(4)]
+
+    def changes(tokens, pair, merge=_merged, zeros=False):
+        change = Counter(_pairs(merge(tokens, pair)))
+        change.subtract(_pairs(tokens))
+        return {other: n for other, n in change.items() if n or zeros}
+
+    mistakes = {
+        "pairs whose count does not change are in the result; leave the zeros out":
+            lambda tokens, pair: changes(tokens, pair, zeros=True),
+        "the signs are turned round: a pair that disappears changes by a negative number":
+            lambda tokens, pair: {other: -n for other, n in changes(tokens, pair).items()},
+        "only what appears was counted; pairs that disappear change too, by a negative number":
+            lambda tokens, pair: {other: n for other, n in changes(tokens, pair).items() if n > 0},
+        "only what disappears was counted; the merged token makes new pairs with its neighbours":
+            lambda tokens, pair: {other: n for other, n in changes(tokens, pair).items() if n < 0},
+        "the merged pair itself is missing: its count changes as well":
+            lambda tokens, pair: {other: n for other, n in changes(tokens, pair).items() if other != pair},
+        "these are the counts after the merge, not the changes":
+            lambda tokens, pair: dict(_pairs(_merged(tokens, pair))),
+        "a token was used for two merges: in a a a only the first two can be merged":
+            lambda tokens, pair: changes(tokens, pair, lambda *both: _merged(*both, overlapping=True)),
+    }  # fmt: skip
+    judge(attempt, changes, inputs, mistakes)
+
+
+@exercise_check("count_windows")
+def check_count_windows(attempt):
+    """count_windows(n_tokens, context_length, stride): the number of windows that fit, with the target behind them."""
+    inputs = [(9, 4, 1), (9, 4, 4), (8, 4, 4), (12, 4, 3), (5, 4, 1), (4, 4, 1), (2, 7, 2), (1000, 64, 48)]
+
+    def fitting(n_tokens, length, stride):
+        return len(range(0, n_tokens - length, stride))
+
+    mistakes = {
+        "the token behind the window, the target of its last position, was forgotten":
+            lambda n, length, stride: max(0, (n - length) // stride + 1),
+        "one window is missing: with no room to slide at all there is still one":
+            lambda n, length, stride: max(0, (n - length - 1) // stride),
+        "a text that is too short for one window gives 0 windows, not a negative number":
+            lambda n, length, stride: (n - length - 1) // stride + 1,
+        "the stride was ignored": lambda n, length, stride: max(0, n - length),
+        "the windows at the end that no longer fit were counted too": lambda n, length, stride: -(-n // stride),
+        "the length of the window was forgotten: only the stride counts here": lambda n, length, stride: n // stride,
+        "the windows may overlap: a new one starts every `stride` tokens, not every `context_length`":
+            lambda n, length, stride: max(0, (n - 1) // length),
+        "`/` gives a fraction of a window; use `//`":
+            lambda n, length, stride: max(0, (n - length - 1) / stride + 1),
+    }  # fmt: skip
+    judge(attempt, fitting, inputs, mistakes)
+
+
+@exercise_check("document_starts")
+def check_document_starts(attempt):
+    """document_starts(ids, end_of_text, context_length): where documents begin, if a whole window fits there."""
+    rng = random.Random(4)
+    inputs = [([5, 6, 7, 0, 8, 9, 0, 4, 3, 2], 0, 2), ([5, 6, 0, 7, 8], 0, 2), ([5, 6, 7, 9, 8, 9, 0], 9, 2)]
+    for length in (1, 2, 3, 6):
+        ids = [token for _ in range(7) for token in [*rng.choices(range(1, 9), k=rng.randint(1, 6)), 0]]
+        inputs.append((ids, 0, length))
+
+    def starts(ids, end_of_text, length, first=True, behind=1, room=1):
+        found = [0] * first + [i + behind for i, token in enumerate(ids) if token == end_of_text]
+        return [start for start in found if start + length + room <= len(ids)]
+
+    mistakes = {
+        "these are the places of the end-of-text tokens; the document begins one place behind":
+            lambda ids, end, length: starts(ids, end, length, behind=0),
+        "the first document begins at 0, with no end-of-text token before it":
+            lambda ids, end, length: starts(ids, end, length, first=False),
+        "a window needs `context_length` tokens and the target behind them; the last start leaves no room for that":
+            lambda ids, end, length: starts(ids, end, length, room=0),
+        "starts at which no whole window fits any more must be left out":
+            lambda ids, end, length: starts(ids, end, length, room=-length),
+    }  # fmt: skip
+    judge(attempt, starts, inputs, mistakes)
+
+
+def _one_hot(ids, rows):
+    return (ids[..., None] == torch.arange(rows)).float()
+
+
+@exercise_check("embed")
+def check_embed(attempt):
+    """embed(ids, token_table, position_table): token row plus position row, (batch, tokens, emb_dim)."""
+    generator = torch.Generator().manual_seed(5)
+
+    def case(batch, tokens, vocab, context, emb_dim):
+        tables = [torch.randn(rows, emb_dim, generator=generator) for rows in (vocab, context)]
+        return torch.randint(0, min(vocab, context), (batch, tokens), generator=generator), *tables
+
+    inputs = [case(2, 3, 10, 6, 4), case(3, 3, 7, 9, 3), case(1, 5, 12, 5, 6), case(4, 2, 30, 8, 5)]
+
+    def looked_up(ids, token_table):
+        return _one_hot(ids, len(token_table)) @ token_table
+
+    def embedded(ids, token_table, position_table):
+        places = torch.arange(ids.shape[1]).expand(ids.shape)
+        return looked_up(ids, token_table) + looked_up(places, position_table)
+
+    mistakes = {
+        "the positions are missing: only the token rows came back":
+            lambda ids, table, places: looked_up(ids, table),
+        "the rows of the position table were chosen by the token id; they belong to the place in the window":
+            lambda ids, table, places: looked_up(ids, table) + looked_up(ids, places),
+        "position 0 must take row 0 of the position table; here it takes row 1":
+            lambda ids, table, places: looked_up(ids, table) + places[1 : ids.shape[1] + 1],
+        "token and position were put side by side; they are added":
+            lambda ids, table, places: torch.cat([looked_up(ids, table), embedded(ids, table * 0, places)], dim=-1),
+        "token and position were multiplied; they are added":
+            lambda ids, table, places: looked_up(ids, table) * places[: ids.shape[1]],
+        "every position got row 0 of the position table":
+            lambda ids, table, places: looked_up(ids, table) + places[0],
+        "the position table is longer than the window: take its first `tokens` rows only":
+            lambda ids, table, places: looked_up(ids, table) + places,
+        "the rows of the position table were given to the rows of the batch, not to the places in the window":
+            lambda ids, table, places: looked_up(ids, table) + places[: ids.shape[0], None],
+    }  # fmt: skip
+    judge(attempt, embedded, inputs, mistakes)
+
+
+@exercise_check("table_gradient")
+def check_table_gradient(attempt):
+    """table_gradient(ids, upstream, vocab_size): the gradient of the embedding table, (vocab, emb_dim)."""
+    generator = torch.Generator().manual_seed(6)
+
+    def case(batch, tokens, vocab, emb_dim):
+        ids = torch.randint(0, vocab, (batch, tokens), generator=generator)
+        ids[0, 0] = ids[-1, -1]  # at least one token comes twice
+        return ids, torch.randn(batch, tokens, emb_dim, generator=generator), vocab
+
+    inputs = [case(2, 3, 5, 4), case(3, 4, 6, 2), case(1, 8, 4, 3), case(4, 6, 9, 5)]
+
+    def gradient(ids, upstream, vocab_size):
+        table = torch.zeros(vocab_size, upstream.shape[-1], requires_grad=True)
+        (table[ids] * upstream).sum().backward()
+        return table.grad
+
+    def overwritten(ids, upstream, vocab_size):
+        table = torch.zeros(vocab_size, upstream.shape[-1])
+        for token, row in zip(ids.flatten().tolist(), upstream.flatten(0, 1), strict=True):
+            table[token] = row
+        return table
+
+    def mean(ids, upstream, vocab_size):
+        counts = _one_hot(ids.flatten(), vocab_size).sum(0).clamp(min=1)
+        return gradient(ids, upstream, vocab_size) / counts[:, None]
+
+    mistakes = {
+        "a token that comes twice keeps only its last gradient; the gradients of all its places add up": overwritten,
+        "the gradients of a token that comes twice were averaged; they add up": mean,
+        "the batch is missing: sum over the batch and the places, so that the shape is (vocab, emb_dim)":
+            lambda ids, upstream, rows: _one_hot(ids, rows).transpose(1, 2) @ upstream,
+        "the shape is turned round: one row for each token of the vocabulary":
+            lambda ids, upstream, rows: gradient(ids, upstream, rows).T,
+        "only the first row of the batch was used":
+            lambda ids, upstream, rows: gradient(ids[:1], upstream[:1], rows),
+        "this counts the tokens; their upstream gradients are to be added up":
+            lambda ids, upstream, rows: gradient(ids, torch.ones_like(upstream), rows),
+        "the sign is turned round: this is the step of gradient descent, not the gradient":
+            lambda ids, upstream, rows: -gradient(ids, upstream, rows),
+    }  # fmt: skip
+    judge(attempt, gradient, inputs, mistakes)
