@@ -42,7 +42,7 @@ class CausalAttention(nn.Module):
         tokens = x.shape[-2]
         queries, keys, values = self.query(x), self.key(x), self.value(x)  # (batch, tokens, head_dim) each
         scores = queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5  # (batch, tokens, tokens)
-        scores = scores.masked_fill(self.future[:tokens, :tokens], -torch.inf)  # before the softmax: rows still sum to 1
+        scores = scores.masked_fill(self.future[:tokens, :tokens], -torch.inf)  # before the softmax: rows sum to 1
         return self.dropout(scores.softmax(dim=-1)) @ values  # (batch, tokens, head_dim)
 
 
@@ -117,35 +117,40 @@ class MultiHeadAttention(nn.Module):
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (batch, heads, tokens, head_dim) each
         if cache is not None:
             keys, values = cache.update(keys, values, self.layer)
-        allowed = self.allowed_pairs(tokens, keys.shape[2], attention_mask, x.device)
+        allowed = allowed_pairs(tokens, keys.shape[2], attention_mask, x.device)
+        drop_rate = self.drop_rate if self.training else 0.0
         if return_weights:
-            out, weights = self.explicit(queries, keys, values, allowed)
+            out, weights = explicit_attention(queries, keys, values, allowed, drop_rate)
         else:
-            drop_rate = self.drop_rate if self.training else 0.0
             causal = allowed is None and tokens > 1  # torch's own causal mask is the fastest
             out = F.scaled_dot_product_attention(queries, keys, values, allowed, drop_rate, is_causal=causal)
         out = self.proj(out.transpose(1, 2).reshape(batch, tokens, emb_dim))
         return (out, weights) if return_weights else out
 
-    def allowed_pairs(self, tokens, total, attention_mask, device):
-        """Which of the `total` keys each of the last `tokens` may look at, or None where the plain rule does:
-        one new token looks at everything, a whole sequence at its own past."""
-        if attention_mask is None and (tokens == 1 or tokens == total):
-            return None
-        allowed = torch.ones(tokens, total, dtype=torch.bool, device=device).tril(diagonal=total - tokens)
-        if attention_mask is None:
-            return allowed
-        if attention_mask.shape[1] != total:
-            raise ValueError(f"attention_mask covers {attention_mask.shape[1]} tokens, but there are {total}")
-        # A padding token may look at itself, or its softmax would be over nothing and give NaN.
-        itself = torch.eye(total, dtype=torch.bool, device=device)[-tokens:]
-        return allowed & (attention_mask[:, None, None, :].bool() | itself)  # (batch, 1, tokens, total)
 
-    def explicit(self, queries, keys, values, allowed):
-        """The formula, step by step, for looking at the weights."""
-        tokens, total = queries.shape[2], keys.shape[2]
-        if allowed is None:
-            allowed = torch.ones(tokens, total, dtype=torch.bool, device=queries.device).tril(total - tokens)
-        scores = queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5
-        weights = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
-        return F.dropout(weights, self.drop_rate, self.training) @ values, weights
+def allowed_pairs(tokens, total, attention_mask, device):
+    """Which of the `total` keys each of the last `tokens` may look at, or None where the plain rule does: one new
+    token looks at everything, a whole sequence at its own past."""
+    if attention_mask is None and (tokens == 1 or tokens == total):
+        return None
+    allowed = torch.ones(tokens, total, dtype=torch.bool, device=device).tril(diagonal=total - tokens)
+    if attention_mask is None:
+        return allowed
+    if attention_mask.shape[1] != total:
+        raise ValueError(f"attention_mask covers {attention_mask.shape[1]} tokens, but there are {total}")
+    # A padding token may look at itself, or its softmax would be over nothing and give NaN.
+    itself = torch.eye(total, dtype=torch.bool, device=device)[-tokens:]
+    return allowed & (attention_mask[:, None, None, :].bool() | itself)  # (batch, 1, tokens, total)
+
+
+def explicit_attention(queries, keys, values, allowed, drop_rate=0.0):
+    """The formula, step by step, for looking at the weights, which are those before dropout.
+
+    Queries, keys and values are (batch, heads, tokens, head_dim), `allowed` is what `allowed_pairs` gives.
+    """
+    tokens, total = queries.shape[2], keys.shape[2]
+    if allowed is None:
+        allowed = torch.ones(tokens, total, dtype=torch.bool, device=queries.device).tril(total - tokens)
+    scores = queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5  # (batch, heads, tokens, total)
+    weights = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
+    return F.dropout(weights, drop_rate) @ values, weights

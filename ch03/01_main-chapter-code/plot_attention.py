@@ -22,10 +22,11 @@ def plot_attention(weights, tokens, key_tokens=None, titles=None, columns=4):
     columns = min(columns, len(maps))
     rows = -(-len(maps) // columns)
     side = max(2.4, 0.26 * len(key_tokens) + 0.9)
-    figure, axes = plt.subplots(rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained")
+    size = (side * columns, side * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for ax in axes.flat[len(maps) :]:
         ax.axis("off")
-    for number, (ax, head) in enumerate(zip(axes.flat, maps, strict=False)):
+    for number, (ax, head) in enumerate(zip(axes.flat, maps.numpy(), strict=False)):
         image = ax.imshow(head, cmap="Blues", vmin=0, vmax=1)
         ax.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, fontsize=8)
         ax.set_yticks(range(len(tokens)), tokens, fontsize=8)

@@ -2,6 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
+    from ch02_01_main_chapter_code.checks import exercise_check, judge
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
     from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
 except ModuleNotFoundError as error:
@@ -9,4 +10,12 @@ except ModuleNotFoundError as error:
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
     ) from None
 
-__all__ = ["BPETokenizer", "SimpleTokenizer", "TokenDataset", "create_dataloader", "gpt2_tokenizer"]
+__all__ = [
+    "BPETokenizer",
+    "SimpleTokenizer",
+    "TokenDataset",
+    "create_dataloader",
+    "exercise_check",
+    "gpt2_tokenizer",
+    "judge",
+]

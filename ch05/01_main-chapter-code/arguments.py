@@ -26,13 +26,13 @@ class TrainConfig:
     device: str = "auto"
     dtype: str = "auto"
     seed: int = 1
-    steps: int = 1500
+    steps: int = 2000
     batch_size: int = 16
     grad_accum: int = 1
-    lr: float = 5e-3
+    lr: float = 6e-3
     min_lr: float = 0.0
     warmup: int = 100
-    schedule: str = "cosine"
+    schedule: str = "linear"
     weight_decay: float = 0.01
     beta2: float = 0.99
     clip: float = 1.0

@@ -113,13 +113,15 @@ def flat_tokens(documents, tokenizer):
 class DocumentRows(Dataset):
     """One document per row, each row as long as its document, so that nothing in it speaks of another one.
 
-    Each document is there twice: with the end-of-text token before it and without, so that a model learns to begin
-    either way. `Batches` groups rows of similar length and pads the little that is left.
+    A row begins with the end-of-text token, from which the model learns how documents begin; every fourth document has
+    another row without it, so that a prompt can do without it, too. `Batches` groups rows of similar length and pads
+    the little that is left.
     """
 
     def __init__(self, tokens, borders):
         self.tokens = tokens
-        self.spans = [(before + i, after) for before, after in zip(borders, borders[1:], strict=False) for i in (0, 1)]
+        whole = list(zip(borders, borders[1:], strict=False))
+        self.spans = whole + [(before + 1, after) for before, after in whole[::4]]
         self.lengths = torch.tensor([after - before for before, after in self.spans])
 
     def __len__(self):
@@ -240,7 +242,7 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None):
     """Take steps `first_step` … `config.steps` − 1. `dataset` gives (inputs, targets) rows, targets −100 where nothing
     is to be learned.
 
-    `on_step(step, loss, norm)` is called after each step; it ends the training by returning True.
+    `on_step(step, loss, norm, n_targets)` is called after each step; it ends the training by returning True.
     Returns the loss of every step, in nats per target. Raises FloatingPointError if the loss is no number any more.
     """
     device = next(model.parameters()).device.type
@@ -272,7 +274,7 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None):
         losses.append(float(loss_sum))
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss of step {step + 1} is {losses[-1]}; try a smaller --lr or a longer --warmup")
-        if on_step and on_step(step, losses[-1], float(norm)):
+        if on_step and on_step(step, losses[-1], float(norm), n_targets):
             break
     return losses
 
@@ -365,7 +367,7 @@ class Run:
             self.model.tokenizer = self.corpus.tokenizer
         self.model.to(self.device)
         self.optimizer = make_optimizer(self.model, config)
-        self.first_step, self.seconds = 0, 0.0
+        self.first_step, self.tokens, self.seconds = 0, 0, 0.0
         if resume:
             self.restore()
 
@@ -376,7 +378,7 @@ class Run:
         torch.set_rng_state(self.state["torch_rng"])
         if "cuda_rng" in self.state and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(self.state["cuda_rng"])
-        self.first_step, self.seconds = self.state["step"], self.state["seconds"]
+        self.first_step, self.tokens, self.seconds = (self.state[key] for key in ("step", "tokens", "seconds"))
         rows = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
         kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= self.first_step]
         write_atomically(self.folder / "metrics.jsonl", lambda path: path.write_text("".join(kept)))
@@ -385,12 +387,8 @@ class Run:
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
-    @property
-    def tokens_per_step(self):
-        return self.config.batch_size * self.config.grad_accum * self.model.config.context_length
-
     def save(self, step):
-        extra = {"seconds": self.seconds, "data": self.corpus.fingerprint()}
+        extra = {"tokens": self.tokens, "seconds": self.seconds, "data": self.corpus.fingerprint()}
         save_training_state(self.folder, self.model, self.optimizer, step, extra)
 
     def bits_per_byte(self, loss, n_targets):
@@ -412,15 +410,16 @@ class Run:
         config, started = self.config, time.perf_counter() - self.seconds
         if config.activation_checkpointing:
             checkpoint_activations(self.model)
-        self.done = self.first_step
+        self.done, tokens_before = self.first_step, self.tokens
         bar = tqdm(total=config.steps, initial=self.first_step, unit="step", mininterval=1.0, dynamic_ncols=True)
 
-        def on_step(step, loss, norm):
+        def on_step(step, loss, norm, n_targets):
             self.done, self.seconds = step + 1, time.perf_counter() - started
+            self.tokens += n_targets
             if self.done % 10 == 0 or self.done == config.steps:
                 self.record(step=self.done, train_loss=loss, grad_norm=norm, lr=learning_rate(step, config),
                             seconds=round(self.seconds, 2))  # fmt: skip
-            speed = self.tokens_per_step * (self.done - self.first_step) / max(bar.format_dict["elapsed"], 1e-9)
+            speed = (self.tokens - tokens_before) / max(bar.format_dict["elapsed"], 1e-9)
             bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s", refresh=False)
             bar.update()
             if self.done % config.eval_every == 0 and self.done < config.steps:
@@ -445,7 +444,7 @@ class Run:
             "bits_per_byte": row["bits_per_byte"],
             "valid_share": None,
             "seconds": round(self.seconds, 1),
-            "tokens": self.done * self.tokens_per_step,
+            "tokens": self.tokens,
             "parameters": count_parameters(self.model),
         }
         if self.config.data == "tales":
@@ -543,7 +542,8 @@ def main(given, name=None, resume=False, overwrite=False):
     print(f"run        {run.folder.name}" + (f", from step {run.first_step}" if resume else ""))
     print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(config).items() if value is not None)}")
     print(f"model      {count_parameters(run.model):,} parameters on {run.device}, {run.model.config}")
-    print(f"data       {len(run.corpus.train.tokens):,} tokens; each step sees {run.tokens_per_step:,}", flush=True)
+    rows = config.batch_size * config.grad_accum
+    print(f"data       {len(run.corpus.train.tokens):,} tokens; each step sees {rows} rows", flush=True)
     with polite_interrupt() as stopped:
         done = run.go(stopped)
     if done < config.steps:

@@ -15,16 +15,16 @@ Two rules keep every choice readable from the finished story, and every mistake 
 what is chosen from a table is mentioned at least twice, and no two lines of a step can turn out as the same words.
 """
 
-SHE = ("Mia", "Nora", "Ivy", "Lulu", "Ada", "Tilda", "Rosa", "Hattie")  # everybody else is a he
+SHE = ("Mia", "Nora", "Ivy", "Ada", "Tilda", "Rosa")  # everybody else is a he
 
 # Tables that any line may use. A plot adds its own. Heroes and friends have words of their own, so that no story needs
 # a rule such as "but not the same name again".
 TABLES = {
-    "hero": ("Mia", "Nora", "Ivy", "Lulu", "Pip", "Otto", "Finn", "Hugo"),
-    "friend": ("Ada", "Tilda", "Rosa", "Hattie", "Ben", "Milo", "Gus", "Leo"),
-    "hero.kind": ("fox", "rabbit", "mouse", "hedgehog", "duck", "bear", "otter", "goat"),
-    "friend.kind": ("badger", "owl", "beaver", "frog", "squirrel", "mole", "goose", "turtle"),
-    "place": ("mill", "orchard", "harbour", "bridge", "lighthouse", "pond", "market", "bakery", "school", "castle"),
+    "hero": ("Mia", "Nora", "Ivy", "Pip", "Otto", "Finn"),
+    "friend": ("Ada", "Tilda", "Rosa", "Ben", "Milo", "Gus"),
+    "hero.kind": ("fox", "rabbit", "mouse", "hedgehog", "bear", "goat"),
+    "friend.kind": ("badger", "owl", "frog", "squirrel", "mole", "turtle"),
+    "place": ("mill", "orchard", "harbour", "lighthouse", "pond", "market", "bakery", "castle"),
     "trait": ("shy", "brave", "sleepy", "stubborn", "curious", "proud"),
     "trait2": ("clever", "gentle", "polite", "careful", "cheerful", "clumsy"),
     "weather": ("sunny", "windy", "foggy", "frosty", "rainy", "golden", "quiet", "grey", "warm", "misty"),
@@ -65,9 +65,9 @@ RULES = {
 PLOTS = {
     "stuck": {
         "tables": {
-            "thing": ("kite", "balloon", "scarf", "hat", "flag", "ribbon"),
-            "tree": ("oak", "pine", "willow", "chestnut", "poplar"),
-            "tool": ("boot", "spoon", "bucket", "slipper", "mitten"),
+            "thing": ("kite", "balloon", "scarf", "hat", "flag"),
+            "tree": ("oak", "pine", "willow", "chestnut"),
+            "tool": ("boot", "spoon", "bucket", "slipper"),
         },
         "steps": [
             "<open>",
@@ -79,7 +79,6 @@ PLOTS = {
             "<meet>",
             ['"Throw {tool.a} at it," said {friend}. {hero} threw, and now there was {tool.a} in the {tree} as well.',
              '{friend} [kindly|boldly|proudly] threw {tool.a} at it. The {tool} stayed in the {tree} too.'],
-            ['"[Now we have two problems|Well, now it has company|I see]," said {hero}.'],
             ["So {hero} climbed on {friend.his} shoulders, reached out, and down came the {thing} and the {tool}.",
              "In the end they shook the trunk together, and the {tool} and the {thing} fell [on their heads|at their "
              "feet]."],
@@ -88,8 +87,8 @@ PLOTS = {
     },
     "lost": {
         "tables": {
-            "thing": ("key", "pencil", "whistle", "ring", "button", "coin"),
-            "spot": ("ear", "hat", "scarf", "chin", "tail"),
+            "thing": ("key", "pencil", "whistle", "ring", "coin"),
+            "spot": ("ear", "hat", "scarf", "tail"),
         },
         "steps": [
             ['"My {thing}!" cried {hero} the {hero.kind}. "It is gone!"',
@@ -101,7 +100,7 @@ PLOTS = {
              'last year]," said {hero}.',
              '"What does it look like?" asked {friend}. "[Like mine|Small and important|Exactly like itself]," said '
              "{hero}."],
-            ['Then {friend} [began to laugh|stopped|blinked]. "{hero}, what is that behind your {spot}?"',
+            ['Then {friend} [began to laugh|stopped|blinked]. "What is that, {hero}, behind your {spot}?"',
              '{friend} [tilted|scratched] {friend.his} head. "And what is that, {hero}, under your {spot}?"'],
             ["{hero} felt {hero.his} {spot}. There was the {thing}!",
              "It was the {thing}, and it had been with {hero.his} {spot} all day."],
@@ -110,7 +109,7 @@ PLOTS = {
         ],
     },
     "last-bun": {
-        "tables": {"food": ("bun", "pear", "pancake", "muffin", "plum", "pie", "waffle")},
+        "tables": {"food": ("bun", "pear", "pancake", "plum", "pie")},
         "steps": [
             "<open>",
             ["On the table lay the last {food}, and {hero} [reached for|sat down before|had dreamed of] it.",
@@ -130,9 +129,9 @@ PLOTS = {
         "tables": {
             "thing": {
                 "trumpet": {"sound": "toot"}, "tuba": {"sound": "oompah"}, "drum": {"sound": "boom"},
-                "fiddle": {"sound": "squeak"}, "flute": {"sound": "wheee"}, "bell": {"sound": "clang"},
+                "fiddle": {"sound": "squeak"}, "bell": {"sound": "clang"},
             },
-            "tool": ("broom", "ladle", "pillow", "umbrella", "candle"),
+            "tool": ("broom", "ladle", "pillow", "umbrella"),
         },
         "steps": [
             ["One {weather} night {hero} the {hero.kind} sat up in bed. From the {place} came a terrible {thing.sound}.",
@@ -140,7 +139,6 @@ PLOTS = {
              "woke up."],
             ['"A monster," [whispered|thought|decided] {hero}, and took {tool.a} from the wall.',
              "{hero.He} was not afraid. {hero.He} only took {tool.a} along [for company|to be polite]."],
-            ["{hero} raised the {tool} and jumped out.", "{hero} shut both eyes, lifted the {tool} and [ran|shouted]."],
             ["It was only {friend}, a {trait2} {friend.kind}, with {thing.a}.",
              "There stood a {trait2} {friend.kind} called {friend}, holding {thing.a}."],
             ['"I practise at night," said {friend}, "because I play so [badly|loudly|wildly]."',
@@ -154,8 +152,8 @@ PLOTS = {
     "ship": {
         "tables": {
             "thing": ("raft", "boat", "canoe", "ship", "submarine"),
-            "stuff": ("barrels", "doors", "crates", "baskets", "planks"),
-            "patch": ("rope", "tar", "honey", "wax", "string"),
+            "stuff": ("barrels", "doors", "crates", "baskets"),
+            "patch": ("rope", "tar", "honey", "string"),
         },
         "steps": [
             "<open>",
@@ -175,8 +173,8 @@ PLOTS = {
     },
     "broken": {
         "tables": {
-            "thing": ("teapot", "vase", "lamp", "mirror", "clock", "jug"),
-            "hide": ("rug", "bed", "sofa", "stove", "bath"),
+            "thing": ("teapot", "vase", "lamp", "mirror", "clock"),
+            "hide": ("rug", "bed", "sofa", "stove"),
         },
         "steps": [
             ["{friend} the {friend.kind} lived at the {place} and owned a beautiful {thing}.",
@@ -188,7 +186,7 @@ PLOTS = {
             ["But {hero.he} could not eat, and at night the pieces seemed to whisper.",
              "But the cake tasted of nothing, and every tick of the evening sounded like [crash|who did it]."],
             ['At last {hero} looked under the {hide} and took out the pieces. "I broke your {thing}," {hero.he} said.',
-             '"{friend}," said {hero}, "look under the {hide}. I broke your {thing}, and I am sorry."'],
+             '"Look under the {hide}, {friend}," said {hero}. "I broke your {thing}, and I am sorry."'],
             ['"It was broken [twice|three times|long] before you came," said {friend}. "We know how to glue it."',
              '"I never liked it," said {friend}, "but I [do like|am glad of] a friend who tells me."'],
             "<end>",
@@ -196,8 +194,8 @@ PLOTS = {
     },
     "race": {
         "tables": {
-            "mud": ("mud", "nettles", "brambles", "reeds", "thistles"),
-            "prize": ("cake", "cheese", "melon", "pumpkin", "medal"),
+            "mud": ("mud", "nettles", "brambles", "reeds"),
+            "prize": ("cake", "cheese", "melon", "medal"),
         },
         "steps": [
             ['"I am the fastest {hero.kind} alive," said {hero}, "and I will race anyone to the {place}."',
@@ -218,8 +216,8 @@ PLOTS = {
     },
     "soup": {
         "tables": {
-            "food": ("carrot", "onion", "turnip", "leek", "mushroom", "potato"),
-            "bad": ("soap", "chalk", "socks", "rain", "dust"),
+            "food": ("carrot", "onion", "turnip", "mushroom", "potato"),
+            "bad": ("soap", "chalk", "socks", "dust"),
         },
         "steps": [
             "<open>",
@@ -238,8 +236,8 @@ PLOTS = {
     },
     "swap": {
         "tables": {
-            "mine": ("hat", "lamp", "chair", "bicycle", "pillow", "clock"),
-            "yours": ("boat", "drum", "ladder", "mirror", "sled", "kettle"),
+            "mine": ("hat", "lamp", "chair", "bicycle", "pillow"),
+            "yours": ("boat", "drum", "ladder", "sled", "kettle"),
         },
         "steps": [
             "<open>",
@@ -250,7 +248,6 @@ PLOTS = {
              '"You have {yours.a}!" said {hero}. "Swap?" said {friend}, and took the {mine} [home|away|and ran].'],
             ["But that night {hero} could not [fit|keep|enjoy] the {yours} in bed, and {friend} missed it.",
              "By evening {hero} had fallen off the {yours} twice, and {friend} had [bent|dented] the {mine}."],
-            ["In the morning they met halfway, {hero} with the {yours} and {friend} with the {mine}."],
             ['"Swap?" asked {friend}. "[Swap|Oh, yes|At last]!" said {hero}, and everybody was happy.',
              "Nobody said a word. They swapped back, and {hero} [kissed|polished|patted] the old {mine}."],
             "<end>",
@@ -258,8 +255,8 @@ PLOTS = {
     },
     "pit": {
         "tables": {
-            "hole": ("well", "pit", "ditch", "cellar", "tunnel"),
-            "tool": ("rope", "scarf", "ladder", "curtain", "blanket"),
+            "hole": ("well", "pit", "ditch", "tunnel"),
+            "tool": ("rope", "scarf", "ladder", "blanket"),
         },
         "steps": [
             "<open>",
@@ -280,29 +277,28 @@ PLOTS = {
     },
     "letter": {
         "tables": {
-            "feast": ("picnic", "party", "concert", "dance", "breakfast"),
-            "bring": ("lemonade", "gingerbread", "cheese", "jam", "popcorn"),
+            "feast": ("picnic", "party", "concert", "breakfast"),
         },
         "steps": [
             "<open>",
             ["A letter [blew|fluttered|tumbled] down the path and stuck to {hero.his} nose.",
              "Out of the sky fell a letter, and it landed on {hero.his} head."],
-            ['It said: "Come to my {feast}. Bring {bring}." There was no name on it.',
-             '"Dear friend," it said, "please come to the {feast}, and do not forget the {bring}."'],
+            ['It said: "Come to my {feast}, and bring a friend." There was no name on it.',
+             '"Dear friend," it said, "please come to the {feast}, and do not be late."'],
             "<meet>",
             ['"Is this {feast} yours?" asked {hero}. {friend} turned [pink|away|very red].',
              '"I found this," said {hero}. "Who is having a {feast}?" {friend} [coughed|looked down|blushed].'],
             ['"I wrote it," said {friend}. "I knew nobody, so I gave it to the wind."',
              '"It is mine," said {friend}. "I did not know [whom to ask|any names|where to send it]."'],
-            ["{hero} ran home and came back with {bring}. It was a very small {feast}, and a very good one.",
-             "So there was a {feast} for two, with [far too much|three kinds of|a mountain of] {bring}."],
+            ["It was a very small {feast}, and a very good one, with [too much|just enough|hardly any] cake.",
+             "So there was a {feast} for two, with [far too much|three kinds of|a mountain of] cake."],
             "<end>",
         ],
     },
     "moon": {
         "tables": {
-            "tool": ("bucket", "net", "teapot", "basket", "bathtub"),
-            "bowl": ("bowl", "jar", "cup", "bottle", "pan"),
+            "tool": ("bucket", "net", "teapot", "basket"),
+            "bowl": ("bowl", "jar", "cup", "bottle"),
         },
         "steps": [
             ["{hero} the {hero.kind} stood at the {place} on a {weather} night. The moon lay in the water, [round|soft|bright] "

@@ -117,7 +117,7 @@ def test_there_are_more_than_a_million_million_stories(stories):
 
 def test_lengths_dialogue_and_speed():
     started = time.perf_counter()
-    texts = make_tales(19_000, seed=3)
+    texts = make_tales(20_000, seed=3)
     seconds = time.perf_counter() - started
     assert sum(map(len, texts)) > 10_000_000 and seconds < 20
     words = [len(text.split()) for text in texts]
@@ -395,16 +395,17 @@ def test_batches_cover_each_pass_once_and_differ_between_passes():
 def test_documents_come_whole_with_little_padding(tokenizer):
     tokens, borders = flat_tokens(make_tales(300, seed=2), tokenizer)
     rows = training_rows(tokens, borders, 400)
-    assert isinstance(rows, DocumentRows) and len(rows) == 600
+    assert isinstance(rows, DocumentRows) and len(rows) == 375
     batches, found, padding, size = Batches(rows, 8, seed=1), Counter(), 0, 0
-    for number in range(75):
+    for number in range(46):
         inputs, targets = batches[number]
         padding, size = padding + int((targets == -100).sum()), size + targets.numel()
         for row, target in zip(inputs, targets, strict=True):
             target = target[target != -100]
             assert target[-1] == tokenizer.end_of_text and torch.equal(row[1 : len(target)], target[:-1])
             found[tokenizer.decode([i for i in row[: len(target)].tolist() if i != tokenizer.end_of_text])] += 1
-    assert found == Counter(2 * make_tales(300, seed=2))  # each once with the end-of-text token before it, once without
+    stories = make_tales(300, seed=2)  # each once with the end-of-text token before it, and every fourth once without
+    assert not found - Counter(stories + stories[::4]) and found.total() == 368
     assert padding / size < 0.05
 
 
