@@ -196,6 +196,11 @@ def test_embedded_corpora_are_at_hand():
     assert len(docs) > 100 and any("regular expression" in text for text in docs)
 
 
+def test_chapter_2_reads_tales_of_this_generator():
+    file = FOLDER.parents[1] / "ch02" / "01_main-chapter-code" / "tiny-tales.txt"
+    assert load_corpus(file) == make_tales(200, seed=743)
+
+
 def test_files_and_folders(tmp_path):
     (tmp_path / "b.txt").write_text("second\n<|endoftext|>\nthird", encoding="utf-8")
     (tmp_path / "a.txt").write_text("first é", encoding="utf-8")
@@ -557,7 +562,7 @@ def test_a_model_with_gpt2s_vocabulary_needs_no_tokenizer():
 def test_tales_gpt_writes_valid_stories_near_the_floor():
     model = GPT.from_pretrained(TALES_GPT)
     recorded = json.loads((TALES_GPT / "summary.json").read_text())
-    corpus = prepare(TrainConfig(), 256, model.config.vocab_size, model.tokenizer)
+    corpus = prepare(TrainConfig(), model.config.context_length, model.config.vocab_size, model.tokenizer)
     loss, n_targets = evaluate(model, corpus.validation[:200])
     floor = -sum(parse_tale(s).log_prob for s in make_tales(200, gpt_train.VALIDATION_SEED)) / n_targets
     assert floor < loss < 1.10 * floor
