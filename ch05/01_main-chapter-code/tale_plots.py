@@ -78,7 +78,8 @@ PLOTS = {
              "But one gust was enough, and the {thing} [sailed|danced|flew] to the very top of the {tree}."],
             "<meet>",
             ['"Throw {tool.a} at it," said {friend}. {hero} threw, and now there was {tool.a} in the {tree} as well.',
-             '{friend} [kindly|boldly|proudly] threw {tool.a} at it. The {tool} stayed in the {tree} too.'],
+             '"Watch this, {hero}," said {friend}, and [kindly|boldly|proudly] threw {tool.a} at it. '
+             'It stayed in the {tree}.'],
             ["So {hero} climbed on {friend.his} shoulders, reached out, and down came the {thing} and the {tool}.",
              "In the end they shook the trunk together, and the {tool} and the {thing} fell [on their heads|at their "
              "feet]."],
@@ -166,7 +167,7 @@ PLOTS = {
             "<meet>",
             ['"You forgot the {patch}," said {friend}. "{stuff.Word} never hold without {patch}."',
              '"What holds it together?" asked {friend}. "Nothing," said {hero}. "I see. I will bring {patch}."'],
-            ["With {patch} the {thing} floated, and {friend} was made captain.",
+            ["With {patch} the {thing} floated, and {hero} made {friend} captain.",
              "Thanks to the {patch} the new {thing} [creaked|leaked|turned in circles] only a little, and {hero} sang."],
             "<end>",
         ],
@@ -305,7 +306,7 @@ PLOTS = {
              "as butter.",
              "One {weather} night {hero} the {hero.kind} saw the moon floating in the water near the {place}."],
             ['"I want it," said {hero}, and went to fetch {tool.a}.',
-             "It looked lost, so {hero} [bravely|gently] tried to lift it out with {tool.a}."],
+             '"You look lost," said {hero}, and [bravely|gently] tried to lift it out with {tool.a}.'],
             ["Each time the {tool} came up, the moon [slipped out|broke|wobbled away].",
              "The {tool} came up full of water and [empty of|without any|with no] moon."],
             "<meet>",
