@@ -245,6 +245,12 @@ def check_frequent_vocab(attempt):
         "the words were put into alphabetical order; the most frequent one must get 0":
             lambda words, size: _vocab(sorted(ranked(words)[:size])),
         "all words were kept, not the `size` most frequent ones": lambda words, size: _vocab(ranked(words)),
+        "`<|unk|>` gets the next free id, which is not `size` where there are fewer words":
+            lambda words, size: _vocab(ranked(words)[:size], unknown=False) | {UNKNOWN: size},
+        "equally frequent words run backwards through the alphabet":
+            lambda words, size: _vocab(sorted(set(words), key=lambda w: (words.count(w), w), reverse=True)[:size]),
+        "the dictionary is the wrong way round; it goes from the word to its id":
+            lambda words, size: {i: word for word, i in _vocab(ranked(words)[:size]).items()},
     }  # fmt: skip
     judge(attempt, lambda words, size: _vocab(ranked(words)[:size]), inputs, mistakes)
 
@@ -281,6 +287,10 @@ def check_join_documents(attempt):
         "the string <|endoftext|> was encoded as ordinary text; append the id `tokenizer.end_of_text`": as_text,
         "with `allowed_special` a document that talks about <|endoftext|> ends there; encode each one as ordinary text":
             lambda documents, tokenizer: as_text(documents, tokenizer, (END_OF_TEXT,)),
+        "the string <|endoftext|> was put between the documents and became ordinary text; append its id":
+            lambda documents, tokenizer: tokenizer.encode(END_OF_TEXT.join(documents)),
+        "`append` puts a whole list into the list; add the ids of a document with `+=` or `extend`":
+            lambda documents, tokenizer: [part for text in documents for part in (tokenizer.encode(text), tokenizer.end_of_text)],
     }  # fmt: skip
     judge(attempt, joined(), inputs, mistakes)
 
@@ -295,6 +305,8 @@ def check_bytes_per_token(attempt):
         "`//` cuts off the fraction": lambda text, ids: len(text.encode()) // len(ids),
         "words were counted, not bytes": lambda text, ids: len(text.split()) / len(ids),
         "this is the number of bytes of the whole text": lambda text, ids: len(text.encode()),
+        "equal ids were counted once; each place in the list is a token":
+            lambda text, ids: len(text.encode()) / len(set(ids)),
     }
     judge(attempt, lambda text, ids: len(text.encode()) / len(ids), inputs, mistakes)
 
@@ -325,6 +337,21 @@ def check_count_changes(attempt):
         change.subtract(_pairs(tokens))
         return {other: n for other, n in change.items() if n or zeros}
 
+    def with_old_neighbours(tokens, pair, zeros=False):
+        change, glued = Counter(), pair[0] + pair[1]
+        for i in range(len(tokens) - 1):
+            if tokens[i : i + 2] == pair:
+                change[pair] -= 1
+                for left in tokens[max(i - 1, 0) : i]:
+                    change.update({(left, pair[0]): -1, (left, glued): 1})
+                for right in tokens[i + 2 : i + 3]:
+                    change.update({(pair[1], right): -1, (glued, right): 1})
+        return {other: n for other, n in change.items() if n or zeros}
+
+    def each_once(tokens, pair):
+        after, before = set(_pairs(_merged(tokens, pair))), set(_pairs(tokens))
+        return {other: 1 for other in after - before} | {other: -1 for other in before - after}
+
     mistakes = {
         "pairs whose count does not change are in the result; leave the zeros out":
             lambda tokens, pair: changes(tokens, pair, zeros=True),
@@ -340,6 +367,11 @@ def check_count_changes(attempt):
             lambda tokens, pair: dict(_pairs(_merged(tokens, pair))),
         "a token was used for two merges: in a a a only the first two can be merged":
             lambda tokens, pair: changes(tokens, pair, lambda *both: _merged(*both, overlapping=True)),
+        "a neighbour may itself have been merged, as in a b a b; compare the pairs of the whole word before and after":
+            with_old_neighbours,
+        "a neighbour may itself have been merged, as in a b a b; and changes of zero must be left out":
+            lambda tokens, pair: with_old_neighbours(tokens, pair, zeros=True),
+        "each pair was counted once; it may stand in the word several times": each_once,
     }  # fmt: skip
     judge(attempt, changes, inputs, mistakes)
 
@@ -366,6 +398,10 @@ def check_count_windows(attempt):
             lambda n, length, stride: max(0, (n - 1) // length),
         "`/` gives a fraction of a window; use `//`":
             lambda n, length, stride: max(0, (n - length - 1) / stride + 1),
+        "a fraction of a window cannot be: `/` gives a float": lambda n, length, stride: (n - length) / stride,
+        "of the n_tokens - context_length possible starts, every `stride`-th counts, the first one too: round up":
+            lambda n, length, stride: max(0, (n - length) // stride),
+        "the stride was ignored, and a text that is too short gives 0 windows": lambda n, length, stride: n - length,
     }  # fmt: skip
     judge(attempt, fitting, inputs, mistakes)
 
@@ -388,6 +424,14 @@ def check_document_starts(attempt):
             lambda ids, end, length: starts(ids, end, length, behind=0),
         "the first document begins at 0, with no end-of-text token before it":
             lambda ids, end, length: starts(ids, end, length, first=False),
+        "the first document begins at 0, with no end-of-text token before it; `ids[i - 1]` is the last id for i = 0":
+            lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i - 1] == end],
+        "the first document begins at 0, and every other one place behind an end-of-text token":
+            lambda ids, end, length: starts(ids, end, length, first=False, behind=0),
+        "the first document begins at 0; and the start that was found needs room for its window and the target":
+            lambda ids, end, length: starts(ids, end, length, first=False, room=0),
+        "a window may run on into the next document; it must only end before the list does":
+            lambda ids, end, length: [s for s in starts(ids, end, length) if end not in ids[s : s + length]],
         "a window needs `context_length` tokens and the target behind them; the last start leaves no room for that":
             lambda ids, end, length: starts(ids, end, length, room=0),
         "starts at which no whole window fits any more must be left out":
@@ -435,6 +479,10 @@ def check_embed(attempt):
             lambda ids, table, places: looked_up(ids, table) + places,
         "the rows of the position table were given to the rows of the batch, not to the places in the window":
             lambda ids, table, places: looked_up(ids, table) + places[: ids.shape[0], None],
+        "`ids.shape[0]` is the number of rows in the batch; the number of places is `ids.shape[1]`":
+            lambda ids, table, places: looked_up(ids, table) + places[: ids.shape[0]],
+        "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not call them":
+            lambda ids, table, places: table(ids),
     }  # fmt: skip
     judge(attempt, embedded, inputs, mistakes)
 
@@ -479,5 +527,9 @@ def check_table_gradient(attempt):
             lambda ids, upstream, rows: gradient(ids, torch.ones_like(upstream), rows),
         "the sign is turned round: this is the step of gradient descent, not the gradient":
             lambda ids, upstream, rows: -gradient(ids, upstream, rows),
+        "nothing was added: `index_add` gives back a new tensor, `index_add_` changes the one it belongs to":
+            lambda ids, upstream, rows: torch.zeros(rows, upstream.shape[-1]),
+        "the sum was divided by the number of tokens; add the gradients up and leave them so":
+            lambda ids, upstream, rows: gradient(ids, upstream, rows) / ids.numel(),
     }  # fmt: skip
     judge(attempt, gradient, inputs, mistakes)

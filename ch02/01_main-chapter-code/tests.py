@@ -12,6 +12,7 @@ import doctest
 import importlib
 import json
 import random
+import runpy
 import socket
 import tracemalloc
 import unicodedata
@@ -773,6 +774,26 @@ def by_assignment(ids, upstream, vocab_size):
     return gradient
 
 
+def index_add_thrown_away(ids, upstream, vocab_size):
+    gradient = torch.zeros(vocab_size, upstream.shape[-1])
+    gradient.index_add(0, ids.flatten(), upstream.flatten(0, 1))
+    return gradient
+
+
+def only_neighbours(tokens, pair):
+    change, glued = Counter(), pair[0] + pair[1]
+    for i in range(len(tokens) - 1):
+        if tokens[i : i + 2] == pair:
+            change[pair] -= 1
+            if i > 0:
+                change[tokens[i - 1], pair[0]] -= 1
+                change[tokens[i - 1], glued] += 1
+            if i + 2 < len(tokens):
+                change[pair[1], tokens[i + 2]] -= 1
+                change[glued, tokens[i + 2]] += 1
+    return {other: n for other, n in change.items() if n}
+
+
 def averaged(ids, upstream, vocab_size):
     total, counts = table_gradient(ids, upstream, vocab_size), torch.bincount(ids.flatten(), minlength=vocab_size)
     return total / counts.clamp(min=1)[:, None]
@@ -791,6 +812,8 @@ WRONG = {
         (lambda words, size: frequent_vocab(words, len(words)), "all words were kept"),
         (lambda words, size: {w: i for i, w in enumerate([*sorted(list(frequent_vocab(words, size))[:-1]), UNKNOWN])},
          "alphabetical order; the most frequent one must get 0"),
+        (lambda words, size: frequent_vocab(words, size) | {UNKNOWN: size}, "the next free id"),
+        (lambda words, size: {i: w for w, i in frequent_vocab(words, size).items()}, "wrong way round"),
     ],
     "join_documents": [
         (separated, "the last document has no end-of-text token"),
@@ -798,6 +821,8 @@ WRONG = {
         (lambda documents, t: [t.encode(d) + [t.end_of_text] for d in documents], "one flat list"),
         (lambda documents, t: [i for d in documents for i in t.encode(d + END_OF_TEXT)], "encoded as ordinary text"),
         (joined_with_specials, "a document that talks about <|endoftext|> ends there"),
+        (lambda documents, t: t.encode(END_OF_TEXT.join(documents)), "put between the documents"),
+        (lambda documents, t: [part for d in documents for part in (t.encode(d), t.end_of_text)], "`append` puts"),
         (lambda documents, t: sum((t.encode(d) for d in documents), []) + [t.end_of_text], "only the last document"),
     ],
     "bytes_per_token": [
@@ -805,6 +830,7 @@ WRONG = {
         (lambda text, ids: len(ids) / len(text.encode()), "upside down"),
         (lambda text, ids: len(text.encode()) // len(ids), "cuts off the fraction"),
         (lambda text, ids: len(text.split()) / len(ids), "words were counted"),
+        (lambda text, ids: len(text.encode()) / len(set(ids)), "each place in the list is a token"),
     ],
     "count_changes": [
         (subtracted, "leave the zeros out"),
@@ -812,12 +838,19 @@ WRONG = {
         (without_the_pair_itself, "the merged pair itself is missing"),
         (lambda tokens, pair: {p: -n for p, n in count_changes(tokens, pair).items()}, "signs are turned round"),
         (lambda tokens, pair: dict(count_pairs(merge_pair(tokens, pair))), "counts after the merge, not the changes"),
+        (only_neighbours, "may itself have been merged"),
+        (lambda tokens, pair: {p: n // abs(n) for p, n in count_changes(tokens, pair).items()
+                               if (p in count_pairs(tokens)) != (p in count_pairs(merge_pair(tokens, pair)))},
+         "each pair was counted once"),
     ],
     "count_windows": [
         (lambda n, length, stride: max(0, (n - length) // stride + 1), "the target of its last position"),
         (lambda n, length, stride: max(0, (n - length - 1) // stride), "one window is missing"),
         (lambda n, length, stride: (n - length - 1) // stride + 1, "not a negative number"),
         (lambda n, length, stride: max(0, n - length), "the stride was ignored"),
+        (lambda n, length, stride: n - length, "the stride was ignored, and"),
+        (lambda n, length, stride: max(0, (n - length) // stride), "round up"),
+        (lambda n, length, stride: (n - length) / stride, "`/` gives a float"),
         (lambda n, length, stride: max(0, (n - length - 1) / stride + 1), "a fraction of a window"),
         (lambda n, length, stride: len([s for s in range(0, n, stride)]), "no longer fit"),
     ],
@@ -825,6 +858,11 @@ WRONG = {
         (lambda ids, end, length: [0] + [i for i, t in enumerate(ids) if t == end and i + length < len(ids)],
          "the document begins one place behind"),
         (lambda ids, end, length: [s for s in document_starts(ids, end, length) if s], "begins at 0"),
+        (lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i - 1] == end], "last id for i = 0"),
+        (lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i] == end], "every other one place"),
+        (lambda ids, end, length: [i + 1 for i in range(len(ids) - length) if ids[i] == end], "needs room"),
+        (lambda ids, end, length: [s for s in document_starts(ids, end, length) if end not in ids[s : s + length]],
+         "run on into the next document"),
         (lambda ids, end, length: document_starts(ids, end, length - 1), "the last start leaves no room"),
         (lambda ids, end, length: [0] + [i + 1 for i, t in enumerate(ids) if t == end], "must be left out"),
     ],
@@ -836,6 +874,8 @@ WRONG = {
         (lambda ids, table, places: torch.cat([table[ids], places[: ids.shape[1]].expand(*ids.shape, -1)], dim=-1),
          "side by side"),
         (lambda ids, table, places: table[ids] + places[: len(ids)].unsqueeze(1), "the rows of the batch"),
+        (lambda ids, table, places: table[ids] + places[: len(ids)], "the number of places is `ids.shape[1]`"),
+        (lambda ids, table, places: table(ids) + places(torch.arange(ids.shape[1])), "do not call them"),
     ],
     "table_gradient": [
         (by_assignment, "keeps only its last gradient"),
@@ -843,6 +883,8 @@ WRONG = {
         (lambda ids, upstream, rows: one_hot(ids, rows).mT @ upstream, "the batch is missing"),
         (lambda ids, upstream, rows: table_gradient(ids, upstream, rows).T, "turned round: one row"),
         (lambda ids, upstream, rows: table_gradient(ids[0], upstream[0][None], rows), "first row of the batch"),
+        (index_add_thrown_away, "`index_add_` changes"),
+        (lambda ids, upstream, rows: table_gradient(ids, upstream, rows) / ids.numel(), "divided by the number of tokens"),
     ],
 }  # fmt: skip
 
@@ -909,3 +951,12 @@ def test_the_tales_are_separate_documents_and_begin_with_the_running_example():
     tales = [tale.strip() for tale in TALES.split(END_OF_TEXT)]
     assert len(tales) == len(set(tales)) == 200 and all(tales)
     assert tales[0].startswith("One misty night Mia the fox saw the moon")
+
+
+def test_the_drawings_show_the_ids_of_the_tokenizer_trained_on_the_tales():
+    tales = [tale.strip() for tale in TALES.split(END_OF_TEXT)]
+    shown = runpy.run_path(str(FOLDER / "figures" / "draw.py"))
+    tokenizer = BPETokenizer.train(tales, vocab_size=768)
+    ids = tokenizer.encode("Mia the fox saw the moon")
+    assert ids == shown["IDS"]
+    assert [tokenizer.decode([i]).strip() for i in ids] == shown["PIECES"]

@@ -379,6 +379,8 @@ def test_learning_rate_schedule():
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.55) and rates[100] == pytest.approx(0.1)
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    line, cosine = (learning_rate(28, replace(config, schedule=schedule)) for schedule in ("linear", "cosine"))
+    assert line == pytest.approx(0.1 + 0.9 * 0.8) and cosine == pytest.approx(0.1 + 0.45 * (1 + math.cos(0.2 * math.pi)))
 
 
 def test_weight_decay_pulls_matrices_only():
@@ -662,18 +664,17 @@ def test_a_run_leaves_everything_it_promises(script, text_file, capsys):
 def test_ctrl_c_and_resume_end_with_the_same_weights(script, text_file):
     common = ["--data", text_file, "--vocab-size", 300, "--drop-rate", 0.1, *SMALL]
     assert gpt_train.main(*flags("--name", "whole", *common)) == 0
-    # The bar reports each step; after some of them, press Ctrl-C.
-    command = [sys.executable, FOLDER / "gpt_train.py", "--name", "cut", *map(str, common)]
     code = (
-        "import sys, runpy, os, signal, threading\n"
-        "from ch05_01_main_chapter_code import gpt_train\n"
-        "real = gpt_train.learning_rate\n"
-        "def slow(step, config):\n"
-        "    if step == 7: os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return real(step, config)\n"
-        "gpt_train.learning_rate = slow\n"
-        "from ch05_01_main_chapter_code.arguments import train_arguments\n"
-        f"sys.exit(gpt_train.main(*train_arguments({[str(word) for word in command[2:]]!r})))\n"
+        "import signal, sys\n"
+        "from ch05_01_main_chapter_code import arguments, gpt_train\n"
+        "real = gpt_train.language_model_loss\n"
+        "calls = []\n"
+        "def pressed(*tensors):\n"  # Ctrl-C in the middle of step 8
+        "    calls.append(1)\n"
+        "    if len(calls) == 9: signal.raise_signal(signal.SIGINT)\n"  # one of these calls was the validation's
+        "    return real(*tensors)\n"
+        "gpt_train.language_model_loss = pressed\n"
+        f"sys.exit(gpt_train.main(*arguments.train_arguments({['--name', 'cut', *map(str, common)]!r})))\n"
     )
     cut = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert cut.returncode == 130 and "--resume" in cut.stdout, cut.stderr

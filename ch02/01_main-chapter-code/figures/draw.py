@@ -7,7 +7,7 @@ from scratch_llm_tools.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VER
 
 HERE = Path(os.path.relpath(Path(__file__).parent))
 PIECES = ["M", "ia", "the", "fox", "saw", "the", "moon"]
-IDS = [77, 551, 259, 580, 662, 259, 493]
+IDS = [77, 428, 259, 445, 745, 259, 624]
 LIGHT_BLUE, LIGHT_ORANGE, LIGHT_GREEN, PALE = "#CFE5F5", "#FBE5B6", "#C4E8DC", "#F2F2F2"
 
 
