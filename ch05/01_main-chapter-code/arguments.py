@@ -26,7 +26,7 @@ class TrainConfig:
     device: str = "auto"
     dtype: str = "auto"
     seed: int = 1
-    steps: int = 3300
+    steps: int = 3500
     batch_size: int = 16
     grad_accum: int = 1
     lr: float = 6e-3

@@ -187,7 +187,7 @@ PLOTS = {
             ["But {hero.he} could not eat, and at night the pieces seemed to whisper.",
              "But the cake tasted of nothing, and every tick of the evening sounded like [crash|who did it]."],
             ['At last {hero} looked under the {hide} and took out the pieces. "I broke your {thing}," {hero.he} said.',
-             '"Look under the {hide}, {friend}," said {hero}. "I broke your {thing}, and I am sorry."'],
+             '"Look under the {hide}," said {hero}. "I broke your {thing}, and I am sorry."'],
             ['"It was broken [twice|three times|long] before you came," said {friend}. "We know how to glue it."',
              '"I never liked it," said {friend}, "but I [do like|am glad of] a friend who tells me."'],
             "<end>",
