@@ -46,6 +46,8 @@ def check_context_vectors(attempt):
         "these are the scores; the softmax and the product with x are missing": lambda x: x @ x.T,
         "the scores are numbers times numbers of the same place; a dot product also adds them up":
             lambda x: softmax(x * x) * x,
+        "the scores are divided by √d already; here they are plain dot products, the scale comes in section 3":
+            lambda x: softmax(x @ x.T / x.shape[-1] ** 0.5) @ x,
     }  # fmt: skip
     judge(attempt, lambda x: softmax(x @ x.T) @ x, inputs, mistakes)
 
@@ -96,6 +98,8 @@ def check_causal_weights(attempt):
         "the future was set to 0, not to -inf: e^0 is 1, so it keeps its weight": masked_with(future, 0),
         "the past was masked, not the future: the mask is True above the diagonal, `triu(diagonal=1)`":
             masked_with(lambda tokens: future(tokens).T),
+        "the past and the word itself were masked, not the future: the mask is upside down":
+            masked_with(lambda tokens: ~future(tokens)),
         "the diagonal was masked too: a word may look at itself, and the first one has nobody else, hence nan":
             masked_with(lambda tokens: future(tokens, diagonal=0)),
         "nothing was masked: every word sees the future": softmax,
@@ -200,6 +204,8 @@ def check_multi_head(attempt):
         "the heads were joined without transpose(1, 2), which mixes up tokens and heads":
             lambda *args: attend(*args, merge=False),
         "the last step, `@ w_out`, is missing": lambda x, w_qkv, w_out, n: attend(x, w_qkv, torch.eye(len(w_out)), n),
+        "w_out stands transposed: it is multiplied as it is, `@ w_out`, unlike the weight of an nn.Linear":
+            lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out.T, n),
         "queries and keys are exchanged: the first third of the numbers are the queries":
             lambda *args: attend(*args, order=(1, 0, 2)),
         "the thirds are queries, keys, values, in this order": lambda *args: attend(*args, order=(2, 1, 0)),
@@ -218,6 +224,8 @@ def check_weights_bytes(attempt):
         "each head has a matrix of its own": lambda b, h, t, size: b * t * t * size,
         "each text of the batch has matrices of its own": lambda b, h, t, size: h * t * t * size,
         "this counts numbers; each takes bytes_per_number bytes": lambda b, h, t, size: b * h * t * t,
+        "the number is right, but it is a float; bytes are counted in whole numbers":
+            lambda b, h, t, size: float(b * h * t * t * size),
         "these are bits": lambda b, h, t, size: 8 * b * h * t * t * size,
         "the half above the diagonal is stored as well, as zeros": lambda b, h, t, size: b * h * t * t * size // 2,
         "only one text's heads were squared: heads do not look at each other": lambda b, h, t, s: b * (h * t) ** 2 * s,
@@ -281,5 +289,7 @@ def check_previous_share(attempt):
         "these are the weights at each place; average them for each head": lambda weights: diagonal(weights, -1),
         "the average is over the heads; it must be over the places, one number for each head":
             lambda weights: diagonal(weights, -1).mean(dim=0),
+        "`diagonal` without dim1 and dim2 takes the first two axes, heads and tokens: give it dim1=1, dim2=2":
+            lambda weights: weights.diagonal(-1).mean(dim=-1),
     }  # fmt: skip
     judge(attempt, lambda weights: diagonal(weights, -1).mean(dim=-1), inputs, mistakes)
