@@ -89,9 +89,9 @@ def runs_folder():
     return Path(os.environ.get("SCRATCH_LLM_RUNS") or Path(__file__).parents[2] / "runs")
 
 
-def newest_run(runs=None):
+def newest_run():
     """The folder of the run whose weights were written last, or None."""
-    weights = (runs or runs_folder()).glob("*/model.safetensors")
+    weights = runs_folder().glob("*/model.safetensors")
     return max((file.parent for file in weights), key=lambda run: (run / "model.safetensors").stat().st_mtime, default=None)
 
 

@@ -34,6 +34,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
@@ -334,8 +335,6 @@ def save_training_state(folder, model, optimizer, step, extra):
 
 def load_training_state(folder):
     """The state that belongs to the weights in `folder`. Raises ValueError if it is missing or damaged."""
-    from safetensors import safe_open
-
     with safe_open(folder / "model.safetensors", framework="pt") as file:
         step = int((file.metadata() or {}).get("step", -1))
     path = folder / f"training-{step:06}.pt"
@@ -394,7 +393,7 @@ class Run:
     def bits_per_byte(self, loss, n_targets):
         return loss * n_targets / math.log(2) / self.corpus.validation_bytes
 
-    def validate(self, step, rows=None):
+    def validate(self, step):
         """Record the loss on held-out text and a few samples; save the checkpoint. Returns the loss and its row."""
         loss, n_targets = evaluate(self.model, self.corpus.validation)
         row = {"step": step, "val_loss": loss, "bits_per_byte": self.bits_per_byte(loss, n_targets)}
