@@ -151,7 +151,9 @@ class GPT(Pretrained, nn.Module):
         for block in self.blocks:  # 2 · n_layers of these add up in each token's vector: keep their sum at size one
             for proj in (block.attention.proj, block.feed_forward.proj):
                 nn.init.normal_(proj.weight, std=config.init_std / (2 * config.n_layers) ** 0.5)
-        nn.init.normal_(self.tok_emb.weight, std=config.embedding_std or config.init_std)
+        if config.embedding_std:  # larger embeddings, but first logits as small as if these had init_std
+            nn.init.normal_(self.tok_emb.weight, std=config.embedding_std)
+            nn.init.constant_(self.final_norm.weight, config.init_std / config.embedding_std)
 
     def init_weights(self, module):
         if isinstance(module, nn.Linear | nn.Embedding):

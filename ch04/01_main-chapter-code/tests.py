@@ -144,6 +144,16 @@ def test_initial_weights_have_the_published_sizes():
     assert loss.item() == pytest.approx(torch.tensor(500.0).log().item(), abs=0.1)  # a little above, as logits are not all equal
 
 
+@pytest.mark.parametrize("preset", ["tales", "gpt2-small"])
+def test_an_untrained_preset_guesses_among_all_tokens_alike(preset):
+    torch.manual_seed(0)
+    config = GPTConfig.preset(preset, n_layers=2)
+    idx, targets = torch.randint(config.vocab_size, (2, 2, 64)).unbind()
+    with torch.no_grad():
+        loss = language_model_loss(GPT(config)(idx), targets)
+    assert loss.item() == pytest.approx(torch.tensor(float(config.vocab_size)).log().item(), abs=0.3)
+
+
 # --- Against Hugging Face's GPT-2 -------------------------------------------------------------------------------------
 
 
