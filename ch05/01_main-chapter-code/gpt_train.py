@@ -461,6 +461,7 @@ def plot_run(folder):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     floor = json.loads((folder / "summary.json").read_text())["floor"]
@@ -472,6 +473,9 @@ def plot_run(folder):
         ax.axhline(floor, color="gray", ls="--")
         ax.annotate(f"floor {floor:.3f}", (0.01, floor), xycoords=("axes fraction", "data"), va="bottom", color="gray")
     ax.set(xlabel="step", ylabel="loss (nats per token)", yscale="log", title=f"{folder.name}: loss over training")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))  # plain numbers, as 0.3 and not 3 · 10⁻¹
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend(frameon=False)
     figure.savefig(folder / "loss.png", dpi=120)
     plt.close(figure)
