@@ -4,20 +4,27 @@
     model.safetensors    the weights, under Hugging Face's names, with a checksum for each matrix
     tokenizer.json       the tokenizer
 
-Every file is written under another name first and then put in place in one step: a crash leaves the old one whole.
+OpenAI's own folders, with a TensorFlow checkpoint, are read as well. Whatever is read is checked: every matrix for its
+name and shape, ours by their checksums, others' by whether they fit each other, and the loaded model against GPT-2's
+formulas. Every file is written under another name first and then put in place in one step: a crash leaves the old one whole.
 """
 
 import json
+import math
 import os
 import zlib
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_tokenizer
 
+OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
 PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 # Our module names and Hugging Face's; "linear" weights are stored as (in, out) there and as (out, in) in nn.Linear.
@@ -50,23 +57,27 @@ class Pretrained:
 
     @classmethod
     def from_pretrained(cls, name_or_folder):
-        """Read a checkpoint folder, or one of the published `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`.
+        """Read a checkpoint folder, ours, the hub's or OpenAI's, or a published `gpt2` … `gpt2-xl` by its name.
 
         Returns the model in evaluation mode, in fp32, on the CPU, with its `tokenizer`.
-        Raises FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another kind.
+        Raises FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another kind, and
+        RuntimeError where a published one cannot be fetched, or OpenAI's not be read for want of TensorFlow.
         """
         from ch04_01_main_chapter_code.gpt import GPTConfig  # gpt.py needs this module, so not at the top
 
         folder = find_checkpoint(name_or_folder)
-        settings = read_settings(folder / "config.json")
-        config = GPTConfig(**config_from_settings(settings, folder))
+        config = GPTConfig(**config_from_settings(read_settings(folder), folder))
         with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
-            model = cls(config)
-        model.load_state_dict(read_weights(folder / "model.safetensors", model, config), strict=True, assign=True)
-        if config.tie_weights:
-            model.head.weight = model.tok_emb.weight
+            model = cls(config).eval()
+        with open_weights(folder) as (path, matrices, checksums):
+            model.load_state_dict(read_weights(path, matrices, checksums, model), strict=True, assign=True)
+            if config.tie_weights:
+                model.head.weight = model.tok_emb.weight
+            check_mapping(path, matrices, model)
         model.tokenizer = read_tokenizer(folder, config)
-        return model.eval()
+        if not checksums:  # so we did not write it
+            published().check_weights(path, model, {ours: bare(theirs) for ours, theirs, _ in name_pairs(config)})
+        return model
 
     def save_pretrained(self, folder, tokenizer=None, metadata=None):
         """Write the checkpoint folder, with `tokenizer` or the model's own. `metadata` ({str: str}) goes into the
@@ -94,20 +105,31 @@ def write_atomically(path, write):
         temporary.unlink(missing_ok=True)
 
 
+def published():
+    """Chapter 5's module about the weights that others published: the one import of a later chapter."""
+    from ch05_01_main_chapter_code import published_weights
+
+    return published_weights
+
+
 def find_checkpoint(name_or_folder):
     """The folder of a checkpoint; a published name is looked up, and fetched if need be, by chapter 5's downloader."""
     folder = Path(name_or_folder).expanduser()
     if str(name_or_folder) in PUBLISHED and not folder.exists():
-        from ch05_01_main_chapter_code.gpt_download import download_gpt2  # the one import of a later chapter
-
-        return Path(download_gpt2(str(name_or_folder)))
-    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+        return published().find_gpt2(str(name_or_folder))
+    wanted = OPENAI_FILES if is_openais(folder) else ("config.json", "model.safetensors")
+    missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
             f"{folder} is no checkpoint: {' and '.join(missing)} not found; give a folder that save_pretrained wrote, "
             f"or one of {', '.join(PUBLISHED)}"
         )
     return folder
+
+
+def is_openais(folder):
+    """True for a folder with the files that OpenAI published: a TensorFlow checkpoint."""
+    return (folder / "hparams.json").is_file() and not (folder / "model.safetensors").is_file()
 
 
 # --- config.json --------------------------------------------------------------------------------------------------
@@ -136,14 +158,16 @@ def settings_from_config(config, tokenizer):
     } | FIXED_SETTINGS
 
 
-def read_settings(path):
+def read_settings(folder):
+    """The content of config.json, or what OpenAI's hparams.json says in the same words."""
+    path = folder / ("hparams.json" if is_openais(folder) else "config.json")
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"{path} is damaged: it holds no settings")
-    return settings
+    return published().openai_settings(settings) if is_openais(folder) else settings
 
 
 def config_from_settings(settings, folder):
@@ -207,35 +231,52 @@ def checksum(tensor):
     return zlib.crc32(tensor.contiguous().view(torch.uint8).numpy())
 
 
-def read_weights(path, model, config):
+@contextmanager
+def open_weights(folder):
+    """Open a checkpoint: gives its path, {Hugging Face's name without prefix: function that reads the matrix}, and
+    {that name: CRC-32} where the file brings it."""
+    if is_openais(folder):
+        path, matrices = published().open_openai(folder)
+        yield path, matrices, {}
+        return
+    path = folder / "model.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = {bare(name): name for name in file.keys()}  # noqa: SIM118
+            # The hub's GPT-2 stores its causal masks beside the weights.
+            names = {ours: name for ours, name in names.items() if not name.endswith((".attn.bias", ".masked_bias"))}
+            checksums = json.loads((file.metadata() or {}).get("crc32", "{}"))
+            matrices = {name: partial(file.get_tensor, full) for name, full in names.items()}
+            yield path, matrices, {bare(name): number for name, number in checksums.items()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or cut off: {error}") from None
+
+
+def bare(name):
+    """The hub's GPT-2 has no prefix before its names, `transformers` writes one."""
+    return name.removeprefix("transformer.")
+
+
+def read_weights(path, matrices, checksums, model):
     """The weights in `path` under our names, as fp32, ready for `load_state_dict`.
 
     Raises ValueError with the name of the first matrix that is missing, unknown, of the wrong shape or damaged.
     """
     expected = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
-    try:
-        with safe_open(path, framework="pt") as file:
-            # The hub's GPT-2 has no prefix, and stores its causal masks beside the weights.
-            stored = {name.removeprefix("transformer."): name for name in file.keys()}  # noqa: SIM118
-            stored = {name: full for name, full in stored.items() if not name.endswith((".attn.bias", ".masked_bias"))}
-            checksums = json.loads((file.metadata() or {}).get("crc32", "{}"))
-            state = {}
-            for ours, theirs, transposed in name_pairs(config):
-                theirs = theirs.removeprefix("transformer.")
-                if theirs not in stored:
-                    raise ValueError(f"{path}: the matrix {theirs} is missing")
-                full_name = stored.pop(theirs)
-                tensor = file.get_tensor(full_name)
-                if full_name in checksums and checksum(tensor) != checksums[full_name]:
-                    raise ValueError(f"{path}: the matrix {theirs} is damaged, its checksum is wrong")
-                state |= checked(path, ours, theirs, tensor, transposed, expected)
-            head = file.get_tensor(stored.pop("lm_head.weight")) if "lm_head.weight" in stored else None
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut off: {error}") from None
-    if stored:
-        raise ValueError(f"{path}: unknown matrix {min(stored)}; is config.json that of another model?")
-    if config.tie_weights:
-        if head is not None and not torch.equal(head.float(), state["tok_emb.weight"]):
+    unread, state = dict(matrices), {}
+    for ours, theirs, transposed in name_pairs(model.config):
+        theirs = bare(theirs)
+        if theirs not in unread:
+            raise ValueError(f"{path}: the matrix {theirs} is missing")
+        tensor = unread.pop(theirs)()
+        if theirs in checksums and checksum(tensor) != checksums[theirs]:
+            raise ValueError(f"{path}: the matrix {theirs} is damaged, its checksum is wrong")
+        state |= checked(path, ours, theirs, tensor, transposed, expected)
+    head = unread.pop("lm_head.weight", None)
+    if unread:
+        raise ValueError(f"{path}: unknown matrix {min(unread)}; is config.json that of another model?")
+    if model.config.tie_weights:
+        if head is not None and not torch.equal(head().float(), state["tok_emb.weight"]):
             raise ValueError(f"{path}: lm_head.weight differs from wte.weight, but config.json says that they are tied")
         state["head.weight"] = state["tok_emb.weight"]
     return state
@@ -253,6 +294,61 @@ def checked(path, ours, theirs, tensor, transposed, expected):
         hint = "; it looks transposed" if tuple(tensor.shape) == wanted[::-1] else ""
         raise ValueError(f"{path}: the matrix {theirs} has the shape {tuple(tensor.shape)}, expected {wanted}{hint}")
     return {ours: right_way.float().contiguous()}
+
+
+# --- The loaded model against GPT-2's formulas ---------------------------------------------------------------------
+
+
+def check_mapping(path, matrices, model):
+    """Compute a few tokens twice: in the model, and from the file by GPT-2's formulas, which know no table of names.
+
+    Raises ValueError with the name of the first matrix that does something else in the model: it is in another's place
+    or transposed.
+    """
+    count = min(4, model.config.context_length)
+    idx = torch.arange(count, device="cpu") * 7919 % model.config.vocab_size  # (tokens,)
+    outputs = []  # of every module with weights of its own, in the order in which they compute
+    modules = [module for module in model.modules() if list(module.parameters(recurse=False))]
+    hooks = [module.register_forward_hook(lambda *call: outputs.append(call[-1])) for module in modules]
+    with torch.no_grad():
+        model(idx[None])
+    for hook in hooks:
+        hook.remove()
+    expected = gpt2_formulas(lambda name: matrices[name]().float(), idx, model.config)
+    for (name, right), found in zip(expected, outputs, strict=True):
+        difference = (found.view_as(right) - right).abs().max()
+        if difference > 1e-3 * right.abs().max():
+            raise ValueError(f"{path}: {name} computes something else in the model than in GPT-2: it was put in wrongly")
+
+
+def gpt2_formulas(read, idx, config):
+    """GPT-2 for one row of ids, (tokens,), from the file's matrices: yields each part's name and output."""
+
+    def linear(x, name):
+        return x @ read(f"{name}.weight") + read(f"{name}.bias")  # its weights are (in, out)
+
+    def norm(x, name):
+        return F.layer_norm(x, x.shape[-1:], read(f"{name}.weight"), read(f"{name}.bias"))
+
+    yield "wte", (tokens := read("wte.weight")[idx])
+    yield "wpe", (positions := read("wpe.weight")[: len(idx)])
+    x = tokens + positions  # (tokens, emb_dim)
+    later = torch.ones(len(idx), len(idx), dtype=torch.bool, device=idx.device).triu(1)
+    for h in (f"h.{layer}" for layer in range(config.n_layers)):
+        yield f"{h}.ln_1", (normed := norm(x, f"{h}.ln_1"))
+        yield f"{h}.attn.c_attn", (qkv := linear(normed, f"{h}.attn.c_attn"))  # (tokens, 3 · emb_dim)
+        q, k, v = (part.unflatten(-1, (config.n_heads, -1)).transpose(0, 1) for part in qkv.chunk(3, dim=-1))
+        scores = (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(later, -torch.inf)  # (heads, tokens, tokens)
+        heads = (scores.softmax(dim=-1) @ v).transpose(0, 1).flatten(1)
+        yield f"{h}.attn.c_proj", (attended := linear(heads, f"{h}.attn.c_proj"))
+        x = x + attended
+        yield f"{h}.ln_2", (normed := norm(x, f"{h}.ln_2"))
+        yield f"{h}.mlp.c_fc", (wide := linear(normed, f"{h}.mlp.c_fc"))  # (tokens, 4 · emb_dim)
+        bent = 0.5 * wide * (1 + torch.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)))
+        yield f"{h}.mlp.c_proj", (projected := linear(bent, f"{h}.mlp.c_proj"))
+        x = x + projected
+    yield "ln_f", (x := norm(x, "ln_f"))
+    yield "lm_head", x @ read("wte.weight" if config.tie_weights else "lm_head.weight").T
 
 
 # --- tokenizer.json -----------------------------------------------------------------------------------------------

@@ -509,11 +509,8 @@ def openai_files(size):
     return tuple(files)
 
 
-def weights_item(name, source="hub"):
-    """One of the four sizes of GPT-2 as an `Item`. Raises ValueError for a name or a source that there is not."""
-    name = ALIASES.get(name, name)
-    if name not in SIZES:
-        raise ValueError(f"There are no weights called {name!r}; there are {', '.join([*SIZES, *ALIASES])}.")
+def gpt2_item(name, source):
+    """One of the four sizes of GPT-2 as an `Item`."""
     if source not in ("hub", "openai"):
         raise ValueError(f"There is no source {source!r} of weights; there are hub and openai.")
     size = SIZES[name]
@@ -526,6 +523,18 @@ def weights_item(name, source="hub"):
         offline="The small model that this course trained, ch05/01_main-chapter-code/tales-gpt, needs no network: "
         "python gpt_generate.py uses it.",
     )
+
+
+# All weights that there are: {name: function of the source that returns an `Item`}.
+WEIGHTS = {name: partial(gpt2_item, name) for name in SIZES}
+
+
+def weights_item(name, source="hub"):
+    """Published weights as an `Item`. Raises ValueError for a name or a source that there is not."""
+    name = ALIASES.get(name, name)
+    if name not in WEIGHTS:
+        raise ValueError(f"There are no weights called {name!r}; there are {', '.join([*WEIGHTS, *ALIASES])}.")
+    return WEIGHTS[name](source)
 
 
 # --- Corpora --------------------------------------------------------------------------------------------------------
@@ -762,7 +771,7 @@ def size_text(item):
 def show_list(folder):
     """Print a table of everything there is; "here" marks what is complete in the data folder."""
     for title, items in (
-        ("Weights: python gpt_download.py weights NAME", [weights_item(name) for name in SIZES]),
+        ("Weights: python gpt_download.py weights NAME", [weights_item(name) for name in WEIGHTS]),
         ("Corpora: python gpt_download.py corpus NAME", list(CORPORA.values())),
     ):
         print(title)
@@ -795,7 +804,7 @@ def get_arguments(arguments):
     titles = ", ".join(f"{number} {title}" for number, title in BOOKS.items())
     corpus.add_argument("--ids", type=positive, nargs="+", help=f"gutenberg: which books (default: {titles})")
     weights = commands.add_parser("weights", parents=[where], help="fetch the weights of GPT-2")
-    weights.add_argument("name", metavar="NAME", help=", ".join(SIZES))
+    weights.add_argument("name", metavar="NAME", help=", ".join(WEIGHTS))
     weights.add_argument(
         "--source",
         choices=("hub", "openai"),
