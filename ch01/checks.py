@@ -93,8 +93,8 @@ def check_count_followers(answer):
             raise Wrong(f"counts[{word!r}] should be {row} and is {found.get(word)}.")
     if found != right:
         raise Wrong(f"These words have no followers, or are not in the text: {sorted(found.keys() - right.keys())}.")
-    if call(answer, ["moon"]):
-        raise Wrong("A text of one word has no pairs, so its counts should be empty.")
+    if any((call(answer, ["moon"]) or {}).values()):  # an empty entry says the same as none
+        raise Wrong("A text of one word has no pairs, so there is nothing to count; yours are not empty.")
     return True
 
 
@@ -201,7 +201,7 @@ def reference_training(model, x, y, lr, steps, zero=True, column=True):
 
 
 @report
-def check_train(answer):
+def check_train_model(answer):
     """Question 5: a training loop."""
     x = torch.randn(8, 2)  # (items, 2)
     y = x @ torch.tensor([1.0, -2.0]) + 0.5  # (items,)
@@ -227,7 +227,7 @@ def check_train(answer):
     if same(found, run(0)):
         raise Wrong("The weights are what they were: optimizer.step() is missing, or the gradients are zero before it.")
     if same(found, run(3, zero=False)):
-        raise Wrong("The gradients of earlier steps are still in the sum: optimizer.zero_grad() belongs into the loop.")
+        raise Wrong("The gradients of earlier steps are still in the sum: optimizer.zero_grad() belongs in the loop.")
     if same(found, run(3, column=False)):
         raise Wrong(
             "model(x) has the shape (8, 1) and y (8,): their difference is broadcast to (8, 8), every prediction "

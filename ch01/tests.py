@@ -540,7 +540,7 @@ RIGHT = {
     "shares": lambda counts: counts / counts.sum(dim=1, keepdim=True),
     "similarities": lambda a, b: a @ b.transpose(-2, -1),
     "slope": gradient,
-    "train": training(),
+    "train_model": training(),
 }
 WRONG = [
     ("count_followers", backwards, "counted backwards"),
@@ -552,6 +552,7 @@ WRONG = [
     ("count_followers", lambda words: followers(words[1:]), "The first pair"),
     ("count_followers", lambda words: followers(sorted(words)), "counts['the'] should be"),
     ("count_followers", lambda words: words[100], "stops with IndexError"),
+    ("count_followers", lambda words: followers(words) or {words[0]: {words[0]: 1}}, "one word has no pairs"),
     ("shares", lambda counts: counts / counts.sum(), "the sum of all numbers"),
     ("shares", lambda counts: counts / counts.sum(dim=0), "The columns sum to 1"),
     ("shares", lambda counts: counts / counts.sum(dim=1), "keepdim=True"),
@@ -571,18 +572,22 @@ WRONG = [
     ("slope", gradient_of_the_callers, "gradients add up"),
     ("slope", lambda function, x: -gradient(function, x), "is 3·3² - 2 = 25"),
     ("slope", lambda function, x: "steep", "cannot be compared"),
-    ("train", training(zero=False), "zero_grad() belongs into the loop"),
-    ("train", training(column=False), "broadcast to (8, 8)"),
-    ("train", training(step=False), "optimizer.step() is missing"),
-    ("train", training(steps=1), "result of one step"),
-    ("train", training(give=False), "nothing is returned"),
-    ("train", training(squared=False), "differ from the reference"),
+    ("train_model", training(zero=False), "zero_grad() belongs in the loop"),
+    ("train_model", training(column=False), "broadcast to (8, 8)"),
+    ("train_model", training(step=False), "optimizer.step() is missing"),
+    ("train_model", training(steps=1), "result of one step"),
+    ("train_model", training(give=False), "nothing is returned"),
+    ("train_model", training(squared=False), "differ from the reference"),
 ]
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_answers_pass(name, capsys):
     assert verdict(getattr(checks, f"check_{name}"), RIGHT[name], capsys) == "right"
+
+
+def test_an_empty_entry_for_the_last_word_is_right(capsys):
+    assert verdict(checks.check_count_followers, lambda words: {words[-1]: {}} | followers(words), capsys) == "right"
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -606,7 +611,7 @@ def test_checks_leave_the_random_numbers_alone(capsys):
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    checks.check_train(training())
+    checks.check_train_model(training())
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -668,6 +673,30 @@ def test_counts_in_the_text_are_those_of_the_story(drawings):
     assert "−ln(7/27) ≈ 1.35" in README and sum(follows.values()) == 27
     assert "he gave her his" in text
     assert " ".join(drawings.words_of(text)).count("the lamp was ") == 1 and "after *the lamp was*, one;" in README
+
+
+def hours_of_the_table():
+    """{chapter: hours} as the table in the main README has them."""
+    table = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[?(\d)(?:\]\([^)]*\))? \|[^|\n]*\| (\d+) \|", table, flags=re.MULTILINE)
+    return {int(chapter): int(hours) for chapter, hours in rows}
+
+
+def test_the_table_of_hours_has_all_chapters():
+    assert sorted(hours_of_the_table()) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("readme", sorted(ROOT.glob("ch0?/README.md")), ids=lambda readme: readme.parent.name)
+def test_hours_are_those_of_the_main_table(readme):
+    """A chapter's README begins its estimate with "about N hours"; its notebook, if it gives one, agrees."""
+    expected = hours_of_the_table()[int(readme.parent.name[2:])]
+    text = readme.read_text(encoding="utf-8")
+    said = [int(number) for number in re.findall(r"\*\*Time:\*\* about (\d+) hours", text)]
+    assert said == [expected], f"{readme.parent.name}/README.md: {said} hours; the table in the main README: {expected}"
+    for notebook in readme.parent.glob(f"01_*/{readme.parent.name}.ipynb"):
+        opening = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"])
+        named = re.findall(r"about ([\w½]+) hours", opening)
+        assert all(number == str(expected) for number in named), f"{notebook.name}: {named}"
 
 
 def test_every_file_is_named_in_the_readme():

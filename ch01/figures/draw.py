@@ -167,7 +167,7 @@ def graph():
     drawing.text(468, 62, "slope −8", size=13, color=VERMILION)
     drawing.text(691, 62, "slope 1", size=13, color=VERMILION)
     drawing.arrow((756, 22), (120, 22), color=VERMILION, dashed=True)
-    drawing.text(438, 16, "backward: each slope is the one to its right, times the slope of one step", 12, VERMILION)
+    drawing.text(438, 16, "backward, from right to left: multiply by the slope of each step", 12, VERMILION)
     drawing.arrow((120, 226), (756, 226), color=GREY, dashed=True)
     drawing.text(438, 244, "forward: the values", 12, GREY)
     return drawing

@@ -150,7 +150,7 @@ def _dict_difference(got, want, place):
 
 
 def _sequence_difference(got, want, place):
-    if torch.is_tensor(got):
+    if torch.is_tensor(got) and not any(map(torch.is_tensor, want)):
         got = got.tolist()
     if not isinstance(got, list | tuple):
         return f"{place} is a {type(got).__name__}, expected a {type(want).__name__}"
@@ -282,7 +282,7 @@ def check_join_documents(attempt):
         "the last document has no end-of-text token": joined(between=True),
         "only the last document ends with the end-of-text token": joined(last=True),
         "the documents are not separated at all": lambda documents, tokenizer: tokenizer.encode(" ".join(documents)),
-        "the result is a list of lists; the ids of all documents belong into one flat list":
+        "the result is a list of lists; the ids of all documents belong in one flat list":
             lambda documents, tokenizer: [tokenizer.encode(text) + [tokenizer.end_of_text] for text in documents],
         "the string <|endoftext|> was encoded as ordinary text; append the id `tokenizer.end_of_text`": as_text,
         "with `allowed_special` a document that talks about <|endoftext|> ends there; encode each one as ordinary text":
@@ -384,25 +384,29 @@ def check_count_windows(attempt):
     def fitting(n_tokens, length, stride):
         return len(range(0, n_tokens - length, stride))
 
-    mistakes = {
+    formulas = {
         "the token behind the window, the target of its last position, was forgotten":
-            lambda n, length, stride: max(0, (n - length) // stride + 1),
+            lambda n, length, stride: (n - length) // stride + 1,
         "one window is missing: with no room to slide at all there is still one":
-            lambda n, length, stride: max(0, (n - length - 1) // stride),
-        "a text that is too short for one window gives 0 windows, not a negative number":
-            lambda n, length, stride: (n - length - 1) // stride + 1,
-        "the stride was ignored": lambda n, length, stride: max(0, n - length),
+            lambda n, length, stride: (n - length - 1) // stride,
+        "the stride was ignored": lambda n, length, stride: n - length,
         "the windows at the end that no longer fit were counted too": lambda n, length, stride: -(-n // stride),
         "the length of the window was forgotten: only the stride counts here": lambda n, length, stride: n // stride,
         "the windows may overlap: a new one starts every `stride` tokens, not every `context_length`":
-            lambda n, length, stride: max(0, (n - 1) // length),
-        "`/` gives a fraction of a window; use `//`":
-            lambda n, length, stride: max(0, (n - length - 1) / stride + 1),
+            lambda n, length, stride: (n - 1) // length,
+        "`/` gives a fraction of a window; use `//`": lambda n, length, stride: (n - length - 1) / stride + 1,
         "a fraction of a window cannot be: `/` gives a float": lambda n, length, stride: (n - length) / stride,
         "of the n_tokens - context_length possible starts, every `stride`-th counts, the first one too: round up":
-            lambda n, length, stride: max(0, (n - length) // stride),
-        "the stride was ignored, and a text that is too short gives 0 windows": lambda n, length, stride: n - length,
+            lambda n, length, stride: (n - length) // stride,
     }  # fmt: skip
+    too_short = "a text that is too short for one window gives 0 windows, not a negative number"
+    mistakes = {too_short: lambda n, length, stride: (n - length - 1) // stride + 1}
+    for text, formula in formulas.items():  # each with the short texts right, and wrong
+        mistakes[text] = lambda *numbers, formula=formula: max(0, formula(*numbers))
+        mistakes[f"{text}; and {too_short}"] = formula
+    mistakes["one token more must fit behind every window, not only behind the first: the target of its last position"] = (
+        lambda n, length, stride: 0 if n <= length else (n - length) // stride + 1
+    )
     judge(attempt, fitting, inputs, mistakes)
 
 

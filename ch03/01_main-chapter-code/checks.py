@@ -3,9 +3,11 @@
 Each check has a reference, random inputs of several shapes, and the typical mistakes with the code that makes them.
 """
 
+import copy
+
 import torch
 
-from ch03_01_main_chapter_code.previous_chapters import exercise_check, judge
+from ch03_01_main_chapter_code.previous_chapters import Mistake, difference, exercise_check, judge
 
 
 def sizes(seed, count, low=2, high=7):
@@ -115,6 +117,15 @@ def check_causal_weights(attempt):
     judge(attempt, causal, inputs, mistakes)
 
 
+def is_random(attempt, arguments):
+    """True if two calls with the same arguments give different results."""
+    try:
+        first, second = (attempt(*copy.deepcopy(arguments)) for _ in range(2))
+    except Exception:
+        return False  # `judge` calls it again, and tells the error
+    return difference(first, second) is not None
+
+
 @exercise_check("apply_dropout")
 def check_apply_dropout(attempt):
     """apply_dropout(weights, keep, drop_rate): drop where keep is False, enlarge the rest."""
@@ -124,6 +135,8 @@ def check_apply_dropout(attempt):
         keep = normal(seed + 10, *weights.shape) > drop_rate - 0.5
         keep[:, 0] = True
         inputs.append((weights, keep if drop_rate else torch.ones_like(keep), drop_rate))
+    if is_random(attempt, (softmax(normal(4, 20, 20)), normal(5, 20, 20) > 0, 0.5)):
+        raise Mistake("called twice with the same inputs it gives two results: use `keep`; the dice are thrown already.")
 
     mistakes = {
         "the weights that are kept must grow by 1 / (1 - drop_rate), or a row is too small on average":

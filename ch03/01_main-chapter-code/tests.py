@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -565,6 +566,9 @@ EXERCISES = {
             (lambda weights, keep, rate: weights / (1 - rate), "nothing was dropped"),
             (lambda weights, keep, rate: weights * keep / rate if rate else weights / 0 * keep, "expected"),
             (lambda weights, keep, rate: weights, "nothing was done"),
+            (lambda weights, keep, rate: nn.functional.dropout(weights, rate), "the dice are thrown already"),
+            (lambda weights, keep, rate: nn.Dropout(rate)(weights * keep), "the dice are thrown already"),
+            (lambda weights, keep, rate: weights @ keep, "it stops with"),
         ],
     ),
     "split_heads": (
@@ -608,7 +612,8 @@ EXERCISES = {
             (masks_from_the_top_left, "only the first key"),
             (puts_the_new_row_first, "stands before the past"),
             (keeps_the_old_cache, "lacks the new row"),
-            (lambda *inputs: solved_attend_next(*inputs)[0], "only the output came back"),
+            (lambda *inputs: solved_attend_next(*inputs)[0],
+             "the result is a Tensor, expected a tuple. Likely mistake: only the output came back"),
             (lambda *inputs: solved_attend_next(*inputs)[::2] + solved_attend_next(*inputs)[1:2], "wrong order"),
             (lambda *inputs: solved_attend_next(inputs[0] * inputs[0].shape[1] ** 0.5, *inputs[1:]), "divided by √d"),
         ],
@@ -685,6 +690,21 @@ def test_every_exercise_is_posed_and_solved():
         assert any(f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells), name
         assert any(output.startswith(f"✓ {name}: right.") for output in outputs), name
         assert any(output.startswith(f"✗ {name}: ") and "Likely mistake" in output for output in outputs), name
+
+
+def test_the_text_names_the_heads_that_the_cells_find():
+    """Another tales-gpt has other heads: then sections 11's readings are to be written anew."""
+    cells = json.loads((FOLDER / "ch03.ipynb").read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    printed = "\n".join("".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", []))
+
+    def found(label):
+        (head,) = re.findall(rf"^{label} .*?head (\d\.\d)", printed, flags=re.MULTILINE)
+        return head
+
+    assert f"Head {found('next: place, the same')} fetches names and the place" in text
+    assert f"Head {found('next: animal, the same')} looks at the first `fox`" in text
+    assert f"Head {found('least missed:')}, whose row before `turtle`" in text
 
 
 def test_the_drawn_result_is_what_the_notebook_prints():

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from scratch_llm_tools.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, WHITE, Drawing
+from scratch_llm_tools.drawing import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, WHITE, Drawing
 
 HERE = Path(os.path.relpath(Path(__file__).parent))
 PIECES = ["M", "ia", "the", "fox", "saw", "the", "moon"]
@@ -125,25 +125,31 @@ def lookup():
 
 
 def embedding_sum():
-    drawing = Drawing(720, 250, "Token row plus position row",
-                      "Both tokens the get the same token row; position rows 2 and 5 differ, so the sums "
-                      "differ.")  # fmt: skip
+    drawing = Drawing(720, 290, "Token row plus position row",
+                      "Both tokens the get the same token row, (1, 0). Position row 2 is (0, 0.1) and position row 5 is "
+                      "(0, 0.4), so the sums differ: (1, 0.1) and (1, 0.4).")  # fmt: skip
     shown = [PIECES[0], PIECES[1], *("␣" + piece for piece in PIECES[2:])]
     colors = [LIGHT_GREEN, PALE, LIGHT_ORANGE, SKY, LIGHT_BLUE, LIGHT_ORANGE, GREEN]
     position_colors = ["#F5F5F5", "#E6E6E6", "#D7D7D7", "#C8C8C8", "#B9B9B9", "#AAAAAA", "#9B9B9B"]
-    drawing.text(120, 52, "token row", color=GREY, anchor="end")
-    drawing.text(120, 112, "position row", color=GREY, anchor="end")
-    drawing.text(120, 178, "sum", color=GREY, anchor="end")
+    numbers = {2: ("(1, 0)", "(0, 0.1)", "(1, 0.1)"), 5: ("(1, 0)", "(0, 0.4)", "(1, 0.4)")}
+    for name, y in (("token row", 54), ("position row", 126), ("sum", 205)):
+        drawing.text(120, y, name, color=GREY, anchor="end")
     for i, (piece, color, grey) in enumerate(zip(shown, colors, position_colors, strict=True)):
         x = 138 + i * 80
-        drawing.cells(x, 32, [piece], width=70, height=30, fills=[color], size=14)
-        drawing.text(x + 35, 82, "+", size=17)
-        drawing.cells(x, 92, [f"place {i}"], width=70, height=30, fills=[grey], size=12)
-        drawing.text(x + 35, 144, "=", size=17)
-        drawing.cells(x, 156, [piece], width=70, height=17, fills=[color], size=12)
-        drawing.cells(x, 173, [str(i)], width=70, height=17, fills=[grey], size=12)
-    drawing.text(138, 222, "The two ␣the start as the same row; after the sum they differ by their places, 2 and 5.",
-                 size=12, color=BLACK, anchor="start")  # fmt: skip
+        drawing.cells(x, 26, [""], width=70, height=44, fills=[color])
+        drawing.text(x + 35, 88, "+", size=17)
+        drawing.cells(x, 98, [""], width=70, height=44, fills=[grey])
+        drawing.text(x + 35, 162, "=", size=17)
+        drawing.cells(x, 174, [piece], width=70, height=18, fills=[color], size=12)
+        drawing.cells(x, 192, [i], width=70, height=18, fills=[grey], size=12)
+        raised = 7 if i in numbers else 0  # makes room for the numbers
+        drawing.text(x + 35, 53 - raised, piece, size=14)
+        drawing.text(x + 35, 124 - raised, f"place {i}", size=12)
+        for y, vector in zip((64, 136, 228), numbers.get(i, ()), strict=False):
+            drawing.text(x + 35, y, vector, size=13, bold=True)
+    drawing.text(138, 258, "With two numbers a row, made up for the two ␣the: they start as the same row, and their", size=12,
+                 anchor="start")  # fmt: skip
+    drawing.text(138, 276, "places, 2 and 5, make the difference.", size=12, anchor="start")
     drawing.save(HERE / "embedding-sum.svg")
 
 
