@@ -27,6 +27,7 @@ SHARED_NAMES = {
     "main",             # every script has one
     "build_parser",     # and its command line
     "fine_tune",        # chapter 6: a classifier; chapter 7: instructions
+    "evaluate",         # chapter 5: a loss; chapter 6: accuracy and its kin
 }
 
 
