@@ -134,7 +134,7 @@ def _tensor_difference(got, want, place):
     if not wrong.any():
         return None
     first = wrong.nonzero()[0].tolist()
-    return f"{place}{first} is {got[tuple(first)].item():.4g}, expected {want[tuple(first)].item():.4g}"
+    return f"{place}{first or ''} is {got[tuple(first)].item():.4g}, expected {want[tuple(first)].item():.4g}"
 
 
 def _dict_difference(got, want, place):

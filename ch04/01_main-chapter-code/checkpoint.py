@@ -82,17 +82,21 @@ class Pretrained:
     def save_pretrained(self, folder, tokenizer=None, metadata=None):
         """Write the checkpoint folder, with `tokenizer` or the model's own. `metadata` ({str: str}) goes into the
         header of model.safetensors, which is replaced last, in one step: the new checkpoint counts from then on."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         tokenizer = tokenizer or self.tokenizer
-        if tokenizer is not None:
-            write_atomically(folder / "tokenizer.json", tokenizer.save)
-        settings = json.dumps(settings_from_config(self.config, tokenizer), indent=2) + "\n"
-        write_atomically(folder / "config.json", lambda path: path.write_text(settings, encoding="utf-8"))
-        tensors = hugging_face_weights(self)
-        checksums = json.dumps({name: checksum(tensor) for name, tensor in tensors.items()})
-        header = {"format": "pt", "crc32": checksums} | (metadata or {})
-        write_atomically(folder / "model.safetensors", lambda path: save_file(tensors, path, header))
+        settings = settings_from_config(self.config, tokenizer)
+        write_checkpoint(Path(folder), settings, hugging_face_weights(self), tokenizer, metadata)
+
+
+def write_checkpoint(folder, settings, tensors, tokenizer=None, metadata=None):
+    """Write the three files: `settings` of config.json, {Hugging Face's name: tensor}, and the tokenizer, if any."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if tokenizer is not None:
+        write_atomically(folder / "tokenizer.json", tokenizer.save)
+    text = json.dumps(settings, indent=2) + "\n"
+    write_atomically(folder / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
+    checksums = json.dumps({name: checksum(tensor) for name, tensor in tensors.items()})
+    header = {"format": "pt", "crc32": checksums} | (metadata or {})
+    write_atomically(folder / "model.safetensors", lambda path: save_file(tensors, path, header))
 
 
 def write_atomically(path, write):

@@ -2,6 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
+    from ch02_01_main_chapter_code.checks import exercise_check, judge
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
     from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
@@ -18,6 +19,8 @@ __all__ = [
     "SimpleTokenizer",
     "TokenDataset",
     "create_dataloader",
+    "exercise_check",
     "gpt2_tokenizer",
+    "judge",
     "plot_attention",
 ]

@@ -1,6 +1,7 @@
 """The GPT against Hugging Face's, its promises about time and padding, and its checkpoints."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from ch04_01_main_chapter_code import checkpoint
+from ch04_01_main_chapter_code import checkpoint, checks
 from ch04_01_main_chapter_code.gpt import (
     GELU,
     GPT,
@@ -29,6 +30,7 @@ from ch04_01_main_chapter_code.gpt import (
     language_model_loss,
 )
 from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, KVCache, gpt2_tokenizer
+from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU"))]
@@ -484,3 +486,299 @@ def test_the_script_says_no_in_one_line():
     result = run_script("--preset", "gpt9")
     assert result.returncode != 0
     assert len(result.stderr.strip().splitlines()) == 1 and "Traceback" not in result.stderr
+
+
+# --- The exercises and their checks -----------------------------------------------------------------------------------
+
+
+def solved_layer_norm(x, weight, bias, eps, correction=0, axis=-1):
+    centred = x - x.mean(axis, keepdim=True)
+    variance = (centred**2).sum(axis, keepdim=True) / (x.shape[axis] - correction)
+    return weight * centred / torch.sqrt(variance + eps) + bias
+
+
+def solved_gelu(x, power=3, root=(2 / torch.pi) ** 0.5):
+    return x / 2 + x / 2 * torch.tanh(root * (x + 0.044715 * x.pow(power)))
+
+
+def post_norm_block(x, norm1, attention, norm2, feed_forward):
+    x = norm1(x + attention(x))
+    return norm2(x + feed_forward(x))
+
+
+def overwriting_block(x, norm1, attention, norm2, feed_forward):
+    x = norm1(x)
+    x = x + attention(x)
+    x = norm2(x)
+    return x + feed_forward(x)
+
+
+def solved_block(x, norm1, attention, norm2, feed_forward):
+    after_attention = attention(norm1(x)) + x
+    return feed_forward(norm2(after_attention)) + after_attention
+
+
+def solved_loss(logits, ids):
+    rows = [torch.softmax(row, dim=-1)[torch.arange(len(row)), i] for row, i in zip(logits[:, :-1], ids[:, 1:], strict=True)]
+    return -torch.cat(rows).log().mean()
+
+
+def cross_entropy(logits, targets):
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def solved_parameters(vocab_size, context_length, emb_dim, n_layers, tied):
+    config = GPTConfig(vocab_size, context_length, emb_dim, 1, n_layers, tie_weights=tied)
+    with torch.device("meta"):
+        return count_parameters(GPT(config))
+
+
+def without_biases(vocab_size, context_length, emb_dim, n_layers, tied):
+    matrices = vocab_size * (1 if tied else 2) + context_length + 12 * n_layers * emb_dim
+    return emb_dim * (matrices + 4 * n_layers + 2)
+
+
+def solved_greedy(next_logits, ids, max_tokens, end_of_text):
+    new = []
+    while len(new) < max_tokens:
+        token = next_logits(ids + new).topk(1).indices.item()
+        if token == end_of_text:
+            break
+        new.append(token)
+    return ids + new
+
+
+def greedy_that_keeps_the_end(next_logits, ids, max_tokens, end_of_text):
+    for _ in range(max_tokens):
+        ids = ids + [next_logits(ids).argmax().item()]
+        if ids[-1] == end_of_text:
+            break
+    return ids
+
+
+def greedy_without_end(next_logits, ids, max_tokens, end_of_text):
+    for _ in range(max_tokens):
+        ids = ids + [next_logits(ids).argmax().item()]
+    return ids
+
+
+def greedy_to_a_length(next_logits, ids, max_tokens, end_of_text):
+    while len(ids) < max_tokens:
+        token = next_logits(ids).argmax().item()
+        if token == end_of_text:
+            break
+        ids = ids + [token]
+    return ids
+
+
+def solved_write(model, idx, max_tokens):
+    cache = KVCache()
+    logits = model(idx, cache)
+    for number in range(max_tokens):
+        if number:
+            logits = model(idx[:, -1:], cache)
+        idx = torch.hstack([idx, logits[:, -1:].argmax(-1)])
+    return idx
+
+
+def write_all_again(model, idx, max_tokens):
+    cache = KVCache()
+    for _ in range(max_tokens):
+        idx = torch.hstack([idx, model(idx, cache)[:, -1:].argmax(-1)])
+    return idx
+
+
+def write_with_new_caches(model, idx, max_tokens):
+    idx = torch.hstack([idx, model(idx, KVCache())[:, -1:].argmax(-1)])
+    for _ in range(max_tokens - 1):
+        idx = torch.hstack([idx, model(idx[:, -1:], KVCache())[:, -1:].argmax(-1)])
+    return idx
+
+
+def write_from_the_last_token(model, idx, max_tokens):
+    cache = KVCache()
+    for _ in range(max_tokens):
+        idx = torch.hstack([idx, model(idx[:, -1:], cache)[:, -1:].argmax(-1)])
+    return idx
+
+
+# exercise: (a right answer, [(a wrong answer, words of the message that names its mistake), …])
+EXERCISES = {
+    "layer_norm": (
+        solved_layer_norm,
+        [
+            (lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, correction=1), "emb_dim - 1"),
+            (lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, axis=1), "over the tokens (dim=1)"),
+            (lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, axis=0), "over the batch (dim=0)"),
+            (lambda x, w, b, eps: solved_layer_norm(x, 1, 0, eps), "weight and bias are missing"),
+            (lambda x, w, b, eps: solved_layer_norm(x, w, 0, eps), "the bias is missing"),
+            (lambda x, w, b, eps: w * (x - x.mean(-1, True)) / (x.std(-1, correction=0, keepdim=True) + eps) + b,
+             "outside the root"),
+            (lambda x, w, b, eps: w * (x - x.mean(-1, True)) / (x.var(-1, correction=0, keepdim=True) + eps) + b,
+             "not by its square root"),
+            (lambda x, w, b, eps: w * x / (x.var(-1, correction=0, keepdim=True) + eps).sqrt() + b, "mean was not subtracted"),
+            (lambda x, w, b, eps: torch.nn.LayerNorm(x.shape[-1])(x) * 7, "expected"),
+        ],
+    ),
+    "gelu": (
+        solved_gelu,
+        [
+            (lambda x: x / 2 * (1 + torch.erf(x / 2**0.5)), "the exact GELU"),
+            (lambda x: x.clamp(min=0), "this is ReLU"),
+            (lambda x: x / (1 + (-x).exp()), "SiLU"),
+            (lambda x: 2 * solved_gelu(x), "factor 0.5 is missing"),
+            (lambda x: solved_gelu(x) - x / 2, "`1 +`"),
+            (lambda x: solved_gelu(x, power=2), "x was squared"),
+            (lambda x: solved_gelu(x, root=2 / torch.pi), "2/π itself"),
+        ],
+    ),
+    "transformer_block": (
+        solved_block,
+        [
+            (post_norm_block, "post-norm"),
+            (overwriting_block, "carries the normalised x"),
+            (lambda x, n1, a, n2, f: f(n2(a(n1(x)))), "the shortcuts are missing"),
+            (lambda x, n1, a, n2, f: x + a(n1(x)) + f(n2(x)), "read what the attention has added"),
+            (lambda x, n1, a, n2, f: x + f(n2(x + a(n1(x)))), "not the x from before it"),
+            (lambda x, n1, a, n2, f: solved_block(x, n1, a, n1, f), "norm1 was used twice"),
+            (lambda x, n1, a, n2, f: solved_block(x, n1, a, torch.clone, f), "norm2 is missing"),
+            (lambda x, n1, a, n2, f: solved_block(x, n2, f, n1, a), "first the attention"),
+        ],
+    ),
+    "tied_logits": (
+        lambda hidden, table: torch.einsum("bte,ve->btv", hidden, table),
+        [
+            (lambda h, t: torch.softmax(h @ t.mT, -1), "the softmax already"),
+            (lambda h, t: h @ t, "multiply by its transpose"),
+            (lambda h, t: torch.einsum("bte,ve->bvt", h, t), "in this order"),
+            (lambda h, t: h[:, -1] @ t.mT, "only the last token"),
+            (lambda h, t: (h @ t.mT).max(dim=-1).indices, "most likely ids"),
+            (lambda h, t: h @ t.mT / t.shape[1] ** 0.5, "belongs to attention"),
+        ],
+    ),
+    "next_token_loss": (
+        solved_loss,
+        [
+            (cross_entropy, "not shifted"),
+            (lambda logits, ids: cross_entropy(logits[:, 1:], ids[:, :-1]), "the wrong way"),
+            (lambda logits, ids: cross_entropy(logits, ids.roll(-1, 1)), "rolled round"),
+            (lambda logits, ids: cross_entropy(logits[:, :-1], ids[:, 1:]) * ids[:, 1:].numel(), "this is a sum"),
+            (lambda logits, ids: -solved_loss(logits, ids), "minus sign"),
+            (lambda logits, ids: solved_loss(logits, ids) / 2.0**-1 / 1.3862943611, "bits"),
+            (lambda logits, ids: solved_loss(logits, ids).exp(), "perplexity"),
+            (lambda logits, ids: cross_entropy(logits[:, :-1].softmax(-1), ids[:, 1:]), "expected"),
+        ],
+    ),
+    "gpt_parameters": (
+        solved_parameters,
+        [
+            (without_biases, "biases of the linear layers"),
+            (lambda *sizes: solved_parameters(*sizes[:4], False), "a tied head has no matrix"),
+            (lambda *sizes: solved_parameters(*sizes[:4], True), "an untied head has a matrix"),
+            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - 4 * n * d, "the norms of the blocks"),
+            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - 2 * d, "the final norm"),
+            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - c * d, "position embeddings"),
+            (lambda v, c, d, n, tied: solved_parameters(v, c, d, 1, tied), "only one block"),
+            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) + v, "the head has no bias"),
+        ],
+    ),
+    "kv_cache_bytes": (
+        lambda n_layers, emb_dim, batch, tokens, size: size * tokens * batch * (emb_dim + emb_dim) * n_layers,
+        [
+            (lambda n_layers, emb_dim, batch, tokens, size: n_layers * emb_dim * batch * tokens * size, "a key and a value"),
+            (lambda n_layers, emb_dim, batch, tokens, size: 2 * emb_dim * batch * tokens * size, "each layer"),
+            (lambda n_layers, emb_dim, batch, tokens, size: 2 * n_layers * emb_dim * tokens * size, "each text"),
+            (lambda n_layers, emb_dim, batch, tokens, size: 2 * n_layers * emb_dim * batch * tokens, "this counts numbers"),
+            (lambda n_layers, emb_dim, batch, tokens, size: 2 * n_layers * emb_dim * batch * tokens**2 * size, "their square"),
+            (lambda n_layers, emb_dim, batch, tokens, size: 3 * n_layers * emb_dim * batch * tokens * size, "queries"),
+        ],
+    ),
+    "greedy": (
+        solved_greedy,
+        [
+            (greedy_without_end, "does not stop"),
+            (greedy_that_keeps_the_end, "end_of_text is in the result"),
+            (greedy_to_a_length, "not the prompt"),
+            (lambda model, ids, *rest: solved_greedy(model, ids, *rest)[len(ids) :], "without the prompt"),
+            (lambda model, ids, *rest: solved_greedy(lambda seen: -model(seen), ids, *rest), "the least likely"),
+            (lambda model, ids, *rest: solved_greedy(lambda seen: model(seen[-1:]), ids, *rest), "only the last id"),
+            (lambda model, ids, *rest: solved_greedy(lambda seen: model(ids), ids, *rest), "must be appended"),
+        ],
+    ),
+    "write_with_cache": (
+        solved_write,
+        [
+            (generate_greedy, "everything is computed anew"),
+            (write_all_again, "the newest token only"),
+            (write_with_new_caches, "nothing but the newest token"),
+            (write_from_the_last_token, "the whole prompt"),
+            (lambda model, idx, most: solved_write(model, idx, most)[:, idx.shape[1] :], "without the prompt"),
+            (lambda model, idx, most: solved_write(lambda new, cache: -model(new, cache), idx, most), "expected"),
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_right_answer_passes_its_check(name, capsys):
+    verdict = getattr(checks, f"check_{name}")(EXERCISES[name][0])
+    assert verdict, verdict.message
+    assert capsys.readouterr().out == f"{verdict.message}\n" and verdict.message.count("\n") == 0
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_wrong_answers_are_told_their_mistake(name, capsys):
+    wrong = EXERCISES[name][1]
+    assert sum(words != "expected" for _, words in wrong) >= 4
+    for answer, words in wrong:
+        verdict = getattr(checks, f"check_{name}")(answer)
+        assert not verdict and words in verdict.message, (words, verdict.message)
+        assert ("Likely mistake" in verdict.message) == (words != "expected"), verdict.message
+        assert capsys.readouterr().out.count("\n") == 1  # one line
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_untouched_exercise_is_not_attempted(name):
+    def raises(*arguments):
+        raise NotImplementedError
+
+    for untouched in (lambda *arguments: ..., lambda *arguments: None, raises, None, ...):
+        verdict = getattr(checks, f"check_{name}")(untouched)
+        assert not verdict and "not attempted yet" in verdict.message
+
+
+def test_every_check_of_the_chapter_is_tested():
+    defined = {name.removeprefix("check_") for name in vars(checks) if name.startswith("check_")}
+    assert defined == set(EXERCISES)
+
+
+# --- The notebooks ----------------------------------------------------------------------------------------------------
+
+
+def test_the_notebook_teaches_this_very_code():
+    names = ["LayerNorm", "GELU", "FeedForward", "TransformerBlock", "GPT", "language_model_loss", "generate_greedy"]
+    assert_same_code(FOLDER / "ch04.ipynb", FOLDER / "gpt.py", names)
+
+
+def test_every_exercise_is_posed_and_solved():
+    posed, solved = (
+        json.loads((FOLDER / name).read_text(encoding="utf-8"))["cells"]
+        for name in ("ch04.ipynb", "exercise-solutions.ipynb")
+    )
+    cells = ["".join(cell["source"]) for cell in posed]
+    outputs = ["".join(output.get("text", "")) for cell in solved for output in cell.get("outputs", [])]
+    for name in EXERCISES:
+        assert any(f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells), name
+        assert any(output.startswith(f"✓ {name}: right.") for output in outputs), name
+        assert any(output.startswith(f"✗ {name}: ") and "Likely mistake" in output for output in outputs), name
+
+
+def test_the_drawn_result_is_what_the_notebook_prints():
+    settings = runpy.run_path(str(FOLDER / "figures" / "draw.py"))
+    cells = json.loads((FOLDER / "ch04.ipynb").read_text(encoding="utf-8"))["cells"]
+    outputs = ["".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", [])]
+    (printed,) = (output for output in outputs if output.startswith("untrained ") and "\ntrained " in output)
+    for line, drawn in zip(printed.splitlines(), (settings["UNTRAINED"], settings["TRAINED"]), strict=True):
+        pairs = [pair.rsplit(maxsplit=1) for pair in line.split(maxsplit=1)[1].split("  ")]
+        words = {word.strip(): float(p) for word, p in pairs if float(p) > 0.01}
+        assert words == pytest.approx(drawn, abs=0.02)

@@ -1,0 +1,391 @@
+"""Self-checks for the exercises of chapter 4. How a check works is told in chapter 2's checks.py.
+
+Each check has a reference, random inputs of several shapes, and the typical mistakes with the code that makes them.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, generate_greedy
+from ch04_01_main_chapter_code.previous_chapters import KVCache, exercise_check, judge
+
+
+def sizes(seed, count, low=2, high=7):
+    """Random sizes, all different, so that two axes taken for each other show up."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randperm(high - low + 1, generator=generator)[:count] + low).tolist()
+
+
+def normal(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def ids_below(seed, vocab_size, *shape):
+    return torch.randint(vocab_size, shape, generator=torch.Generator().manual_seed(seed))
+
+
+@exercise_check("layer_norm")
+def check_layer_norm(attempt):
+    """layer_norm(x, weight, bias, eps): (batch, tokens, emb_dim) to the same shape."""
+    inputs = []
+    for seed, eps in enumerate((1e-5, 0.1, 0.5, 1e-5)):
+        batch, tokens, emb_dim = sizes(seed, 3)
+        x = 3 * normal(seed, batch, tokens, emb_dim) + 2
+        inputs.append((x, normal(seed + 10, emb_dim), normal(seed + 20, emb_dim), eps))
+
+    def scaled(x, eps, axes=-1, unbiased=False):
+        variance = x.var(axes, unbiased=unbiased, keepdim=True)
+        return (x - x.mean(axes, keepdim=True)) / (variance + eps).sqrt()
+
+    mistakes = {
+        "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, `unbiased=False`":
+            lambda x, w, b, eps: scaled(x, eps, unbiased=True) * w + b,
+        "divided by the variance, not by its square root":
+            lambda x, w, b, eps: (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps) * w + b,
+        "eps stands outside the root; it belongs inside, beside the variance":
+            lambda x, w, b, eps: (x - x.mean(-1, keepdim=True)) / (x.std(-1, unbiased=False, keepdim=True) + eps) * w + b,
+        "mean and variance were taken over the tokens (dim=1), not over the numbers of each token (dim=-1)":
+            lambda x, w, b, eps: scaled(x, eps, 1) * w + b,
+        "mean and variance were taken over the batch (dim=0), not over the numbers of each token (dim=-1)":
+            lambda x, w, b, eps: scaled(x, eps, 0) * w + b,
+        "one mean and one variance for everything; each token has its own, over dim=-1":
+            lambda x, w, b, eps: scaled(x, eps, (0, 1, 2)) * w + b,
+        "the mean was not subtracted": lambda x, w, b, eps: x / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b,
+        "the mean was subtracted, but nothing was divided": lambda x, w, b, eps: (x - x.mean(-1, keepdim=True)) * w + b,
+        "weight and bias are missing": lambda x, w, b, eps: scaled(x, eps),
+        "the bias is missing": lambda x, w, b, eps: scaled(x, eps) * w,
+        "the weight is missing": lambda x, w, b, eps: scaled(x, eps) + b,
+        "first the weight, then the bias; here the bias was multiplied, too": lambda x, w, b, eps: (scaled(x, eps) + b) * w,
+    }  # fmt: skip
+    judge(attempt, lambda x, w, b, eps: scaled(x, eps) * w + b, inputs, mistakes)
+
+
+@exercise_check("gelu")
+def check_gelu(attempt):
+    """gelu(x): the approximation with tanh, for a tensor of any shape."""
+    inputs = [(torch.linspace(-4, 4, 33),)] + [(2 * normal(seed, *sizes(seed, seed)),) for seed in (1, 2, 3)]
+
+    def bend(x, cube=3, factor=0.044715, root=(2 / math.pi) ** 0.5):
+        return torch.tanh(root * (x + factor * x**cube))
+
+    mistakes = {
+        "this is the exact GELU, with the error function; GPT-2 was trained with the approximation by tanh": F.gelu,
+        "this is ReLU": torch.relu,
+        "this is x · sigmoid(1.702 x), another approximation": lambda x: x * torch.sigmoid(1.702 * x),
+        "this is x · sigmoid(x), which is called SiLU": F.silu,
+        "the factor 0.5 is missing": lambda x: x * (1 + bend(x)),
+        "`1 +` before the tanh is missing": lambda x: 0.5 * x * bend(x),
+        "the factor x in front is missing: this is the share that passes, not what passes": lambda x: 0.5 * (1 + bend(x)),
+        "x was squared; the formula has x³": lambda x: 0.5 * x * (1 + bend(x, cube=2)),
+        "the root of 2/π is missing: this multiplies by 2/π itself": lambda x: 0.5 * x * (1 + bend(x, root=2 / math.pi)),
+        "√(2/π) multiplies the whole bracket, the cube too":
+            lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * x + 0.044715 * x**3)),
+        "this is √π/2, not √(2/π)": lambda x: 0.5 * x * (1 + bend(x, root=math.sqrt(math.pi) / 2)),
+        "the cubic term is missing": lambda x: 0.5 * x * (1 + bend(x, factor=0)),
+    }  # fmt: skip
+    judge(attempt, lambda x: 0.5 * x * (1 + bend(x)), inputs, mistakes)
+
+
+class Step:
+    """A part of a block with random weights: a norm, a mixing of tokens, or a bend."""
+
+    def __init__(self, kind, seed, emb_dim):
+        self.kind = kind
+        self.matrix = normal(seed, emb_dim, emb_dim)
+
+    def __call__(self, x):
+        if self.kind == "norm":
+            return F.layer_norm(x, x.shape[-1:], self.matrix[0], self.matrix[1])
+        if self.kind == "attention":  # the average of a token and those before it
+            return (x.cumsum(dim=1) / torch.arange(1, x.shape[1] + 1)[:, None]) @ self.matrix
+        return torch.tanh(x @ self.matrix)
+
+
+@exercise_check("transformer_block")
+def check_transformer_block(attempt):
+    """transformer_block(x, norm1, attention, norm2, feed_forward): pre-norm, two shortcuts."""
+    inputs = []
+    for seed in range(3):
+        batch, tokens, emb_dim = sizes(seed, 3)
+        kinds = ("norm", "attention", "norm", "feed_forward")
+        steps = [Step(kind, 10 * seed + number, emb_dim) for number, kind in enumerate(kinds)]
+        inputs.append((normal(seed, batch, tokens, emb_dim), *steps))
+
+    def block(x, norm1, attention, norm2, feed_forward):
+        x = x + attention(norm1(x))
+        return x + feed_forward(norm2(x))
+
+    def itself(x):
+        return x
+
+    def normed_shortcut(x, norm1, attention, norm2, feed_forward):
+        x = norm1(x)
+        x = norm2(x + attention(x))
+        return x + feed_forward(x)
+
+    mistakes = {
+        "this is post-norm, as in the Transformer of 2017: GPT-2 normalises what goes into a part, not the sum":
+            lambda x, n1, a, n2, f: n2(n1(x + a(x)) + f(n1(x + a(x)))),
+        "the shortcuts are missing: each part's result is added to its input":
+            lambda x, n1, a, n2, f: f(n2(a(n1(x)))),
+        "the shortcut around the attention is missing": lambda x, n1, a, n2, f: a(n1(x)) + f(n2(a(n1(x)))),
+        "the shortcut around the feed-forward layer is missing": lambda x, n1, a, n2, f: f(n2(x + a(n1(x)))),
+        "the shortcut carries the normalised x; it must carry x itself: do not overwrite x with norm1(x)": normed_shortcut,
+        "the feed-forward layer must read what the attention has added, not the x from before it":
+            lambda x, n1, a, n2, f: x + a(n1(x)) + f(n2(x)),
+        "the second shortcut must carry the result of the first step, not the x from before it":
+            lambda x, n1, a, n2, f: x + f(n2(x + a(n1(x)))),
+        "the norms are missing": lambda x, n1, a, n2, f: block(x, itself, a, itself, f),
+        "norm2 is missing": lambda x, n1, a, n2, f: block(x, n1, a, itself, f),
+        "norm1 is missing": lambda x, n1, a, n2, f: block(x, itself, a, n2, f),
+        "norm1 was used twice": lambda x, n1, a, n2, f: block(x, n1, a, n1, f),
+        "norm1 and norm2 are exchanged": lambda x, n1, a, n2, f: block(x, n2, a, n1, f),
+        "the norms stand behind the parts; they belong before them":
+            lambda x, n1, a, n2, f: block(x, itself, lambda y: n1(a(y)), itself, lambda y: n2(f(y))),
+        "first the attention, then the feed-forward layer": lambda x, n1, a, n2, f: block(x, n2, f, n1, a),
+    }  # fmt: skip
+    judge(attempt, block, inputs, mistakes)
+
+
+@exercise_check("tied_logits")
+def check_tied_logits(attempt):
+    """tied_logits(hidden, table): (batch, tokens, emb_dim) and (vocab, emb_dim) to (batch, tokens, vocab)."""
+    inputs = []
+    for seed in range(4):
+        batch, tokens, emb_dim, vocab_size = sizes(seed, 4)
+        inputs.append((normal(seed, batch, tokens, emb_dim), normal(seed + 10, vocab_size, emb_dim)))
+    mistakes = {
+        "this is the softmax already; logits are the plain dot products": lambda h, t: (h @ t.T).softmax(dim=-1),
+        "the table is (vocab, emb_dim); multiply by its transpose, `table.T`": lambda h, t: h @ t,
+        "the axes are (batch, tokens, vocab), in this order": lambda h, t: (h @ t.T).transpose(1, 2),
+        "divided by √emb_dim, which belongs to attention": lambda h, t: h @ t.T / h.shape[-1] ** 0.5,
+        "only the last token has logits here; every token gets its own": lambda h, t: h[:, -1] @ t.T,
+        "these are the most likely ids; return all scores": lambda h, t: (h @ t.T).argmax(dim=-1),
+        "the vectors were divided by their lengths; a logit is the dot product itself":
+            lambda h, t: F.normalize(h, dim=-1) @ F.normalize(t, dim=-1).T,
+        "a distance was computed; a logit is a dot product, large for what is alike":
+            lambda h, t: torch.cdist(h, t.expand(len(h), -1, -1)),
+    }  # fmt: skip
+    judge(attempt, lambda h, t: h @ t.T, inputs, mistakes)
+
+
+@exercise_check("next_token_loss")
+def check_next_token_loss(attempt):
+    """next_token_loss(logits, ids): mean -ln p of the next token; (batch, tokens, vocab) and (batch, tokens)."""
+    inputs = []
+    for seed in range(4):
+        batch, tokens, vocab_size = sizes(seed, 3, low=3)
+        inputs.append((2 * normal(seed, batch, tokens, vocab_size), ids_below(seed, vocab_size, batch, tokens)))
+
+    def losses(logits, targets, dim=-1):
+        """(batch, tokens)"""
+        return -logits.log_softmax(dim).gather(-1, targets[..., None])[..., 0]
+
+    def shifted(logits, ids, dim=-1):
+        return losses(logits[:, :-1], ids[:, 1:], dim)
+
+    mistakes = {
+        "not shifted: the target of a token is the token itself, and a model learns to copy":
+            lambda logits, ids: losses(logits, ids).mean(),
+        "shifted the wrong way: this teaches to guess the token before":
+            lambda logits, ids: losses(logits[:, 1:], ids[:, :-1]).mean(),
+        "shifted by two: each position must guess its next token": lambda logits, ids: losses(logits[:, :-2], ids[:, 2:]).mean(),
+        "rolled round: the last token got the first one as its target, but its target is not in the text":
+            lambda logits, ids: losses(logits, ids.roll(-1, dims=1)).mean(),
+        "this is a sum; the loss is the mean over all targets": lambda logits, ids: shifted(logits, ids).sum(),
+        "summed over the tokens, averaged over the batch only": lambda logits, ids: shifted(logits, ids).sum(1).mean(),
+        "there are batch · (tokens - 1) targets, not batch · tokens":
+            lambda logits, ids: shifted(logits, ids).sum() / ids.numel(),
+        "the minus sign is missing": lambda logits, ids: -shifted(logits, ids).mean(),
+        "these are bits (log2); the loss is in nats (ln)": lambda logits, ids: shifted(logits, ids).mean() / math.log(2),
+        "the softmax is missing: this is minus the mean logit of the targets":
+            lambda logits, ids: -logits[:, :-1].gather(-1, ids[:, 1:, None]).mean(),
+        "the softmax went along the tokens; it goes along the vocabulary (dim=-1)":
+            lambda logits, ids: shifted(logits, ids, dim=1).mean(),
+        "this is the mean probability of the targets, without the logarithm":
+            lambda logits, ids: (-shifted(logits, ids)).exp().mean(),
+        "the logarithm came after the mean; take it for each target, then the mean":
+            lambda logits, ids: -(-shifted(logits, ids)).exp().mean().log(),
+        "this is e to the loss, the perplexity": lambda logits, ids: shifted(logits, ids).mean().exp(),
+        "these are the losses of each token; return their mean": shifted,
+    }  # fmt: skip
+    judge(attempt, lambda logits, ids: shifted(logits, ids).mean(), inputs, mistakes)
+
+
+@exercise_check("gpt_parameters")
+def check_gpt_parameters(attempt):
+    """gpt_parameters(vocab_size, context_length, emb_dim, n_layers, tied): a whole number."""
+    inputs = [(50257, 1024, 768, 12, True), (50257, 1024, 768, 12, False), (97, 40, 48, 3, True), (11, 5, 4, 1, False)]
+
+    def count(vocab, context, d, layers, tied, attention=4, wide=4, biases=True, norms=2, final=True, head_bias=False):
+        linear = attention * d * d + 2 * wide * d * d + biases * (attention + wide + 1) * d
+        block = linear + norms * 2 * d
+        head = (0 if tied else vocab * d) + head_bias * vocab
+        return (vocab + context) * d + layers * block + final * 2 * d + head
+
+    mistakes = {
+        "the biases of the linear layers are missing": lambda *sizes: count(*sizes, biases=False),
+        "a tied head has no matrix of its own: count it only where tied is False":
+            lambda *sizes: count(*sizes[:-1], tied=False),
+        "an untied head has a matrix of its own, vocab_size · emb_dim": lambda *sizes: count(*sizes[:-1], tied=True),
+        "tied is turned round": lambda *sizes: count(*sizes[:-1], tied=not sizes[-1]),
+        "the norms are missing: each has a weight and a bias of emb_dim numbers":
+            lambda *sizes: count(*sizes, norms=0, final=False),
+        "the norms of the blocks are missing": lambda *sizes: count(*sizes, norms=0),
+        "the final norm is missing": lambda *sizes: count(*sizes, final=False),
+        "each block has two norms": lambda *sizes: count(*sizes, norms=1),
+        "the position embeddings are missing": lambda vocab, context, *rest: count(vocab, 0, *rest),
+        "the token embeddings are missing": lambda vocab, *rest: count(vocab, *rest) - vocab * rest[1],
+        "attention has four matrices: queries, keys, values and the projection; here are three":
+            lambda *sizes: count(*sizes, attention=3),
+        "only one block was counted": lambda vocab, context, d, layers, tied: count(vocab, context, d, 1, tied),
+        "the feed-forward layer is four times as wide inside": lambda *sizes: count(*sizes, wide=1),
+        "the head has no bias": lambda *sizes: count(*sizes, head_bias=True),
+        "the number is right, but it is a float; parameters are counted in whole numbers":
+            lambda *sizes: float(count(*sizes)),
+    }  # fmt: skip
+    judge(attempt, count, inputs, mistakes)
+
+
+@exercise_check("kv_cache_bytes")
+def check_kv_cache_bytes(attempt):
+    """kv_cache_bytes(n_layers, emb_dim, batch, tokens, bytes_per_number): the memory of a whole model's cache."""
+    inputs = [(12, 768, 1, 1024, 4), (48, 1600, 8, 700, 2), (2, 128, 3, 50, 4)]
+    mistakes = {
+        "a token leaves a key and a value: twice emb_dim numbers": lambda layers, d, b, t, size: layers * d * b * t * size,
+        "each layer has a cache of its own": lambda layers, d, b, t, size: 2 * d * b * t * size,
+        "each text of the batch has a cache of its own": lambda layers, d, b, t, size: 2 * layers * d * t * size,
+        "the cache grows with the tokens, not with their square: weights are not kept":
+            lambda layers, d, b, t, size: 2 * layers * d * b * t * t * size,
+        "queries are never needed again, so they are not kept": lambda layers, d, b, t, size: 3 * layers * d * b * t * size,
+        "this counts numbers; each takes bytes_per_number bytes": lambda layers, d, b, t, size: 2 * layers * d * b * t,
+        "these are bits": lambda layers, d, b, t, size: 16 * layers * d * b * t * size,
+        "the number is right, but it is a float; bytes are counted in whole numbers":
+            lambda layers, d, b, t, size: float(2 * layers * d * b * t * size),
+        "the cache holds vectors of emb_dim numbers, not matrices of emb_dim · emb_dim":
+            lambda layers, d, b, t, size: 2 * layers * d * d * b * t * size,
+    }  # fmt: skip
+    judge(attempt, lambda layers, d, batch, tokens, size: 2 * layers * d * batch * tokens * size, inputs, mistakes)
+
+
+class ToyModel:
+    """Logits of the next token, (vocab,), that depend on every id before it and on its place."""
+
+    def __init__(self, seed, vocab_size):
+        self.seed = seed
+        self.vocab_size = vocab_size
+
+    def __call__(self, ids):
+        mixed = sum((place + 1) * (int(i) + self.seed) for place, i in enumerate(ids))
+        return normal(1000 * self.seed + mixed, self.vocab_size)
+
+
+@exercise_check("greedy")
+def check_greedy(attempt):
+    """greedy(next_logits, ids, max_tokens, end_of_text): the prompt's ids and the new ones, without end_of_text."""
+    inputs = [(ToyModel(seed, 6), [2, 1, 0], 7, 5) for seed in range(6)]
+    inputs += [(ToyModel(3, 9), [4, 8, 8, 1], 3, 8), (ToyModel(4, 50), [7, 11, 3], 5, 0)]
+
+    def write(next_logits, ids, max_tokens, end, pick=torch.argmax, stop=True, keep_end=False, see=slice(None)):
+        ids = list(ids)
+        for _ in range(max_tokens):
+            token = int(pick(next_logits(ids[see])))
+            if stop and token == end:
+                return ids + [token] if keep_end else ids
+            ids.append(token)
+        return ids
+
+    def prompt_only(next_logits, ids, max_tokens, end):
+        token = int(next_logits(ids).argmax())
+        return [*ids, *[token] * (0 if token == end else max_tokens)]
+
+    def until_the_end_is_in_the_text(next_logits, ids, max_tokens, end):
+        return list(ids) if end in ids else write(next_logits, ids, max_tokens, end)
+
+    mistakes = {
+        "it does not stop at end_of_text": lambda *args: write(*args, stop=False),
+        "end_of_text is in the result; stop before it is appended": lambda *args: write(*args, keep_end=True),
+        "the new ids came back without the prompt": lambda model, ids, *rest: write(model, ids, *rest)[len(ids):],
+        "the least likely token was taken": lambda *args: write(*args, pick=torch.argmin),
+        "every new token must be appended before the next one is guessed": prompt_only,
+        "the model saw only the last id; give it all of them": lambda *args: write(*args, see=slice(-1, None)),
+        "max_tokens counts the new tokens, not the prompt":
+            lambda model, ids, most, end: write(model, ids, max(0, most - len(ids)), end),
+        "there is one new token too few": lambda model, ids, most, end: write(model, ids, most - 1, end),
+        "there is one new token too many": lambda model, ids, most, end: write(model, ids, most + 1, end),
+        "the prompt itself may contain end_of_text; only a new one ends the text": until_the_end_is_in_the_text,
+    }  # fmt: skip
+    judge(attempt, write, inputs, mistakes)
+
+
+class CountingModel:
+    """A small random GPT that notes how many tokens each call reads."""
+
+    def __init__(self, seed):
+        torch.manual_seed(seed)
+        # an untied head, or the model would only repeat its last token
+        self.config = GPTConfig(60, 40, emb_dim=16, n_heads=2, n_layers=2, tie_weights=False, init_std=0.6)
+        self.model = GPT(self.config).eval()
+        self.calls = []
+
+    def __call__(self, idx, cache=None):
+        self.calls.append(idx.shape[1])
+        with torch.no_grad():
+            return self.model(idx, cache)
+
+
+@exercise_check("write_with_cache")
+def check_write_with_cache(attempt):
+    """write_with_cache(model, idx, max_tokens): as generate_greedy, each token read once; (1, tokens + max_tokens)."""
+    inputs = [(seed, ids_below(seed, 60, 1, tokens), most) for seed, tokens, most in ((0, 6, 8), (1, 3, 5), (2, 1, 9))]
+
+    def watched(write):
+        def run(seed, idx, max_tokens):
+            with torch.random.fork_rng():
+                model = CountingModel(seed)
+            return write(model, idx, max_tokens), model.calls
+
+        return run
+
+    def write(model, idx, max_tokens, cached=True, prompt=slice(None), later=slice(-1, None), at=-1, extra=False):
+        cache, new = (KVCache() if cached else None), idx[:, prompt]
+        for _ in range(max_tokens):
+            token = model(new, cache)[:, at].argmax(dim=-1, keepdim=True)
+            idx = torch.cat([idx, token], dim=1)
+            new = idx[:, later]
+        if extra:
+            model(new, cache)
+        return idx
+
+    def token_by_token(model, idx, max_tokens):
+        cache = KVCache()
+        for place in range(idx.shape[1]):
+            logits = model(idx[:, place : place + 1], cache)
+        for number in range(max_tokens):
+            idx = torch.cat([idx, logits[:, -1].argmax(dim=-1, keepdim=True)], dim=1)
+            logits = model(idx[:, -1:], cache) if number < max_tokens - 1 else logits
+        return idx
+
+    def reference(seed, idx, max_tokens):
+        with torch.random.fork_rng():
+            model = CountingModel(seed)
+        return generate_greedy(model.model, idx, max_tokens), [idx.shape[1], *[1] * (max_tokens - 1)]
+
+    mistakes = {
+        "the text is right, but everything is computed anew for each token: pass one cache to every call, and after the "
+        "prompt only the newest token": lambda *args: write(*args, cached=False, later=slice(None)),
+        "with a cache give the model the newest token only; the tokens before it are in the cache already":
+            lambda *args: write(*args, later=slice(None)),
+        "the model saw nothing but the newest token: make one cache before the loop and pass it to every call":
+            lambda *args: write(*args, cached=False),
+        "the first call must read the whole prompt, not only its last token":
+            lambda *args: write(*args, prompt=slice(-1, None)),
+        "the guess was taken from the first position; the next token stands at `logits[:, -1]`":
+            lambda *args: write(*args, at=0),
+        "the prompt was read token by token; one call can read it whole": token_by_token,
+        "the new ids came back without the prompt": lambda model, idx, most: write(model, idx, most)[:, idx.shape[1]:],
+        "the last token was read too, though nobody asks what follows it": lambda *args: write(*args, extra=True),
+    }  # fmt: skip
+    judge(watched(attempt), reference, inputs, {text: watched(mistake) for text, mistake in mistakes.items()})
