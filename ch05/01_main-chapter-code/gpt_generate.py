@@ -4,6 +4,7 @@ With no flags it continues a built-in prompt with the newest run, or with `tales
 """
 
 import argparse
+import json
 from pathlib import Path
 
 try:
@@ -18,6 +19,7 @@ def parse_arguments(argv=None):
     """The command line of gpt_generate.py."""
     parser = argparse.ArgumentParser(description="Let a trained model continue a text.")
     parser.add_argument("--prompt", action="append", help=f"text to continue; may be repeated (default: {DEFAULT_PROMPT})")
+    parser.add_argument("--chat", action="store_true", help="prompts are messages in turn, to be answered (default: you type)")
     add_model_flags(parser)
     return parser.parse_args(argv)
 
@@ -160,11 +162,11 @@ def generate(
 def stream(model, prompt, max_tokens=100, temperature=0.8, top_k=None, top_p=None, tokenizer=None, seed=None):
     """Yield the continuation of `prompt` piece by piece, as it is written; the pieces joined are what `generate` adds.
 
-    A piece is held back while it ends in the middle of a character.
+    `prompt` may also be a list of ids, as of a chat. A piece is held back while it ends in the middle of a character.
     """
     check_sampling(temperature, top_k, top_p, max_tokens)
     tokenizer = tokenizer_of(model, tokenizer)
-    ids = encode_prompts([prompt], tokenizer)
+    ids = encode_prompts([prompt], tokenizer) if isinstance(prompt, str) else [list(prompt)]
     generator = make_generator(seed, next(model.parameters()).device)
     model.eval()
     new_ids, shown = [], len(tokenizer.decode(ids[0]))
@@ -205,7 +207,7 @@ def pick_device(name="auto"):
 def load_model(name=None, device="cpu"):
     """A model by the name of a run, by folder, or by a published name; None is the newest run, or else `tales-gpt`.
 
-    Raises FileNotFoundError where there is none, ValueError where it is damaged.
+    Raises FileNotFoundError where there is none, ValueError where it is damaged, RuntimeError where it cannot be fetched.
     """
     if name is None:
         name = newest_run() or TALES_GPT
@@ -213,18 +215,60 @@ def load_model(name=None, device="cpu"):
         name = runs_folder() / name
     elif name == "tales-gpt":
         name = TALES_GPT
-    return GPT.from_pretrained(name).to(device)
+    return model_class(name).from_pretrained(name).to(device)
+
+
+def model_class(name_or_folder):
+    """`Llama` for `smollm2-135m` and for a folder whose config.json says so, else `GPT`."""
+    try:
+        kind = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        kind = "llama" if str(name_or_folder) == "smollm2-135m" else None
+    if kind != "llama":
+        return GPT  # which says what is wrong, if anything is
+    from ch05_05_bonus_gpt_to_llama.llama import Llama
+
+    return Llama
+
+
+def typed_lines():
+    """What the user types, line by line, until an empty line or the end of the input."""
+    while True:
+        try:
+            line = input("> ")
+        except EOFError:
+            return
+        if not line:
+            return
+        yield line
+
+
+def converse(model, messages, max_tokens, **settings):
+    """Print the model's reply to each of the user's messages, as it is written; each sees all that was said before."""
+    from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids
+
+    conversation = []
+    for message in messages:
+        conversation.append({"role": "user", "content": message})
+        reply = ""
+        for piece in stream(model, chat_ids(model.tokenizer, conversation), max_tokens, **settings):
+            print(piece, end="", flush=True)
+            reply += piece
+        print()
+        conversation.append({"role": "assistant", "content": reply})
 
 
 def main(options):
-    """Print the continuation of each prompt: one as it is written, several in one batch."""
+    """Print the continuation of each prompt: one as it is written, several in one batch; with `chat` the replies."""
     check_sampling(options.temperature, options.top_k, options.top_p, options.max_tokens)
     prompts = options.prompt or [DEFAULT_PROMPT]
     if not all(prompts):
-        raise ValueError("the prompt is empty; give at least one word to continue")
+        raise ValueError("the prompt is empty; give at least one word")
     model = load_model(options.model, pick_device(options.device))
     settings = dict(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed)
-    if len(prompts) == 1:
+    if options.chat:
+        converse(model, options.prompt or typed_lines(), options.max_tokens, **settings)
+    elif len(prompts) == 1:
         print(prompts[0], end="", flush=True)
         for piece in stream(model, prompts[0], options.max_tokens, **settings):
             print(piece, end="", flush=True)

@@ -2,6 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
+    from ch02_01_main_chapter_code.checks import exercise_check, judge
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
     from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
@@ -30,9 +31,11 @@ __all__ = [
     "TokenDataset",
     "count_parameters",
     "create_dataloader",
+    "exercise_check",
     "flops_per_token",
     "generate_greedy",
     "gpt2_tokenizer",
+    "judge",
     "language_model_loss",
     "plot_attention",
     "write_atomically",
