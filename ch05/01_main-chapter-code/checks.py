@@ -166,7 +166,7 @@ def check_clip_gradients(attempt):
     """clip_gradients(gradients, max_norm): a list of tensors, shrunk together to a joint norm of at most max_norm."""
     inputs = []
     for seed, max_norm in enumerate((1.0, 0.3, 100.0, 2.0)):
-        inputs.append((([normal(seed, 3, 4), 3 * normal(seed + 10, 5), normal(seed + 20, 2, 2)]), max_norm))
+        inputs.append(([normal(seed, 3, 4), 3 * normal(seed + 10, 5), normal(seed + 20, 2, 2)], max_norm))
 
     def norm(gradients):
         return sum((g**2).sum() for g in gradients) ** 0.5
