@@ -1,20 +1,93 @@
 """What chapter 7 uses of the chapters before it, and where each thing lives."""
 
 try:
-    from ch05_01_main_chapter_code.arguments import run_script
+    from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
+    from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
+    from ch05_01_main_chapter_code import gpt_download as downloads
+    from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, run_script, runs_folder
+    from ch05_01_main_chapter_code.gpt_generate import (
+        TALES_GPT,
+        generate_ids,
+        load_model,
+        pick_device,
+        sample_stories,
+        tokenizer_of,
+    )
+    from ch05_01_main_chapter_code.gpt_train import (
+        Batches,
+        DocumentRows,
+        checkpoint_activations,
+        flat_tokens,
+        make_optimizer,
+        new_folder,
+        polite_interrupt,
+        train,
+        training_rows,
+    )
     from ch05_01_main_chapter_code.tale_plots import PLOTS, SHE, TABLES
-    from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, parse_tale
+    from ch05_01_main_chapter_code.tales import PRONOUNS, load_corpus, make_tale, make_tales, parse_tale
+    from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2
+    from ch06_01_main_chapter_code.frozen_layers import batches_by_length
+    from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES
+    from ch06_01_main_chapter_code.lora import (
+        apply_lora,
+        load_adapters,
+        lora_layers,
+        merge_lora,
+        save_adapters,
+        trained_share,
+    )
 except ModuleNotFoundError as error:
     raise ImportError(
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
     ) from None
 
 __all__ = [
+    "Batches",
+    "DocumentRows",
+    "END",
+    "GPT",
+    "GPTConfig",
     "PLOTS",
     "PRONOUNS",
+    "PUBLISHED_BASES",
     "SHE",
+    "START",
+    "SYSTEM",
     "TABLES",
+    "TALES_GPT",
+    "TrainConfig",
+    "apply_lora",
+    "batches_by_length",
+    "changed_fields",
+    "chat_ids",
+    "checkpoint_activations",
+    "checksum",
+    "count_parameters",
+    "downloads",
+    "find_smollm2",
+    "flat_tokens",
+    "generate_ids",
+    "language_model_loss",
+    "load_adapters",
+    "load_corpus",
+    "load_model",
+    "lora_layers",
+    "make_optimizer",
     "make_tale",
+    "make_tales",
+    "merge_lora",
+    "new_folder",
     "parse_tale",
+    "pick_device",
+    "polite_interrupt",
     "run_script",
+    "runs_folder",
+    "sample_stories",
+    "save_adapters",
+    "tokenizer_of",
+    "train",
+    "trained_share",
+    "training_rows",
+    "write_atomically",
 ]
