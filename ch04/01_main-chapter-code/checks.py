@@ -3,13 +3,14 @@
 Each check has a reference, random inputs of several shapes, and the typical mistakes with the code that makes them.
 """
 
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, generate_greedy
-from ch04_01_main_chapter_code.previous_chapters import KVCache, exercise_check, judge
+from ch04_01_main_chapter_code.previous_chapters import KVCache, Mistake, exercise_check, judge
 
 
 def sizes(seed, count, low=2, high=7):
@@ -35,9 +36,9 @@ def check_layer_norm(attempt):
         x = 3 * normal(seed, batch, tokens, emb_dim) + 2
         inputs.append((x, normal(seed + 10, emb_dim), normal(seed + 20, emb_dim), eps))
 
-    def scaled(x, eps, axes=-1, unbiased=False):
+    def scaled(x, eps, axes=-1, unbiased=False, keepdim=True):
         variance = x.var(axes, unbiased=unbiased, keepdim=True)
-        return (x - x.mean(axes, keepdim=True)) / (variance + eps).sqrt()
+        return (x - x.mean(axes, keepdim=keepdim)) / (variance + eps).sqrt()
 
     mistakes = {
         "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, `unbiased=False`":
@@ -50,6 +51,7 @@ def check_layer_norm(attempt):
             lambda x, w, b, eps: scaled(x, eps, 1) * w + b,
         "mean and variance were taken over the batch (dim=0), not over the numbers of each token (dim=-1)":
             lambda x, w, b, eps: scaled(x, eps, 0) * w + b,
+        "eps is missing; it is added to the variance, inside the root": lambda x, w, b, eps: scaled(x, 0) * w + b,
         "one mean and one variance for everything; each token has its own, over dim=-1":
             lambda x, w, b, eps: scaled(x, eps, (0, 1, 2)) * w + b,
         "the mean was not subtracted": lambda x, w, b, eps: x / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b,
@@ -58,6 +60,8 @@ def check_layer_norm(attempt):
         "the bias is missing": lambda x, w, b, eps: scaled(x, eps) * w,
         "the weight is missing": lambda x, w, b, eps: scaled(x, eps) + b,
         "first the weight, then the bias; here the bias was multiplied, too": lambda x, w, b, eps: (scaled(x, eps) + b) * w,
+        "the shapes do not fit: `keepdim=True` keeps the axis of the mean and of the variance, (batch, tokens, 1)":
+            lambda x, w, b, eps: scaled(x, eps, keepdim=False) * w + b,
     }  # fmt: skip
     judge(attempt, lambda x, w, b, eps: scaled(x, eps) * w + b, inputs, mistakes)
 
@@ -149,26 +153,28 @@ def check_transformer_block(attempt):
     judge(attempt, block, inputs, mistakes)
 
 
-@exercise_check("tied_logits")
-def check_tied_logits(attempt):
-    """tied_logits(hidden, table): (batch, tokens, emb_dim) and (vocab, emb_dim) to (batch, tokens, vocab)."""
+@exercise_check("last_logits")
+def check_last_logits(attempt):
+    """last_logits(hidden, table): (batch, tokens, emb_dim) and (vocab, emb_dim) to (batch, vocab)."""
     inputs = []
     for seed in range(4):
         batch, tokens, emb_dim, vocab_size = sizes(seed, 4)
         inputs.append((normal(seed, batch, tokens, emb_dim), normal(seed + 10, vocab_size, emb_dim)))
     mistakes = {
-        "this is the softmax already; logits are the plain dot products": lambda h, t: (h @ t.T).softmax(dim=-1),
-        "the table is (vocab, emb_dim); multiply by its transpose, `table.T`": lambda h, t: h @ t,
-        "the axes are (batch, tokens, vocab), in this order": lambda h, t: (h @ t.T).transpose(1, 2),
-        "divided by √emb_dim, which belongs to attention": lambda h, t: h @ t.T / h.shape[-1] ** 0.5,
-        "only the last token has logits here; every token gets its own": lambda h, t: h[:, -1] @ t.T,
-        "these are the most likely ids; return all scores": lambda h, t: (h @ t.T).argmax(dim=-1),
+        "these are the logits of every token; only the last one is asked for": lambda h, t: h @ t.T,
+        "these are the logits of the first token, not of the last": lambda h, t: h[:, 0] @ t.T,
+        "this is the last text of the batch; take the last token of every text, `hidden[:, -1]`": lambda h, t: h[-1] @ t.T,
+        "the tokens were averaged; the last one alone is asked": lambda h, t: h.mean(dim=1) @ t.T,
+        "the axis of the tokens must go: `hidden[:, -1]`, not `hidden[:, -1:]`": lambda h, t: h[:, -1:] @ t.T,
+        "this is the softmax already; logits are the plain dot products": lambda h, t: (h[:, -1] @ t.T).softmax(dim=-1),
+        "the table is (vocab, emb_dim); multiply by its transpose, `table.T`": lambda h, t: h[:, -1] @ t,
+        "the axes are (batch, vocab), in this order": lambda h, t: t @ h[:, -1].T,
+        "divided by √emb_dim, which belongs to attention": lambda h, t: h[:, -1] @ t.T / h.shape[-1] ** 0.5,
+        "these are the most likely ids; return all scores": lambda h, t: (h[:, -1] @ t.T).argmax(dim=-1),
         "the vectors were divided by their lengths; a logit is the dot product itself":
-            lambda h, t: F.normalize(h, dim=-1) @ F.normalize(t, dim=-1).T,
-        "a distance was computed; a logit is a dot product, large for what is alike":
-            lambda h, t: torch.cdist(h, t.expand(len(h), -1, -1)),
+            lambda h, t: F.normalize(h[:, -1], dim=-1) @ F.normalize(t, dim=-1).T,
     }  # fmt: skip
-    judge(attempt, lambda h, t: h @ t.T, inputs, mistakes)
+    judge(attempt, lambda h, t: h[:, -1] @ t.T, inputs, mistakes)
 
 
 @exercise_check("next_token_loss")
@@ -180,8 +186,9 @@ def check_next_token_loss(attempt):
         inputs.append((2 * normal(seed, batch, tokens, vocab_size), ids_below(seed, vocab_size, batch, tokens)))
 
     def losses(logits, targets, dim=-1):
-        """(batch, tokens)"""
-        return -logits.log_softmax(dim).gather(-1, targets[..., None])[..., 0]
+        """(batch, tokens); with dim=None the logits are logarithms of probabilities already."""
+        log_p = logits if dim is None else logits.log_softmax(dim)
+        return -log_p.gather(-1, targets[..., None])[..., 0]
 
     def shifted(logits, ids, dim=-1):
         return losses(logits[:, :-1], ids[:, 1:], dim)
@@ -204,12 +211,20 @@ def check_next_token_loss(attempt):
             lambda logits, ids: -logits[:, :-1].gather(-1, ids[:, 1:, None]).mean(),
         "the softmax went along the tokens; it goes along the vocabulary (dim=-1)":
             lambda logits, ids: shifted(logits, ids, dim=1).mean(),
+        "the softmax went along the tokens, dim=1; it goes along the vocabulary, dim=-1":
+            lambda logits, ids: losses(logits.log_softmax(1)[:, :-1], ids[:, 1:], None).mean(),
+        "the softmax went along the batch (dim=0); it goes along the vocabulary (dim=-1)":
+            lambda logits, ids: shifted(logits, ids, dim=0).mean(),
         "this is the mean probability of the targets, without the logarithm":
             lambda logits, ids: (-shifted(logits, ids)).exp().mean(),
         "the logarithm came after the mean; take it for each target, then the mean":
             lambda logits, ids: -(-shifted(logits, ids)).exp().mean().log(),
         "this is e to the loss, the perplexity": lambda logits, ids: shifted(logits, ids).mean().exp(),
         "these are the losses of each token; return their mean": shifted,
+        "this is a mean for each text; return one mean over all targets": lambda logits, ids: shifted(logits, ids).mean(1),
+        "this is a mean for each place; return one mean over all targets": lambda logits, ids: shifted(logits, ids).mean(0),
+        "the number is right, but it is a float: leave out `.item()`, so that `backward()` works":
+            lambda logits, ids: shifted(logits, ids).mean().item(),
     }  # fmt: skip
     judge(attempt, lambda logits, ids: shifted(logits, ids).mean(), inputs, mistakes)
 
@@ -249,36 +264,56 @@ def check_gpt_parameters(attempt):
     judge(attempt, count, inputs, mistakes)
 
 
-@exercise_check("kv_cache_bytes")
-def check_kv_cache_bytes(attempt):
-    """kv_cache_bytes(n_layers, emb_dim, batch, tokens, bytes_per_number): the memory of a whole model's cache."""
-    inputs = [(12, 768, 1, 1024, 4), (48, 1600, 8, 700, 2), (2, 128, 3, 50, 4)]
+@exercise_check("texts_that_fit")
+def check_texts_that_fit(attempt):
+    """texts_that_fit(memory, parameters, n_layers, emb_dim, tokens, bytes_per_number): a whole number of texts."""
+    inputs = [(8 * 10**9, 124_439_808, 12, 768, 1024, 4), (24 * 10**9, 1_557_611_200, 48, 1600, 700, 2),
+              (10**7, 642_560, 2, 128, 50, 4), (10**6, 642_560, 2, 128, 50, 4)]  # fmt: skip
+
+    def fit(memory, parameters, layers, d, tokens, size, pair=2, weights=1, floor=math.floor, least=0):
+        return max(least, floor((memory - weights * parameters * size) / (pair * layers * d * tokens * size)))
+
+    def not_in_bytes(memory, parameters, layers, d, tokens, size):
+        return fit(memory, parameters * size, layers, d, tokens, 1)
+
+    def weights_for_each(memory, parameters, layers, d, tokens, size):
+        return memory // ((parameters + 2 * layers * d * tokens) * size)
+
     mistakes = {
-        "a token leaves a key and a value: twice emb_dim numbers": lambda layers, d, b, t, size: layers * d * b * t * size,
-        "each layer has a cache of its own": lambda layers, d, b, t, size: 2 * d * b * t * size,
-        "each text of the batch has a cache of its own": lambda layers, d, b, t, size: 2 * layers * d * t * size,
-        "the cache grows with the tokens, not with their square: weights are not kept":
-            lambda layers, d, b, t, size: 2 * layers * d * b * t * t * size,
-        "queries are never needed again, so they are not kept": lambda layers, d, b, t, size: 3 * layers * d * b * t * size,
-        "this counts numbers; each takes bytes_per_number bytes": lambda layers, d, b, t, size: 2 * layers * d * b * t,
-        "these are bits": lambda layers, d, b, t, size: 16 * layers * d * b * t * size,
-        "the number is right, but it is a float; bytes are counted in whole numbers":
-            lambda layers, d, b, t, size: float(2 * layers * d * b * t * size),
-        "the cache holds vectors of emb_dim numbers, not matrices of emb_dim · emb_dim":
-            lambda layers, d, b, t, size: 2 * layers * d * d * b * t * size,
+        "a token leaves a key and a value: twice emb_dim numbers in each layer": lambda *sizes: fit(*sizes, pair=1),
+        "queries are never needed again, so they are not kept": lambda *sizes: fit(*sizes, pair=3),
+        "the weights lie in the memory, too: take them off first": lambda *sizes: fit(*sizes, weights=0),
+        "the weights lie in the memory once; all texts share them": weights_for_each,
+        "each layer has keys and values of its own": lambda m, p, layers, *rest: fit(m, p, 1, *rest),
+        "the cache keeps every token of the text, not one": lambda m, p, layers, d, tokens, size: fit(m, p, layers, d, 1, size),
+        "a number of the cache takes bytes_per_number bytes, too": not_in_bytes,
+        "the weights take bytes_per_number bytes each, not one":
+            lambda m, p, layers, d, tokens, size: fit(m, p / size, layers, d, tokens, size),
+        "the cache grows with the tokens, not with their square":
+            lambda m, p, layers, d, tokens, size: fit(m, p, layers, d, tokens**2, size),
+        "a text that fits in part does not fit: round down": lambda *sizes: fit(*sizes, floor=math.ceil),
+        "whole texts are asked for: round down, with `//`": lambda *sizes: fit(*sizes, floor=float, least=-math.inf),
+        "where not even the weights fit, the answer is 0 and not below": lambda *sizes: fit(*sizes, least=-math.inf),
+        "the number is right, but it is a float; `//` on whole numbers gives a whole number": lambda *sizes: float(fit(*sizes)),
     }  # fmt: skip
-    judge(attempt, lambda layers, d, batch, tokens, size: 2 * layers * d * batch * tokens * size, inputs, mistakes)
+    judge(attempt, fit, inputs, mistakes)
 
 
 class ToyModel:
-    """Logits of the next token, (vocab,), that depend on every id before it and on its place."""
+    """Logits of the next token, (vocab,), that depend on every id before it and on its place.
+
+    Whoever asks twice for the same ids, as a loop does that goes on after end_of_text, gets another answer.
+    """
 
     def __init__(self, seed, vocab_size):
         self.seed = seed
         self.vocab_size = vocab_size
+        self.asked = []
 
     def __call__(self, ids):
-        mixed = sum((place + 1) * (int(i) + self.seed) for place, i in enumerate(ids))
+        ids = [int(i) for i in ids]
+        mixed = sum((place + 1) * (i + self.seed) for place, i in enumerate(ids)) + 97 * self.asked.count(ids)
+        self.asked.append(ids)
         return normal(1000 * self.seed + mixed, self.vocab_size)
 
 
@@ -288,14 +323,29 @@ def check_greedy(attempt):
     inputs = [(ToyModel(seed, 6), [2, 1, 0], 7, 5) for seed in range(6)]
     inputs += [(ToyModel(3, 9), [4, 8, 8, 1], 3, 8), (ToyModel(4, 50), [7, 11, 3], 5, 0)]
 
-    def write(next_logits, ids, max_tokens, end, pick=torch.argmax, stop=True, keep_end=False, see=slice(None)):
+    def write(next_logits, ids, max_tokens, end, pick=torch.argmax, stop=True, keep_end=False, see=slice(None), number=int):
         ids = list(ids)
         for _ in range(max_tokens):
-            token = int(pick(next_logits(ids[see])))
+            token = number(pick(next_logits(ids[see])))
             if stop and token == end:
                 return ids + [token] if keep_end else ids
             ids.append(token)
         return ids
+
+    def past_the_end(next_logits, ids, max_tokens, end):
+        ids = list(ids)
+        for _ in range(max_tokens):
+            token = int(next_logits(ids).argmax())
+            if token != end:
+                ids.append(token)
+        return ids
+
+    def careful(next_logits, ids, max_tokens, end):
+        before, result = list(ids), attempt(next_logits, ids, max_tokens, end)
+        if ids != before:
+            raise Mistake("the list `ids` that your function was given has changed. Likely mistake: `ids.append` or `+=` "
+                          "on it; make a new list, `ids + [token]`.")  # fmt: skip
+        return result
 
     def prompt_only(next_logits, ids, max_tokens, end):
         token = int(next_logits(ids).argmax())
@@ -306,6 +356,8 @@ def check_greedy(attempt):
 
     mistakes = {
         "it does not stop at end_of_text": lambda *args: write(*args, stop=False),
+        "it leaves end_of_text out and goes on; the text ends there: `break`, not `continue`": past_the_end,
+        "`argmax` gives a tensor; `.item()` makes a number of it": lambda *args: write(*args, number=lambda token: token),
         "end_of_text is in the result; stop before it is appended": lambda *args: write(*args, keep_end=True),
         "the new ids came back without the prompt": lambda model, ids, *rest: write(model, ids, *rest)[len(ids):],
         "the least likely token was taken": lambda *args: write(*args, pick=torch.argmin),
@@ -317,7 +369,7 @@ def check_greedy(attempt):
         "there is one new token too many": lambda model, ids, most, end: write(model, ids, most + 1, end),
         "the prompt itself may contain end_of_text; only a new one ends the text": until_the_end_is_in_the_text,
     }  # fmt: skip
-    judge(attempt, write, inputs, mistakes)
+    judge(careful, write, inputs, mistakes)
 
 
 class CountingModel:
@@ -339,25 +391,24 @@ class CountingModel:
 @exercise_check("write_with_cache")
 def check_write_with_cache(attempt):
     """write_with_cache(model, idx, max_tokens): as generate_greedy, each token read once; (1, tokens + max_tokens)."""
-    inputs = [(seed, ids_below(seed, 60, 1, tokens), most) for seed, tokens, most in ((0, 6, 8), (1, 3, 5), (2, 1, 9))]
+    inputs = []
+    for seed, tokens, most in ((0, 6, 8), (1, 3, 5), (2, 1, 9)):
+        with torch.random.fork_rng():
+            inputs.append((CountingModel(seed), ids_below(seed, 60, 1, tokens), most))
 
-    def watched(write):
-        def run(seed, idx, max_tokens):
-            with torch.random.fork_rng():
-                model = CountingModel(seed)
-            return write(model, idx, max_tokens), model.calls
-
-        return run
-
-    def write(model, idx, max_tokens, cached=True, prompt=slice(None), later=slice(-1, None), at=-1, extra=False):
+    def write(model, idx, max_tokens, cached=True, prompt=slice(None), later=slice(-1, None), at=-1, keepdim=True, extra=False):
         cache, new = (KVCache() if cached else None), idx[:, prompt]
         for _ in range(max_tokens):
-            token = model(new, cache)[:, at].argmax(dim=-1, keepdim=True)
+            token = model(new, cache)[:, at].argmax(dim=-1, keepdim=keepdim)
             idx = torch.cat([idx, token], dim=1)
             new = idx[:, later]
         if extra:
             model(new, cache)
         return idx
+
+    def one_axis_too_few(model, idx, max_tokens):
+        cache = KVCache()
+        return model(model(idx, cache)[:, -1].argmax(dim=-1), cache)
 
     def token_by_token(model, idx, max_tokens):
         cache = KVCache()
@@ -368,14 +419,7 @@ def check_write_with_cache(attempt):
             logits = model(idx[:, -1:], cache) if number < max_tokens - 1 else logits
         return idx
 
-    def reference(seed, idx, max_tokens):
-        with torch.random.fork_rng():
-            model = CountingModel(seed)
-        return generate_greedy(model.model, idx, max_tokens), [idx.shape[1], *[1] * (max_tokens - 1)]
-
-    mistakes = {
-        "the text is right, but everything is computed anew for each token: pass one cache to every call, and after the "
-        "prompt only the newest token": lambda *args: write(*args, cached=False, later=slice(None)),
+    judge(attempt, lambda model, idx, most: generate_greedy(model.model, idx, most), inputs, {
         "with a cache give the model the newest token only; the tokens before it are in the cache already":
             lambda *args: write(*args, later=slice(None)),
         "the model saw nothing but the newest token: make one cache before the loop and pass it to every call":
@@ -384,8 +428,27 @@ def check_write_with_cache(attempt):
             lambda *args: write(*args, prompt=slice(-1, None)),
         "the guess was taken from the first position; the next token stands at `logits[:, -1]`":
             lambda *args: write(*args, at=0),
-        "the prompt was read token by token; one call can read it whole": token_by_token,
         "the new ids came back without the prompt": lambda model, idx, most: write(model, idx, most)[:, idx.shape[1]:],
+        "the new token must be (1, 1) to be appended: `argmax(dim=-1, keepdim=True)`": lambda *args: write(*args, keepdim=False),
+        "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` keeps the axis, so does `idx[:, -1:]`":
+            one_axis_too_few,
+    })  # fmt: skip
+
+    def calls(write, model, idx, max_tokens):
+        """How many tokens each call reads, if the model is new."""
+        model = copy.deepcopy(model)
+        write(model, idx, max_tokens)
+        return model.calls
+
+    wasteful = {
+        "everything is computed anew for each token: pass one cache to every call, and after the prompt only the newest token":
+            lambda *args: write(*args, cached=False, later=slice(None)),
+        "the prompt was read token by token; one call can read it whole": token_by_token,
         "the last token was read too, though nobody asks what follows it": lambda *args: write(*args, extra=True),
     }  # fmt: skip
-    judge(watched(attempt), reference, inputs, {text: watched(mistake) for text, mistake in mistakes.items()})
+    for model, idx, most in inputs:
+        read, once = calls(attempt, model, idx, most), [idx.shape[1], *[1] * (most - 1)]
+        if read != once:
+            likely = [text for text, suspect in wasteful.items() if calls(suspect, model, idx, most) == read]
+            raise Mistake(f"the ids are right, but for a prompt of {idx.shape[1]} and {most} new tokens the model read {read} "
+                          f"tokens in its calls, expected {once}." + "".join(f" Likely mistake: {text}." for text in likely[:1]))

@@ -2,7 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
-    from ch02_01_main_chapter_code.checks import exercise_check, judge
+    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
     from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:
 __all__ = [
     "BPETokenizer",
     "KVCache",
+    "Mistake",
     "MultiHeadAttention",
     "SimpleTokenizer",
     "TokenDataset",

@@ -523,6 +523,11 @@ def solved_loss(logits, ids):
     return -torch.cat(rows).log().mean()
 
 
+def picked(log_p, ids):
+    """-ln p of each next token, (batch, tokens - 1)."""
+    return -log_p.gather(2, ids[:, 1:].unsqueeze(2)).squeeze(2)
+
+
 def cross_entropy(logits, targets):
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
@@ -536,6 +541,13 @@ def solved_parameters(vocab_size, context_length, emb_dim, n_layers, tied):
 def without_biases(vocab_size, context_length, emb_dim, n_layers, tied):
     matrices = vocab_size * (1 if tied else 2) + context_length + 12 * n_layers * emb_dim
     return emb_dim * (matrices + 4 * n_layers + 2)
+
+
+def solved_fit(memory, parameters, n_layers, emb_dim, tokens, size):
+    left, cache, texts = memory - parameters * size, n_layers * tokens * (emb_dim + emb_dim) * size, 0
+    while left >= cache:
+        left, texts = left - cache, texts + 1
+    return texts
 
 
 def solved_greedy(next_logits, ids, max_tokens, end_of_text):
@@ -562,6 +574,33 @@ def greedy_without_end(next_logits, ids, max_tokens, end_of_text):
     return ids
 
 
+def greedy_that_skips_the_end(next_logits, ids, max_tokens, end_of_text):
+    for _ in range(max_tokens):
+        token = next_logits(ids).argmax().item()
+        if token == end_of_text:
+            continue
+        ids = ids + [token]
+    return ids
+
+
+def greedy_in_the_given_list(next_logits, ids, max_tokens, end_of_text):
+    for _ in range(max_tokens):
+        token = next_logits(ids).argmax().item()
+        if token == end_of_text:
+            break
+        ids.append(token)
+    return ids
+
+
+def greedy_with_tensors(next_logits, ids, max_tokens, end_of_text):
+    for _ in range(max_tokens):
+        token = next_logits(ids).argmax()
+        if token == end_of_text:
+            break
+        ids = ids + [token]
+    return ids
+
+
 def greedy_to_a_length(next_logits, ids, max_tokens, end_of_text):
     while len(ids) < max_tokens:
         token = next_logits(ids).argmax().item()
@@ -585,6 +624,25 @@ def write_all_again(model, idx, max_tokens):
     cache = KVCache()
     for _ in range(max_tokens):
         idx = torch.hstack([idx, model(idx, cache)[:, -1:].argmax(-1)])
+    return idx
+
+
+def write_token_by_token(model, idx, max_tokens):
+    cache = KVCache()
+    logits = [model(token, cache) for token in idx.split(1, dim=1)][-1]
+    for number in range(max_tokens):
+        if number:
+            logits = model(idx[:, -1:], cache)
+        idx = torch.hstack([idx, logits[:, -1:].argmax(-1)])
+    return idx
+
+
+def write_and_read_the_last(model, idx, max_tokens):
+    cache = KVCache()
+    logits = model(idx, cache)
+    for _ in range(max_tokens):
+        idx = torch.hstack([idx, logits[:, -1:].argmax(-1)])
+        logits = model(idx[:, -1:], cache)
     return idx
 
 
@@ -617,6 +675,9 @@ EXERCISES = {
             (lambda x, w, b, eps: w * (x - x.mean(-1, True)) / (x.var(-1, correction=0, keepdim=True) + eps) + b,
              "not by its square root"),
             (lambda x, w, b, eps: w * x / (x.var(-1, correction=0, keepdim=True) + eps).sqrt() + b, "mean was not subtracted"),
+            (lambda x, w, b, eps: solved_layer_norm(x, w, b, 0), "eps is missing"),
+            (lambda x, w, b, eps: w * (x - x.mean(-1)) / (x.var(-1, correction=0) + eps).sqrt() + b, "keepdim=True"),
+            (lambda x, w, b, eps: w * (x - x.mean(-1, True)) / (x.var(-1, correction=0) + eps).sqrt() + b, "keepdim=True"),
             (lambda x, w, b, eps: torch.nn.LayerNorm(x.shape[-1])(x) * 7, "expected"),
         ],
     ),
@@ -645,15 +706,19 @@ EXERCISES = {
             (lambda x, n1, a, n2, f: solved_block(x, n2, f, n1, a), "first the attention"),
         ],
     ),
-    "tied_logits": (
-        lambda hidden, table: torch.einsum("bte,ve->btv", hidden, table),
+    "last_logits": (
+        lambda hidden, table: torch.einsum("be,ve->bv", hidden[:, -1], table),
         [
-            (lambda h, t: torch.softmax(h @ t.mT, -1), "the softmax already"),
-            (lambda h, t: h @ t, "multiply by its transpose"),
-            (lambda h, t: torch.einsum("bte,ve->bvt", h, t), "in this order"),
-            (lambda h, t: h[:, -1] @ t.mT, "only the last token"),
-            (lambda h, t: (h @ t.mT).max(dim=-1).indices, "most likely ids"),
-            (lambda h, t: h @ t.mT / t.shape[1] ** 0.5, "belongs to attention"),
+            (lambda h, t: h @ t.mT, "the logits of every token"),
+            (lambda h, t: h[:, 0] @ t.mT, "the first token"),
+            (lambda h, t: h[-1] @ t.mT, "the last text of the batch"),
+            (lambda h, t: h[:, -1:] @ t.mT, "the axis of the tokens must go"),
+            (lambda h, t: torch.softmax(h[:, -1] @ t.mT, -1), "the softmax already"),
+            (lambda h, t: h[:, -1] @ t, "multiply by its transpose"),
+            (lambda h, t: torch.einsum("be,ve->vb", h[:, -1], t), "in this order"),
+            (lambda h, t: (h[:, -1] @ t.mT).max(dim=-1).indices, "most likely ids"),
+            (lambda h, t: h[:, -1] @ t.mT / t.shape[1] ** 0.5, "belongs to attention"),
+            (lambda h, t: h[:, -1] @ t.mT + 1, "expected"),
         ],
     ),
     "next_token_loss": (
@@ -666,6 +731,12 @@ EXERCISES = {
             (lambda logits, ids: -solved_loss(logits, ids), "minus sign"),
             (lambda logits, ids: solved_loss(logits, ids) / 2.0**-1 / 1.3862943611, "bits"),
             (lambda logits, ids: solved_loss(logits, ids).exp(), "perplexity"),
+            (lambda logits, ids: solved_loss(logits, ids).item(), "leave out `.item()`"),
+            (lambda logits, ids: picked(logits[:, :-1].log_softmax(1), ids).mean(), "went along the tokens"),
+            (lambda logits, ids: picked(logits.log_softmax(1)[:, :-1], ids).mean(), "went along the tokens, dim=1"),
+            (lambda logits, ids: picked(logits[:, :-1].log_softmax(0), ids).mean(), "went along the batch"),
+            (lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(1), "a mean for each text"),
+            (lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(0), "a mean for each place"),
             (lambda logits, ids: cross_entropy(logits[:, :-1].softmax(-1), ids[:, 1:]), "expected"),
         ],
     ),
@@ -682,15 +753,22 @@ EXERCISES = {
             (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) + v, "the head has no bias"),
         ],
     ),
-    "kv_cache_bytes": (
-        lambda n_layers, emb_dim, batch, tokens, size: size * tokens * batch * (emb_dim + emb_dim) * n_layers,
+    "texts_that_fit": (
+        solved_fit,
         [
-            (lambda n_layers, emb_dim, batch, tokens, size: n_layers * emb_dim * batch * tokens * size, "a key and a value"),
-            (lambda n_layers, emb_dim, batch, tokens, size: 2 * emb_dim * batch * tokens * size, "each layer"),
-            (lambda n_layers, emb_dim, batch, tokens, size: 2 * n_layers * emb_dim * tokens * size, "each text"),
-            (lambda n_layers, emb_dim, batch, tokens, size: 2 * n_layers * emb_dim * batch * tokens, "this counts numbers"),
-            (lambda n_layers, emb_dim, batch, tokens, size: 2 * n_layers * emb_dim * batch * tokens**2 * size, "their square"),
-            (lambda n_layers, emb_dim, batch, tokens, size: 3 * n_layers * emb_dim * batch * tokens * size, "queries"),
+            (lambda m, p, n, d, t, size: (m - p * size) // (n * d * t * size), "a key and a value"),
+            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (n * d * t * size)), "a key and a value"),
+            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (3 * n * d * t * size)), "queries"),
+            (lambda m, p, n, d, t, size: m // (2 * n * d * t * size), "take them off"),
+            (lambda m, p, n, d, t, size: m // (p * size + 2 * n * d * t * size), "the weights lie in the memory once"),
+            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (2 * d * t * size)), "each layer"),
+            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (2 * n * d * size)), "every token of the text"),
+            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (2 * n * d * t)), "a number of the cache takes"),
+            (lambda m, p, n, d, t, size: (m - p) // (2 * n * d * t * size), "the weights take"),
+            (lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * t * size), "the answer is 0"),
+            (lambda m, p, n, d, t, size: (m - p * size) / (2 * n * d * t * size), "round down"),
+            (lambda *sizes: float(solved_fit(*sizes)), "it is a float"),
+            (lambda *sizes: solved_fit(*sizes) + 2, "expected"),
         ],
     ),
     "greedy": (
@@ -698,6 +776,9 @@ EXERCISES = {
         [
             (greedy_without_end, "does not stop"),
             (greedy_that_keeps_the_end, "end_of_text is in the result"),
+            (greedy_that_skips_the_end, "`break`, not `continue`"),
+            (greedy_in_the_given_list, "has changed"),
+            (greedy_with_tensors, "`.item()` makes a number"),
             (greedy_to_a_length, "not the prompt"),
             (lambda model, ids, *rest: solved_greedy(model, ids, *rest)[len(ids) :], "without the prompt"),
             (lambda model, ids, *rest: solved_greedy(lambda seen: -model(seen), ids, *rest), "the least likely"),
@@ -709,6 +790,11 @@ EXERCISES = {
         solved_write,
         [
             (generate_greedy, "everything is computed anew"),
+            (generate_greedy, "the model read [6, 7, 8, 9, 10, 11, 12, 13] tokens in its calls, expected [6, 1, 1, 1, 1, 1, 1, 1]"),
+            (write_token_by_token, "one call can read it whole"),
+            (write_and_read_the_last, "nobody asks what follows"),
+            (lambda model, idx, most: torch.cat([idx, model(idx, KVCache())[:, -1].argmax(-1)], 1), "to be appended"),
+            (lambda model, idx, most: model(idx[:, -1], KVCache()), "(1, tokens)"),
             (write_all_again, "the newest token only"),
             (write_with_new_caches, "nothing but the newest token"),
             (write_from_the_last_token, "the whole prompt"),
