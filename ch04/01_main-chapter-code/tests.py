@@ -637,6 +637,15 @@ def write_token_by_token(model, idx, max_tokens):
     return idx
 
 
+def write_all_token_by_token(model, idx, max_tokens):
+    cache = KVCache()
+    logits = [model(token, cache) for token in idx.split(1, dim=1)][-1]
+    for _ in range(max_tokens):
+        idx = torch.hstack([idx, logits[:, -1:].argmax(-1)])
+        logits = model(idx[:, -1:], cache)
+    return idx
+
+
 def write_and_read_the_last(model, idx, max_tokens):
     cache = KVCache()
     logits = model(idx, cache)
@@ -757,15 +766,13 @@ EXERCISES = {
         solved_fit,
         [
             (lambda m, p, n, d, t, size: (m - p * size) // (n * d * t * size), "a key and a value"),
-            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (n * d * t * size)), "a key and a value"),
-            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (3 * n * d * t * size)), "queries"),
+            (lambda m, p, n, d, t, size: (m - p * size) // (3 * n * d * t * size), "queries"),
             (lambda m, p, n, d, t, size: m // (2 * n * d * t * size), "take them off"),
             (lambda m, p, n, d, t, size: m // (p * size + 2 * n * d * t * size), "the weights lie in the memory once"),
-            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (2 * d * t * size)), "each layer"),
-            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (2 * n * d * size)), "every token of the text"),
-            (lambda m, p, n, d, t, size: max(0, (m - p * size) // (2 * n * d * t)), "a number of the cache takes"),
+            (lambda m, p, n, d, t, size: (m - p * size) // (2 * d * t * size), "each layer"),
+            (lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * size), "every token of the text"),
+            (lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * t), "a number of the cache takes"),
             (lambda m, p, n, d, t, size: (m - p) // (2 * n * d * t * size), "the weights take"),
-            (lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * t * size), "the answer is 0"),
             (lambda m, p, n, d, t, size: (m - p * size) / (2 * n * d * t * size), "round down"),
             (lambda *sizes: float(solved_fit(*sizes)), "it is a float"),
             (lambda *sizes: solved_fit(*sizes) + 2, "expected"),
@@ -790,8 +797,9 @@ EXERCISES = {
         solved_write,
         [
             (generate_greedy, "everything is computed anew"),
-            (generate_greedy, "the model read [6, 7, 8, 9, 10, 11, 12, 13] tokens in its calls, expected [6, 1, 1, 1, 1, 1, 1, 1]"),
+            (generate_greedy, "the model read [6, 7, 8, 9, 10, 11, 12, 13] tokens in its calls, expected [6, 1, 1"),
             (write_token_by_token, "one call can read it whole"),
+            (write_all_token_by_token, "and the last new token was read, too"),
             (write_and_read_the_last, "nobody asks what follows"),
             (lambda model, idx, most: torch.cat([idx, model(idx, KVCache())[:, -1].argmax(-1)], 1), "to be appended"),
             (lambda model, idx, most: model(idx[:, -1], KVCache()), "(1, tokens)"),
