@@ -134,7 +134,9 @@ def _tensor_difference(got, want, place):
     if not wrong.any():
         return None
     first = wrong.nonzero()[0].tolist()
-    return f"{place}{first or ''} is {got[tuple(first)].item():.4g}, expected {want[tuple(first)].item():.4g}"
+    ours, right = got[tuple(first)].item(), want[tuple(first)].item()
+    digits = next((n for n in (4, 6, 8) if f"{ours:.{n}g}" != f"{right:.{n}g}"), 17)  # as many as show the difference
+    return f"{place}{first or ''} is {ours:.{digits}g}, expected {right:.{digits}g}"
 
 
 def _dict_difference(got, want, place):

@@ -78,19 +78,22 @@ def check_bits_per_byte(attempt):
         "this is bits per token: the bytes are missing": lambda loss, n, text: loss / math.log(2),
         "this is the loss of the whole text in bits; divide it by the bytes": lambda loss, n, text: loss * n / math.log(2),
         "upside down: these are bytes per bit": lambda loss, n, text: 1 / bits(loss, n, text),
+        "bytes and n_targets are exchanged: multiply by n_targets, divide by the bytes":
+            lambda loss, n, text: loss * len(text.encode("utf-8")) / math.log(2) / n,
         "log with base 10: ln is math.log": lambda loss, n, text: bits(loss, n, text) * math.log(2) / math.log10(2),
     }  # fmt: skip
     judge(attempt, bits, inputs, mistakes)
 
 
-def adamw(weight, gradient, m, v, step, lr, decay, betas=(0.9, 0.99), correct=True, root=True, separate=True, sign=-1):
+def adamw(weight, gradient, m, v, step, lr, decay, betas=(0.9, 0.99), correct=True, root=True, separate=True, sign=-1,
+          eps=1e-8, inside=0.0):  # fmt: skip
     """One step of AdamW; the options are the mistakes that the check knows."""
     if not separate:
         gradient = gradient + decay * weight
     m = betas[0] * m + (1 - betas[0]) * gradient
     v = betas[1] * v + (1 - betas[1]) * gradient**2
     m_hat, v_hat = (m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)) if correct else (m, v)
-    move = m_hat / ((v_hat**0.5 if root else v_hat) + 1e-8)
+    move = m_hat / (((v_hat + inside) ** 0.5 if root else v_hat) + eps)
     return weight * (1 - lr * decay * separate) + sign * lr * move, m, v
 
 
@@ -100,12 +103,18 @@ def check_adamw_step(attempt):
     inputs = []
     for seed, shape in enumerate([(3,), (2, 4), (5, 1)]):
         weight, gradient, m, v = normal(seed, 4, *shape)
-        inputs.append((weight, gradient, 0.3 * m, 0.3 * v.abs() + 0.05, seed + 2, 0.1, 0.2 * (seed + 1)))
+        inputs.append((weight, gradient, 0.3 * m, 0.3 * v.abs() + 0.05, seed + 2, 0.3, 0.2 * (seed + 1)))
     inputs.append((normal(9, 3), normal(10, 3), torch.zeros(3), torch.zeros(3), 1, 0.01, 0.1))
+    for size in (0.0, 1e-5):  # gradients so small that it matters whether ε is there, and where it stands
+        inputs.append((normal(11, 3), size * normal(12, 3).sign(), torch.zeros(3), torch.zeros(3), 1, 0.1, 0.1))
 
     def corrected_kept(*args):
         weight, m, v = adamw(*args)
         return weight, m / (1 - 0.9 ** args[4]), v / (1 - 0.99 ** args[4])
+
+    def decayed_afterwards(weight, gradient, m, v, step, lr, decay):
+        weight, m, v = adamw(weight, gradient, m, v, step, lr, 0.0)
+        return weight * (1 - lr * decay), m, v
 
     mistakes = {
         "m and v are not corrected: they began at 0, so divide by 1 − 0.9^step and 1 − 0.99^step":
@@ -114,6 +123,12 @@ def check_adamw_step(attempt):
             lambda *args: adamw(*args, separate=False),
         "the weight decay is missing": lambda *args: adamw(*args[:6], 0.0),
         "the root is missing: the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(*args, root=False),
+        "ε stands under the root; the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(*args, eps=0.0, inside=1e-8),
+        "ε is missing: where a gradient has always been 0 the step is 0 / 0; divide by √v̂ + 1e-8":
+            lambda *args: adamw(*args, eps=0.0),
+        "the decay was taken off the new weight; it is lr · decay · the old weight": decayed_afterwards,
+        "lr is missing in the decay: it is lr · decay · weight": lambda *args: adamw(*args[:6], args[6] / args[5]),
+        "β₂ is 0.99 here, not 0.999": lambda *args: adamw(*args, betas=(0.9, 0.999)),
         "the step goes uphill: the weight moves against the gradient": lambda *args: adamw(*args, sign=1),
         "the decay rates are exchanged: 0.9 belongs to m and 0.99 to v": lambda *args: adamw(*args, betas=(0.99, 0.9)),
         "steps are counted from 1 here; yours are one too many in the correction":
@@ -199,7 +214,7 @@ def check_clip_gradients(attempt):
 
 @exercise_check("whole_gradient")
 def check_whole_gradient(attempt):
-    """whole_gradient(gradients, counts): from the gradients of chunk means to that of the mean over all targets."""
+    """whole_gradient(gradients, counts): from the gradients of the parts' means to that of the mean over all targets."""
     inputs = []
     for seed, parts in enumerate((2, 3, 5)):
         gradients = [normal(10 * seed + part, 3, 2) for part in range(parts)]
@@ -209,16 +224,16 @@ def check_whole_gradient(attempt):
         return sum(g * count for g, count in zip(gradients, counts, strict=True))
 
     mistakes = {
-        "each chunk has the same say; a chunk with more targets must count for more: weigh by counts / sum(counts)":
+        "each part has the same say; a part with more targets must count for more: weigh by counts / sum(counts)":
             lambda gs, counts: sum(gs) / len(gs),
         "the gradients were added without any weights: the step is too large": lambda gs, counts: sum(gs),
         "weighted by counts, but not divided by their sum": weighted,
-        "divided by the number of chunks; divide by the sum of counts": lambda gs, counts: weighted(gs, counts) / len(gs),
-        "divided by the counts: that gives small chunks the greater weight":
+        "divided by the number of parts; divide by the sum of counts": lambda gs, counts: weighted(gs, counts) / len(gs),
+        "divided by the counts: that gives small parts the greater weight":
             lambda gs, counts: sum(g / count for g, count in zip(gs, counts, strict=True)),
-        "added up and divided by all targets, as if each chunk had given a sum; it gave a mean":
+        "added up and divided by all targets, as if each part had given a sum; it gave a mean":
             lambda gs, counts: sum(gs) / sum(counts),
-        "only the last chunk is left: the gradients were overwritten, not added": lambda gs, counts: gs[-1],
+        "only the last part is left: the gradients were overwritten, not added": lambda gs, counts: gs[-1],
     }  # fmt: skip
     judge(attempt, lambda gs, counts: weighted(gs, counts) / sum(counts), inputs, mistakes)
 
@@ -248,6 +263,7 @@ def check_with_temperature(attempt):
 def check_keep_top_p(attempt):
     """keep_top_p(probabilities, p): the fewest likeliest tokens that hold `p`, the rest 0, sum 1."""
     inputs = [(distribution(seed, 5 + seed), p) for seed, p in enumerate((0.5, 0.9, 0.75, 0.05, 0.6))]
+    inputs.append((torch.tensor([3 / 16, 1 / 2, 1 / 16, 1 / 4]), 0.75))  # two tokens hold exactly p
 
     def keep(probabilities, p, late=True, whole_sum=True, upside=False):
         values, order = probabilities.sort(descending=not upside)
@@ -261,6 +277,13 @@ def check_keep_top_p(attempt):
         values = values * (values.cumsum(0) - values < p)
         return values / values.sum()
 
+    def cut(probabilities, is_kept, backwards=False):
+        """Keep those of the sorted tokens for which `is_kept(their sum with, and without, the token itself)`."""
+        values, order = probabilities.sort(descending=True)
+        kept = is_kept(values.cumsum(0), values.cumsum(0) - values)
+        mask = kept[order] if backwards else torch.zeros_like(kept).scatter(0, order, kept)
+        return probabilities * mask / (probabilities * mask).sum()
+
     def unsorted(probabilities, p):
         kept = probabilities * (probabilities.cumsum(0) - probabilities < p)
         return kept / kept.sum()
@@ -272,6 +295,12 @@ def check_keep_top_p(attempt):
     mistakes = {
         "the token that crosses p was left out: what is kept must hold at least p":
             lambda probs, p: keep(probs, p, late=False),
+        "the token with which p is reached was left out: what is kept must hold at least p":
+            lambda probs, p: cut(probs, lambda with_it, before: with_it < p),
+        "one token too many: where the likelier ones hold p exactly, p is held already":
+            lambda probs, p: cut(probs, lambda with_it, before: before <= p),
+        "`mask[order]` sorts once more; to bring a sorted mask back, write `mask[order] = sorted_mask`, or use scatter":
+            lambda probs, p: cut(probs, lambda with_it, before: before < p, backwards=True),
         "what is kept does not sum to 1: divide by its sum": lambda probs, p: keep(probs, p, whole_sum=False),
         "the least likely tokens were kept: sort in descending order": lambda probs, p: keep(probs, p, upside=True),
         "the result is sorted; every token must keep its own place in the vocabulary": in_order,

@@ -215,6 +215,11 @@ def load_model(name=None, device="cpu"):
         name = runs_folder() / name
     elif name == "tales-gpt":
         name = TALES_GPT
+    elif not Path(name).exists() and not str(name).startswith(("gpt2", "smollm2-135m")):
+        raise FileNotFoundError(
+            f"{name} is no checkpoint and no run in {runs_folder()}; give the folder of a checkpoint, the name of a run, "
+            "tales-gpt, smollm2-135m, gpt2, gpt2-medium, gpt2-large or gpt2-xl"
+        )
     return model_class(name).from_pretrained(name).to(device)
 
 

@@ -542,9 +542,11 @@ def main(given, name=None, resume=False, overwrite=False):
         run.folder.mkdir(parents=True)
         settings = json.dumps(asdict(config), indent=2) + "\n"
         (run.folder / "run.json").write_text(settings, encoding="utf-8")
-    print(f"run        {run.folder.name}" + (f", from step {run.first_step}" if resume else ""))
+    print(f"run        {run.folder}" + (f", from step {run.first_step}" if resume else ""))
     print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(config).items() if value is not None)}")
     print(f"model      {count_parameters(run.model):,} parameters on {run.device}, {run.model.config}")
+    if config.warmup > config.steps:
+        print(f"note       the warm-up takes {config.warmup} steps, the run {config.steps}: the rate never reaches {config.lr:g}")
     rows = config.batch_size * config.grad_accum
     print(f"data       {len(run.corpus.train.tokens):,} tokens; each step sees {rows} rows", flush=True)
     with polite_interrupt() as stopped:
@@ -554,7 +556,8 @@ def main(given, name=None, resume=False, overwrite=False):
         print(f"stopped at step {done}; the checkpoint is whole. Go on: python gpt_train.py --name {run.folder.name} --resume")
         return 130
     summary = run.finish()
-    print("".join(f"{key:14} {value}\n" for key, value in summary.items()), end="")
+    for key, value in summary.items():
+        print(f"{key:14} {value:.6g}" if isinstance(value, float) else f"{key:14} {value}")
     print(f"everything is in {run.folder}; let it write: python gpt_generate.py")
     return 0
 

@@ -122,7 +122,8 @@ def check_weights(path, model, file_names):
 
     trained, transposed, explanations = misfits(model)
     if transposed:
-        raise ValueError(f"{path}: {names(transposed)} look transposed: their columns fit the model, their rows do not")
+        look, their = ("looks", "its") if len(transposed) == 1 else ("look", "their")
+        raise ValueError(f"{path}: {names(transposed)} {look} transposed: {their} columns fit the model, {their} rows do not")
     ids = story_ids(model)
     if explanations:
         best = explanations[0] if ids is None else min(explanations, key=lambda pair: story_loss(model, ids, pair))

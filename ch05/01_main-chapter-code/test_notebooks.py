@@ -117,9 +117,9 @@ def surprises(logits, targets):
     return torch.stack([row.logsumexp(0) - row[target] for row, target in pairs])
 
 
-def solved_adamw_step(weight, gradient, m, v, step, lr, decay):
+def solved_adamw_step(weight, gradient, m, v, step, lr, decay, betas=(0.9, 0.99)):
     parameter = torch.nn.Parameter(weight.clone())
-    optimizer = torch.optim.AdamW([parameter], lr=lr, betas=(0.9, 0.99), weight_decay=decay)
+    optimizer = torch.optim.AdamW([parameter], lr=lr, betas=betas, weight_decay=decay)
     state = {"step": torch.tensor(step - 1.0), "exp_avg": m.clone(), "exp_avg_sq": v.clone()}
     optimizer.state[parameter] = state
     parameter.grad = gradient
@@ -149,6 +149,21 @@ def rootless(step, weight, gradient, m, v, t, lr, decay):
 def uphill(step, weight, gradient, m, v, t, lr, decay):
     new, m, v = step(weight, gradient, m, v, t, lr, decay)
     return 2 * (weight - lr * decay * weight) - new, m, v
+
+
+def epsilon_under_the_root(step, weight, gradient, m, v, t, lr, decay):
+    _, m, v = step(weight, gradient, m, v, t, lr, decay)
+    return weight - lr * decay * weight - lr * m / (1 - 0.9**t) / torch.sqrt(v / (1 - 0.99**t) + 1e-8), m, v
+
+
+def no_epsilon(step, weight, gradient, m, v, t, lr, decay):
+    _, m, v = step(weight, gradient, m, v, t, lr, decay)
+    return weight - lr * decay * weight - lr * m / (1 - 0.9**t) / torch.sqrt(v / (1 - 0.99**t)), m, v
+
+
+def decayed_afterwards(step, weight, gradient, m, v, t, lr, decay):
+    new, m, v = step(weight, gradient, m, v, t, lr, 0.0)
+    return new - lr * decay * new, m, v
 
 
 def solved_trapezoid_rate(step, steps, warmup, decay, peak):
@@ -190,6 +205,28 @@ def top_p_one_too_few(probabilities, p):
     return kept / kept.sum()
 
 
+def top_p_reached_left_out(probabilities, p):
+    order = probabilities.argsort(descending=True)
+    inside = probabilities[order].cumsum(0) < p
+    kept = torch.zeros_like(probabilities).index_put((order[inside],), probabilities[order[inside]])
+    return kept / kept.sum()
+
+
+def top_p_one_too_many(probabilities, p):
+    kept, total = torch.zeros_like(probabilities), 0.0
+    for index in probabilities.argsort(descending=True).tolist():
+        if total <= p:
+            kept[index] = probabilities[index]
+            total += probabilities[index].item()
+    return kept / kept.sum()
+
+
+def top_p_sorted_twice(probabilities, p):
+    values, order = probabilities.sort(descending=True)
+    kept = torch.where((values.cumsum(0) - values < p)[order], probabilities, 0.0)
+    return kept / kept.sum()
+
+
 def top_p_sorted(probabilities, p):
     return solved_keep_top_p(probabilities, p).sort(descending=True).values
 
@@ -224,6 +261,7 @@ EXERCISES = {
             (lambda loss, n, text: loss / math.log(2) / len(text.encode()), "that of one target"),
             (lambda loss, n, text: loss / math.log(2), "bits per token"),
             (lambda loss, n, text: loss * n * math.log(2) / len(text.encode()), "multiplied by ln 2"),
+            (lambda loss, n, text: loss / math.log(2) * len(text.encode()) / n, "are exchanged"),
         ],
     ),
     "adamw_step": (
@@ -236,6 +274,11 @@ EXERCISES = {
             (lambda *inputs: solved_adamw_step(*inputs[:6], 0.0), "the weight decay is missing"),
             (lambda *inputs: solved_adamw_step(*inputs)[0], "only the weight came back"),
             (lambda *inputs: (solved_adamw_step(*inputs)[0], inputs[2], inputs[3]), "the old m and v"),
+            (adamw_without(epsilon_under_the_root), "ε stands under the root"),
+            (adamw_without(no_epsilon), "ε is missing"),
+            (adamw_without(decayed_afterwards), "off the new weight"),
+            (lambda *inputs: solved_adamw_step(*inputs[:6], inputs[6] / inputs[5]), "lr is missing in the decay"),
+            (lambda *inputs: solved_adamw_step(*inputs, betas=(0.9, 0.999)), "not 0.999"),
         ],
     ),
     "trapezoid_rate": (
@@ -266,8 +309,8 @@ EXERCISES = {
             (lambda gs, counts: torch.stack(gs).mean(0), "the same say"),
             (lambda gs, counts: torch.stack(gs).sum(0), "without any weights"),
             (lambda gs, counts: solved_whole_gradient(gs, counts) * sum(counts), "not divided by their sum"),
-            (lambda gs, counts: solved_whole_gradient(gs, counts) * sum(counts) / len(gs), "the number of chunks"),
-            (lambda gs, counts: gs[-1], "only the last chunk"),
+            (lambda gs, counts: solved_whole_gradient(gs, counts) * sum(counts) / len(gs), "the number of parts"),
+            (lambda gs, counts: gs[-1], "only the last part"),
         ],
     ),
     "with_temperature": (
@@ -284,6 +327,9 @@ EXERCISES = {
         solved_keep_top_p,
         [
             (top_p_one_too_few, "crosses p was left out"),
+            (top_p_reached_left_out, "p is reached was left out"),
+            (top_p_one_too_many, "one token too many"),
+            (top_p_sorted_twice, "sorts once more"),
             (top_p_unscaled, "does not sum to 1"),
             (top_p_sorted, "the result is sorted"),
             (top_p_in_vocabulary_order, "in the order of the vocabulary"),
@@ -308,6 +354,8 @@ def test_wrong_answers_are_told_their_mistake(name, capsys):
     for answer, words in wrong:
         verdict = getattr(checks, f"check_{name}")(answer)
         assert not verdict and words in verdict.message, (words, verdict.message)
+        shown = re.search(r" is (\S+), expected (\S+)\. Likely", verdict.message)
+        assert not shown or shown[1] != shown[2], verdict.message  # a difference that the reader can see
         assert capsys.readouterr().out.count("\n") == 1  # one line
 
 
@@ -372,6 +420,8 @@ def test_what_the_text_says_of_each_thing_switched_off():
 
 def test_the_valley_of_learning_rates_has_two_sides():
     losses = [row["val_loss"] for row in log("rates")]
+    rates = {row["lr"]: row["val_loss"] for row in log("rates")}
+    assert abs(rates[0.01] - rates[0.02]) < 0.02 and rates[0.006] < rates[0.01] + 0.2  # the bottom is flat
     best = losses.index(min(losses))
     assert 0 < best < len(losses) - 1 and losses[0] > 2 * losses[best] and losses[-1] > 2 * losses[best]
 
@@ -384,6 +434,8 @@ def test_what_the_text_says_of_decoding():
     assert real["valid_share"] == 1.0
     assert valid[0.7, None, None] > valid[1.0, None, None] > valid[1.2, None, None] > valid[1.5, None, None]
     assert distinct[1.5, None, None] > real["distinct_share"] + 0.1
+    level = [distinct[temperature, None, None] for temperature in (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)]
+    assert real["distinct_share"] < min(level) and max(level) < min(level) + 0.01
     assert distinct[1.0, 2, None] < distinct[1.0, 5, None] < distinct[1.0, 10, None]
     for p in (0.9, 0.95):
         assert valid[1.0, None, p] > 0.97 and distinct[1.0, None, p] > 0.98 * real["distinct_share"]

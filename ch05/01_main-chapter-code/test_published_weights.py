@@ -311,7 +311,7 @@ def test_a_trained_model_in_order_is_read_without_a_word(tales):
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_transposed_matrix_of_a_trained_model_is_named(tales, layer):
     name = f"h.{layer}.attn.c_proj.weight"
-    with pytest.raises(ValueError, match=f": {name} look transposed"):
+    with pytest.raises(ValueError, match=f": {name} looks transposed: its columns"):
         tales(transpose(name))
 
 
@@ -320,7 +320,7 @@ def test_all_transposed_matrices_are_named(tales):
         for layer in (0, 1):
             transpose(f"h.{layer}.attn.c_proj.weight")(tensors)
 
-    with pytest.raises(ValueError, match="h.0.attn.c_proj.weight and h.1.attn.c_proj.weight look transposed"):
+    with pytest.raises(ValueError, match="h.0.attn.c_proj.weight and h.1.attn.c_proj.weight look transposed: their columns"):
         tales(both)
 
 
@@ -357,7 +357,7 @@ def test_square_positions_that_were_transposed_are_named(tales):
         transpose("wpe.weight")(tensors)
 
     tales(cut, n_positions=128)
-    with pytest.raises(ValueError, match="wpe.weight look transposed"):
+    with pytest.raises(ValueError, match="wpe.weight looks transposed"):
         tales(cut_and_transpose, n_positions=128)
 
 

@@ -653,11 +653,13 @@ def test_a_run_leaves_everything_it_promises(script, text_file, capsys):
     assert [row["step"] for row in rows if "val_loss" in row] == [5, 10, 12]
     for name in ("model.safetensors", "config.json", "tokenizer.json", "training-000012.pt", "loss.png", "samples.txt"):
         assert (folder / name).stat().st_size > 0
-    assert str(summary["val_loss"]) in result.stdout
+    assert f"{summary['val_loss']:.6g}" in result.stdout and "the rate never reaches" not in result.stdout
+    assert result.stdout.splitlines()[0].split() == ["run", str(folder)]
     gpt_generate.main(*generate_flags("--prompt", "The fox", "--prompt", "The moon and", "--max-tokens", 5, "--seed", 1))
     printed = capsys.readouterr().out
     assert "The fox" in printed and "The moon and" in printed
-    assert gpt_train.main(*flags("--data", text_file, "--vocab-size", 300, *SMALL)) == 0
+    assert gpt_train.main(*flags("--data", text_file, "--vocab-size", 300, *SMALL, "--warmup", 13)) == 0
+    assert "the warm-up takes 13 steps, the run 12: the rate never reaches" in capsys.readouterr().out
     assert (script.folder / "my text-1" / "summary.json").exists()
 
 
@@ -777,6 +779,7 @@ def test_gpt_generate_refuses_in_one_line(script, tmp_path, capsys):
         (["--temperature", "-1"], ["temperature"]),
         (["--top-k", "0"], ["top_k"]),
         (["--model", tmp_path / "nothing"], ["no checkpoint"]),
+        (["--model", "nosuch"], ["nosuch is no checkpoint", "no run in", "tales-gpt", "smollm2-135m", "gpt2-xl"]),
         (["--model", damaged], ["damaged"]),
         (["--model", tmp_path / "bare"], ["tokenizer"]),
     ]

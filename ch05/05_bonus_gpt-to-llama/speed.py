@@ -1,7 +1,7 @@
 """How fast is SmolLM2 here? `python speed.py` prints the rows of the table in README.md.
 
-Writing one token reads every weight once, so the memory's bandwidth is the limit: tokens/s × bytes of weights per token
-cannot exceed it. Each speed is the best of several runs, since other programs can only make a run slower.
+Writing one token reads every weight once, so the memory's bandwidth is an upper limit: tokens/s × bytes of weights per
+token cannot exceed it. Each speed is the best of several runs, since other programs can only make a run slower.
 """
 
 import argparse
