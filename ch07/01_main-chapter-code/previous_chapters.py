@@ -1,7 +1,7 @@
 """What chapter 7 uses of the chapters before it, and where each thing lives."""
 
 try:
-    from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
+    from ch04_01_main_chapter_code.checkpoint import write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, run_script, runs_folder
@@ -28,7 +28,7 @@ try:
     from ch05_01_main_chapter_code.tales import PRONOUNS, load_corpus, make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
-    from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES
+    from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES, crc, replay_rows
     from ch06_01_main_chapter_code.lora import (
         apply_lora,
         load_adapters,
@@ -62,8 +62,8 @@ __all__ = [
     "changed_fields",
     "chat_ids",
     "checkpoint_activations",
-    "checksum",
     "count_parameters",
+    "crc",
     "downloads",
     "find_smollm2",
     "flat_tokens",
@@ -81,6 +81,7 @@ __all__ = [
     "parse_tale",
     "pick_device",
     "polite_interrupt",
+    "replay_rows",
     "run_script",
     "runs_folder",
     "sample_stories",

@@ -1,0 +1,106 @@
+"""The settings of a classifier's run and the flags of gpt_class_finetune.py.
+
+Nothing here imports torch, so that `--help` and a mistyped flag are answered at once.
+"""
+
+import argparse
+from dataclasses import dataclass, fields
+
+
+@dataclass
+class FineTuneConfig:
+    """All that decides how a run goes; a flag of `gpt_class_finetune.py` for each field."""
+
+    data: str = "tales"
+    text_column: str = "text"
+    label_column: str = "label"
+    test_share: float = 0.2
+    imbalance: str = "as-is"
+    base: str = "tales-gpt"
+    preset: str = "tales"
+    context_length: int | None = None
+    train: str = "all"
+    rank: int = 8
+    alpha: float = 16.0
+    replay: str | None = None
+    epochs: int = 3
+    batch_size: int = 16
+    grad_accum: int = 1
+    lr: float | None = None
+    weight_decay: float = 0.01
+    seed: int = 1
+    device: str = "auto"
+    dtype: str = "auto"
+    activation_checkpointing: bool = False
+    compile: bool = False
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "grad_accum", "rank"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.context_length is not None and self.context_length < 2:
+            raise ValueError(f"context_length must be at least 2, not {self.context_length}")
+        if not 0 < self.test_share < 1:
+            raise ValueError(f"test_share must be between 0 and 1, not {self.test_share}")
+        if self.lr is not None and not self.lr > 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+
+
+HELP = {
+    "data": "sms, messages (a small set that is here), tales (true or broken), a CSV file, or a folder of folders of texts",
+    "text_column": "name of the column with the texts of a CSV file",
+    "label_column": "name of the column with their labels",
+    "test_share": "share of each class that is held out for the test",
+    "imbalance": "as-is, balanced (as many texts of each class as the rarest has), or weights (rare classes count more)",
+    "base": "the language model to begin with: tales-gpt, smollm2-135m, gpt2 … gpt2-xl, a RUN or FOLDER, or random",
+    "preset": "size of the base random: tales, gpt2-small … gpt2-xl",
+    "context_length": "longer texts are cut at so many tokens (default: at what the base can read)",
+    "train": "what learns: head, last-block, all or lora",
+    "rank": "of lora",
+    "alpha": "of lora: its correction is multiplied by alpha / rank",
+    "replay": "text to go on learning as a language model, against forgetting: tales, story, pydocs, a file or folder",
+    "epochs": "times that each text is seen",
+    "batch_size": "texts per forward pass",
+    "grad_accum": "forward passes per update; the gradient is that of one batch of all their texts",
+    "lr": "highest learning rate (default: depends on --train)",
+    "weight_decay": "of matrices only",
+    "seed": "of the split, the new head, the order, and the tales",
+    "device": "auto, cuda, mps or cpu",
+    "dtype": "auto (bf16 on CUDA, else fp32), fp32, bf16 or fp16",
+    "activation_checkpointing": "forget activations and compute them again: less memory, a third more time",
+    "compile": "use torch.compile: a slow start, then faster steps on a GPU",
+}
+CHOICES = {
+    "train": ("head", "last-block", "all", "lora"),
+    "imbalance": ("as-is", "balanced", "weights"),
+    "device": ("auto", "cuda", "mps", "cpu"),
+    "dtype": ("auto", "fp32", "bf16", "fp16"),
+}
+
+
+def build_parser():
+    """The parser of gpt_class_finetune.py: every field of `FineTuneConfig` is a flag."""
+    parser = argparse.ArgumentParser(
+        description="Make a classifier of a language model. With no flags: tales-gpt learns to find broken Tiny Tales."
+    )
+    for field in fields(FineTuneConfig):
+        flag = "--" + field.name.replace("_", "-")
+        text = HELP[field.name] + ("" if field.default is None else f" (default: {field.default})")
+        if field.default is False:
+            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
+        else:
+            kind = {"int | None": int, "float | None": float, "str | None": str}.get(str(field.type), type(field.default))
+            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS, help=text)
+    parser.add_argument("--name", help="of the run's folder in runs/ (default: the data's name and a number)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run --name, or with the newest")
+    parser.add_argument("--overwrite", action="store_true", help="start the run --name anew though it exists")
+    parser.add_argument("--prompt", action="append", help="classify this text with a trained classifier; may be repeated")
+    parser.add_argument("--model", help="RUN or FOLDER of the classifier for --prompt (default: the newest)")
+    return parser
+
+
+def class_arguments(argv=None):
+    """Parse the flags: returns (fields of `FineTuneConfig` that were given, {name: value}; the other flags, likewise)."""
+    options = vars(build_parser().parse_args(argv))
+    others = {key: options.pop(key) for key in ("name", "resume", "overwrite", "prompt", "model")}
+    return options, others

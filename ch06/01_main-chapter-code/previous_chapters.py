@@ -1,0 +1,87 @@
+"""What chapter 6 uses of the chapters before it, and where each thing lives."""
+
+try:
+    from ch02_01_main_chapter_code.bpe import BPETokenizer
+    from ch02_01_main_chapter_code.checks import exercise_check, judge
+    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+    from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
+    from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
+    from ch05_01_main_chapter_code import gpt_download as downloads
+    from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, run_script, runs_folder
+    from ch05_01_main_chapter_code.gpt_generate import (
+        TALES_GPT,
+        generate,
+        load_model,
+        pick_device,
+        sample_stories,
+        tokenizer_of,
+    )
+    from ch05_01_main_chapter_code.gpt_train import (
+        Batches,
+        DocumentRows,
+        autocast,
+        checkpoint_activations,
+        flat_tokens,
+        learning_rate,
+        make_optimizer,
+        new_folder,
+        pick_dtype,
+        polite_interrupt,
+        training_rows,
+    )
+    from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
+    from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
+    from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
+    from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
+    from ch05_05_bonus_gpt_to_llama.llama_checkpoint import read_tokenizer as read_llama_tokenizer
+    from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
+    ) from None
+
+__all__ = [
+    "BPETokenizer",
+    "Batches",
+    "DocumentRows",
+    "GPT",
+    "GPTConfig",
+    "Llama",
+    "LlamaConfig",
+    "PLOTS",
+    "TABLES",
+    "TALES_GPT",
+    "TrainConfig",
+    "autocast",
+    "changed_fields",
+    "checkpoint_activations",
+    "checksum",
+    "count_parameters",
+    "downloads",
+    "exercise_check",
+    "find_smollm2",
+    "flat_tokens",
+    "generate",
+    "gpt2_tokenizer",
+    "judge",
+    "language_model_evaluate",
+    "language_model_loss",
+    "learning_rate",
+    "load_corpus",
+    "load_model",
+    "make_optimizer",
+    "make_tale",
+    "make_tales",
+    "new_folder",
+    "parse_tale",
+    "pick_device",
+    "pick_dtype",
+    "polite_interrupt",
+    "read_llama_tokenizer",
+    "run_script",
+    "runs_folder",
+    "sample_stories",
+    "tokenizer_of",
+    "training_rows",
+    "write_atomically",
+]

@@ -1,0 +1,94 @@
+"""Fetch data for chapter 7: `python gpt_download.py alpaca`. The course's own entries are here and need no network.
+
+Alpaca: 52,002 instructions that a large model wrote and answered [Taori et al. 2023, Stanford Alpaca], in the way of
+Self-Instruct [Wang et al. 2022, arXiv:2212.10560]. Its licence, CC BY-NC 4.0, allows no commercial use. Chapter 5's
+download code does the work: nothing is contacted if the file is there, and a cut download goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def data_arguments(arguments=None):
+    """The command line of this chapter's gpt_download.py."""
+    parser = argparse.ArgumentParser(description="Fetch data for chapter 7. With no argument: list what there is.")
+    parser.add_argument("name", nargs="?", choices=("list", "alpaca"), default="list", metavar="list | alpaca")
+    parser.add_argument("--folder", type=Path, help="where files go (default: $SCRATCH_LLM_DATA, or data/ in the course)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
+    GIVEN = data_arguments()
+
+import json
+import sys
+
+try:
+    from ch07_01_main_chapter_code.previous_chapters import downloads, write_atomically
+except ImportError as error:
+    raise SystemExit(f"{error}") from None
+
+ALPACA_FILE = Path("alpaca") / "alpaca_data.json"
+ALPACA_URL = "https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/main/alpaca_data.json"
+LICENCE = "CC BY-NC 4.0: for non-commercial use only, with the names of its authors (Stanford Alpaca, 2023)"
+BY_HAND = "Put alpaca_data.json (from tatsu-lab/stanford_alpaca) there by hand: {}"
+OWN_FILE = Path(__file__).parent / "instruction-data.json"
+
+
+def download_alpaca(folder=None):
+    """Bring Alpaca's file and return its path; nothing is contacted if it is there.
+
+    `folder` takes the place of chapter 5's `data_folder()`. Raises DownloadError where it cannot be had or written.
+    """
+    target = Path(folder or downloads.data_folder()) / ALPACA_FILE
+    if target.is_file():
+        return target
+    arrived = target.with_name("arrived.json")
+    downloads.download(ALPACA_URL, arrived, advice=BY_HAND.format(target))
+    with downloads.disk_errors(target), downloads.locked(target):
+        if arrived.is_file():  # else another process has put it in place
+            problem = problem_of(arrived.read_bytes())
+            if problem:
+                arrived.unlink()
+                raise downloads.DownloadError(f"{ALPACA_URL} sent a file that is not used: {problem}. {BY_HAND.format(target)}")
+            arrived.replace(target)
+            licence = target.with_name("LICENCE.txt")
+            write_atomically(licence, lambda path: path.write_text(LICENCE + "\n", encoding="utf-8"))
+    return target
+
+
+def problem_of(content):
+    """What keeps `content`, bytes, from being Alpaca's entries, or None. No checksum of the file is published."""
+    try:
+        entries = json.loads(content)
+    except ValueError as error:
+        return f"it is no JSON ({error})"
+    fields = {"instruction", "input", "output"}
+    if not isinstance(entries, list) or len(entries) < 1000 or not all(
+        isinstance(entry, dict) and fields <= set(entry) for entry in entries
+    ):  # fmt: skip
+        return "it holds no list of instructions, inputs and outputs"
+    return None
+
+
+def main(given):
+    """Run the command line and return its exit code: 1 if the data could not be brought."""
+    folder = given.folder or downloads.data_folder()
+    if given.name == "list":
+        here = "here" if (folder / ALPACA_FILE).is_file() else ""
+        print("Instructions: python gpt_download.py alpaca")
+        print(f"  own     {downloads.human(OWN_FILE.stat().st_size):<9} here  1,100 entries of this course, and more from a seed")
+        print(f"  alpaca  about 23 MB {here:<4}  52,002 entries written by a large model. {LICENCE}")
+        print(f"They go into {folder} (--folder or SCRATCH_LLM_DATA choose another place).")
+        return 0
+    try:
+        print(f"licence: {LICENCE}")
+        print(f"ready: {download_alpaca(folder)}")
+    except downloads.DownloadError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(GIVEN))

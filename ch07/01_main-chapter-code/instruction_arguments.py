@@ -1,0 +1,127 @@
+"""The settings of an instruction run and the flags of gpt_instruction_finetuning.py.
+
+Nothing here imports torch, so that `--help` and a mistyped flag are answered at once.
+"""
+
+import argparse
+from dataclasses import dataclass, fields
+
+
+@dataclass
+class InstructConfig:
+    """All that decides how a run goes; a flag of `gpt_instruction_finetuning.py` for each field."""
+
+    data: str = "tales"
+    made: int | None = None
+    fresh: int | None = None
+    base: str = "tales-gpt"
+    style: str | None = None
+    context_length: int | None = None
+    loss: str = "answer"
+    train: str = "all"
+    blocks: int = 1
+    rank: int = 8
+    alpha: float = 16.0
+    replay: str | None = None
+    replay_share: float = 0.1
+    epochs: int = 1
+    batch_size: int = 16
+    grad_accum: int = 1
+    lr: float | None = None
+    weight_decay: float = 0.01
+    max_tokens: int | None = None
+    seed: int = 1
+    device: str = "auto"
+    dtype: str = "auto"
+    activation_checkpointing: bool = False
+    compile: bool = False
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "grad_accum", "rank", "blocks", "max_tokens"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("made", "fresh"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
+        if self.context_length is not None and self.context_length < 2:
+            raise ValueError(f"context_length must be at least 2, not {self.context_length}")
+        if not 0 < self.replay_share < 1:
+            raise ValueError(f"replay_share must be between 0 and 1, not {self.replay_share}")
+        if self.lr is not None and not self.lr > 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+
+
+HELP = {
+    "data": "tales (made from a seed, about Tiny Tales), own (the 1,100 entries that are here), alpaca, or a JSON file",
+    "made": "entries to make and learn from, beside the data's own (default: 51,000 for tales, else 0)",
+    "fresh": "fresh test entries of each kind that can be made (default: 30 for tales, 5 for own, else 0)",
+    "base": "the language model to begin with: tales-gpt, smollm2-135m, gpt2 … gpt2-xl, a RUN or FOLDER",
+    "style": "how a prompt is written: tales, alpaca, turns or chat (default: tales for the tales, chat for smollm2-135m, "
+    "else alpaca)",
+    "context_length": "a GPT's positions are made more, if need be; longer entries are left out (default: the base's, and "
+    "320 for tales)",
+    "loss": "what counts: the answer alone, or all that is read",
+    "train": "what learns: all, last-blocks or lora",
+    "blocks": "how many last blocks learn with --train last-blocks",
+    "rank": "of lora",
+    "alpha": "of lora: its correction is multiplied by alpha / rank",
+    "replay": "text to go on learning as it is, against forgetting: tales, story, pydocs, a file or folder (default: tales "
+    "for tales, else none)",
+    "replay_share": "share of the rows that are such text",
+    "epochs": "times that each entry is seen",
+    "batch_size": "entries per forward pass",
+    "grad_accum": "forward passes per update; the gradient is that of one batch of all their entries",
+    "lr": "highest learning rate (default: depends on --train and on the size of the model)",
+    "weight_decay": "of matrices only",
+    "max_tokens": "longest answer in the test (default: 150 for tales, else 200)",
+    "seed": "of the entries that are made, the order and the adapters",
+    "device": "auto, cuda, mps or cpu",
+    "dtype": "auto (bf16 on CUDA, else fp32), fp32, bf16 or fp16",
+    "activation_checkpointing": "forget activations and compute them again: less memory, a third more time",
+    "compile": "use torch.compile: a slow start, then faster steps on a GPU",
+}
+CHOICES = {
+    "style": ("tales", "alpaca", "turns", "chat"),
+    "loss": ("answer", "all"),
+    "train": ("all", "last-blocks", "lora"),
+    "device": ("auto", "cuda", "mps", "cpu"),
+    "dtype": ("auto", "fp32", "bf16", "fp16"),
+}
+KINDS_OF_FLAGS = {"int | None": int, "float | None": float, "str | None": str}
+OTHERS = ("name", "resume", "overwrite", "prompt", "input", "model")
+
+
+def build_parser():
+    """The parser of gpt_instruction_finetuning.py: every field of `InstructConfig` is a flag."""
+    parser = argparse.ArgumentParser(
+        description="Teach a language model to follow instructions. With no flags: tales-gpt, those of its own world."
+    )
+    add_fields(parser)
+    parser.add_argument("--name", help="of the run's folder in runs/ (default: the data's name and a number)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run --name, or with the newest")
+    parser.add_argument("--overwrite", action="store_true", help="start the run --name anew though it exists")
+    parser.add_argument("--prompt", action="append", help="let a trained model do this instruction; may be repeated")
+    parser.add_argument("--input", default="", help="the text that --prompt is about")
+    parser.add_argument("--model", help="RUN or FOLDER that answers --prompt (default: the newest that was taught)")
+    return parser
+
+
+def add_fields(parser, without=()):
+    """A flag for each field of `InstructConfig`; only those that are given are in the result."""
+    for field in fields(InstructConfig):
+        if field.name in without:
+            continue
+        flag = "--" + field.name.replace("_", "-")
+        text = HELP[field.name] + ("" if field.default is None else f" (default: {field.default})")
+        if field.default is False:
+            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
+        else:
+            kind = KINDS_OF_FLAGS.get(str(field.type), type(field.default))
+            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS, help=text)
+
+
+def instruct_arguments(argv=None):
+    """Parse the flags: returns (fields of `InstructConfig` that were given, {name: value}; the other flags, likewise)."""
+    options = vars(build_parser().parse_args(argv))
+    others = {key: options.pop(key) for key in OTHERS}
+    return options, others
