@@ -5,6 +5,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 from scratch_llm_tools.links import mark_blocks
@@ -75,6 +76,18 @@ def size_problems(root, files):
         if size >= limit:
             problems.append(f"{shown(path, root)} has {size / 1e6:.1f} MB; the limit is {limit / 1e6:.0f} MB")
     return problems
+
+
+def package_problems(root, files):
+    """Folders that pyproject.toml gives a name and that hold no module: `pip install -e .` would stop there."""
+    settings = [path for path in files if shown(path, root) == "pyproject.toml"]
+    table = tomllib.loads(settings[0].read_text(encoding="utf-8"))["tool"]["setuptools"] if settings else {}
+    folders = table.get("package-dir", {})
+    with_modules = {shown(path.parent, root) for path in files if path.suffix == ".py"}
+    problems = [f"pyproject.toml: {name} is in packages, but not in package-dir" for name in table.get("packages", [])
+                if name not in folders]
+    return problems + [f"pyproject.toml: {name} is {folder}, where there is no module"
+                       for name, folder in folders.items() if folder not in with_modules]
 
 
 def machine_path_problems(root, files):

@@ -10,6 +10,7 @@ RULES = {
     "links_and_pictures_lead_somewhere": link_problems,
     "no_path_of_a_machine": repository.machine_path_problems,
     "no_large_files": repository.size_problems,
+    "named_folders_hold_modules": repository.package_problems,
     "commands_of_the_readmes_exist": repository.command_problems,
     "notebook_cells_are_short": repository.cell_length_problems,
     "notebooks_are_stored_as_executed": repository.stored_notebook_problems,

@@ -23,6 +23,7 @@ from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitio
 from scratch_llm_tools.notebooks import compare_exact, compare_outputs, compare_trained
 
 TOOL = Path(notebooks.__file__)
+PACKAGES = "[tool.setuptools]\npackages = ['{}']\n[tool.setuptools.package-dir]\na = 'tools'\n"
 HOME = "/" + "home/someone/course"          # in two parts, because no file may hold such a path
 
 
@@ -672,6 +673,9 @@ RULES = [
     ("cell_length_problems", {"a.ipynb": [code("x = 1\n" * 40)]}, {"a.ipynb": [code("x = 1\n" * 41)]}),
     ("size_problems", {"a.txt": "x" * 1_999_999}, {"a.txt": "x" * 2_000_000}),
     ("size_problems", {WEIGHTS: "x" * 7_000_000}, {WEIGHTS: "x" * 8_000_000}),
+    ("package_problems", {"pyproject.toml": PACKAGES.format("a"), "tools/a.py": ""},
+     {"pyproject.toml": PACKAGES.format("a")}),
+    ("package_problems", {}, {"pyproject.toml": PACKAGES.format("b"), "tools/a.py": ""}),
     ("machine_path_problems", {"a.md": "~/course, /content, ../home/x, https://a.org/home/x, /tmp/x"},
      {"a.md": f"Look in {HOME}."}),
     ("machine_path_problems", {"a.bin": f"\0{HOME}"}, {"a.py": "x = 'C:" + "\\\\Users\\\\me'"}),
