@@ -4,6 +4,7 @@
 """
 
 import importlib.util
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -27,3 +28,9 @@ def register(name, folder):
 settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 for package_name, place in settings["tool"]["setuptools"]["package-dir"].items():
     register(package_name, ROOT / place)
+
+
+def pytest_configure():
+    """Let Ctrl-C reach the tests' own processes also where pytest runs in the background and was told to ignore it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
