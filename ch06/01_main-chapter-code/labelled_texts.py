@@ -15,7 +15,7 @@ from ch06_01_main_chapter_code.gpt_download import SMS_FILE, download_sms
 from ch06_01_main_chapter_code.previous_chapters import downloads
 
 SMALL_SET = Path(__file__).parent / "messages.csv"
-TALES_COUNT = 12_000
+TALES_COUNT = 8_000
 TEST_TALES, TEST_SEED = 1000, 1_000_003  # the seeds of training are others
 
 
@@ -84,8 +84,8 @@ def load_labelled(name="sms", text_column="text", label_column="label", count=TA
 
 
 def load_tales(count=TALES_COUNT, seed=1, test_count=TEST_TALES):
-    """`count` true and broken tales in pairs to learn from, then `test_count` others, each of another story."""
-    texts, labels = make_tale_task(count, seed, lessons=True)
+    """`count` true tales and their broken twins to learn from, then `test_count` others, each of another story."""
+    texts, labels = make_tale_task(count, seed, twins=True)
     more_texts, more_labels = make_tale_task(test_count, seed=TEST_SEED)
     return LabelledTexts(texts + more_texts, labels + more_labels, TALE_CLASSES, f"tales of seed {seed}", count, together=2)
 

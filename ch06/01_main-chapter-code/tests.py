@@ -697,24 +697,25 @@ def test_splits_keep_the_shares_and_follow_the_seed():
 
 
 def test_labels_of_tales_are_exact():
-    texts, labels = make_tale_task(400, seed=3)
-    assert [int(parse_tale(text) is None) for text in texts] == labels and sum(labels) == 200
-    assert len(set(texts)) == 400 and make_tale_task(10, seed=3)[0] == texts[:10]
-    lessons, marks = make_tale_task(200, seed=4, lessons=True)
-    assert [int(parse_tale(text) is None) for text in lessons] == marks
+    for settings in ({}, {"twins": True}, {"details": DETAILS}):
+        texts, labels = make_tale_task(300, seed=3, **settings)
+        assert [int(parse_tale(text) is None) for text in texts] == labels and sum(labels) == 150
+        assert len(set(texts)) == 300 and make_tale_task(10, seed=3, **settings)[0] == texts[:10]
 
 
 def test_a_broken_tale_differs_in_one_word_and_every_detail_breaks():
-    rng, kinds = random.Random(0), set()
+    rng, found = random.Random(0), set()
     for _ in range(300):
         tale = make_tale(rng)
         broken = break_tale(tale, rng)
-        kinds.add(broken.kind)
-        words = list(zip(tale.text.split(), broken.text.split(), strict=True))
-        assert sum(old != new for old, new in words) == 1 and len(broken.positions) == 1 <= broken.mentions
-        assert parse_tale(broken.text) is None
-        assert parse_tale(break_tale(tale, rng, share=0.9).text) is None
-    assert kinds == set(DETAILS.values())
+        found.add(broken.detail)
+        assert tale.text[: broken.position] + broken.instead + tale.text[broken.position + len(broken.word) :] == broken.text
+        assert broken.word == tale.facts[broken.detail] != broken.instead and parse_tale(broken.text) is None
+    assert found == set(DETAILS)
+    texts, _ = make_tale_task(100, seed=5, twins=True)
+    for true, broken in zip(texts[::2], texts[1::2], strict=True):
+        differences = [pair for pair in zip(true.split(), broken.split(), strict=True) if pair[0] != pair[1]]
+        assert len(differences) == 1
 
 
 def test_tales_to_learn_from_and_to_test_never_meet():
