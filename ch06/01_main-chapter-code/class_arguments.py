@@ -23,7 +23,7 @@ class FineTuneConfig:
     rank: int = 8
     alpha: float = 16.0
     replay: str | None = None
-    epochs: int = 3
+    epochs: int | None = None
     batch_size: int = 16
     grad_accum: int = 1
     lr: float | None = None
@@ -35,6 +35,8 @@ class FineTuneConfig:
     compile: bool = False
 
     def __post_init__(self):
+        if self.epochs is None:  # tales are made, never read twice
+            self.epochs = 1 if self.data == "tales" else 3
         for name in ("epochs", "batch_size", "grad_accum", "rank"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -59,10 +61,10 @@ HELP = {
     "rank": "of lora",
     "alpha": "of lora: its correction is multiplied by alpha / rank",
     "replay": "text to go on learning as a language model, against forgetting: tales, story, pydocs, a file or folder",
-    "epochs": "times that each text is seen",
+    "epochs": "times that each text is seen (default: 3, tales 1)",
     "batch_size": "texts per forward pass",
     "grad_accum": "forward passes per update; the gradient is that of one batch of all their texts",
-    "lr": "highest learning rate (default: depends on --train)",
+    "lr": "highest learning rate (default: depends on --train and the width of the base)",
     "weight_decay": "of matrices only",
     "seed": "of the split, the new head, the order, and the tales",
     "device": "auto, cuda, mps or cpu",

@@ -80,7 +80,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
 )
 from ch06_01_main_chapter_code.reports import Report, plot_report
 
-LEARNING_RATES = {"head": 1e-2, "last-block": 1e-3, "all": 5e-4, "lora": 2e-3}
+RATES = {"head": 1.28, "last-block": 0.256, "lora": 0.256, "all": 0.128}  # divided by emb_dim: wide models take small steps
 
 
 # --- The data ---------------------------------------------------------------------------------------------------------
@@ -148,8 +148,8 @@ def to_classifier(model, classes, train="last-block", seed=0, rank=8, alpha=16):
 
 def set_trained(model, train, seed=0, rank=8, alpha=16):
     """Say which weights of a classifier learn: see `to_classifier`. Returns the model."""
-    if train not in LEARNING_RATES:
-        raise ValueError(f"what can be trained is {', '.join(LEARNING_RATES)}, not {train!r}")
+    if train not in RATES:
+        raise ValueError(f"what can be trained is {', '.join(RATES)}, not {train!r}")
     if train == "lora":
         with torch.random.fork_rng(devices=[]):  # the adapters begin the same whatever was done before
             torch.manual_seed(seed)
@@ -191,9 +191,9 @@ def fine_tune(
 
     A language model becomes a classifier first, in place: `train` says what learns (`head`, `last-block`, `all`, `lora`;
     default: what `to_classifier` was told, or `last-block`). `weights`: how much a text of each class counts, or
-    "balanced". `lr`, the highest rate, depends on `train` if it is not given. `replay`: rows (inputs, targets) of text
-    for the language model, a batch of which is learned along with each step, against forgetting. `cache`: compute frozen
-    layers once.
+    "balanced". `lr`, the highest rate, follows from `train` and the width of the model if it is not given. `replay`: rows
+    (inputs, targets) of text for the language model, a batch of which is learned along with each step, against
+    forgetting. `cache`: compute frozen layers once.
 
     The history: `losses` of all steps, and `epochs`, a row for each with its mean loss and, where there is a
     `val_dataset`, loss and accuracy on that. Given together with its `optimizer`, training goes on where it ended.
@@ -313,8 +313,9 @@ def as_rows(model, dataset, cache=True):
 def training_config(model, n_rows, num_epochs, batch_size, grad_accum, lr, weight_decay, seed, dtype):
     """Chapter 5's settings for so many epochs: a tenth of the steps warms up, then the rate falls in a line."""
     steps = num_epochs * math.ceil(n_rows / (batch_size * grad_accum))
-    return TrainConfig(steps=steps, lr=lr or LEARNING_RATES[model.trained], warmup=steps // 10, batch_size=batch_size,
-                       grad_accum=grad_accum, weight_decay=weight_decay, beta2=0.999, seed=seed, dtype=dtype)  # fmt: skip
+    lr = lr or RATES[model.trained] / model.config.emb_dim
+    return TrainConfig(steps=steps, lr=lr, warmup=steps // 10, batch_size=batch_size, grad_accum=grad_accum,
+                       weight_decay=weight_decay, beta2=0.999, seed=seed, dtype=dtype)  # fmt: skip
 
 
 def backward(rows, picked, batch_size, weights, scaler, dtype):

@@ -15,7 +15,7 @@ from ch06_01_main_chapter_code.gpt_download import SMS_FILE, download_sms
 from ch06_01_main_chapter_code.previous_chapters import downloads
 
 SMALL_SET = Path(__file__).parent / "messages.csv"
-TALES_COUNT = 8_000
+TALES_COUNT = 4_000
 TEST_TALES, TEST_SEED = 1000, 1_000_003  # the seeds of training are others
 
 
