@@ -1,16 +1,21 @@
 """What chapter 7 uses of the chapters before it, and where each thing lives."""
 
 try:
+    from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
+    from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.checkpoint import write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch05_01_main_chapter_code import gpt_download as downloads
-    from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, run_script, runs_folder
+    from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, newest_run, run_script, runs_folder
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
+        check_sampling,
         generate_ids,
         load_model,
+        make_generator,
         pick_device,
         sample_stories,
+        stream_ids,
         tokenizer_of,
     )
     from ch05_01_main_chapter_code.gpt_train import (
@@ -26,6 +31,8 @@ try:
     )
     from ch05_01_main_chapter_code.tale_plots import PLOTS, SHE, TABLES
     from ch05_01_main_chapter_code.tales import PRONOUNS, load_corpus, make_tale, make_tales, parse_tale
+    from ch05_05_bonus_gpt_to_llama.llama_checkpoint import name_pairs as llama_name_pairs
+    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN
     from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES, crc, replay_rows
@@ -44,9 +51,11 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "Batches",
+    "DIGITS_PATTERN",
     "DocumentRows",
     "END",
     "GPT",
+    "GPT2_PATTERN",
     "GPTConfig",
     "PLOTS",
     "PRONOUNS",
@@ -61,6 +70,7 @@ __all__ = [
     "batches_by_length",
     "changed_fields",
     "chat_ids",
+    "check_sampling",
     "checkpoint_activations",
     "count_parameters",
     "crc",
@@ -68,16 +78,20 @@ __all__ = [
     "find_smollm2",
     "flat_tokens",
     "generate_ids",
+    "gpt_name_pairs",
     "language_model_loss",
+    "llama_name_pairs",
     "load_adapters",
     "load_corpus",
     "load_model",
     "lora_layers",
+    "make_generator",
     "make_optimizer",
     "make_tale",
     "make_tales",
     "merge_lora",
     "new_folder",
+    "newest_run",
     "parse_tale",
     "pick_device",
     "polite_interrupt",
@@ -86,6 +100,7 @@ __all__ = [
     "runs_folder",
     "sample_stories",
     "save_adapters",
+    "stream_ids",
     "tokenizer_of",
     "train",
     "trained_share",
