@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     ARGUMENTS = train_arguments()
 
+import copy
 import json
 import math
 import pickle
@@ -35,6 +36,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
@@ -239,6 +241,34 @@ def checkpoint_activations(model):
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
+def hidden_at(model, idx, places):
+    """`model.trunk(idx)` at some places of the flattened batch: (places, emb_dim).
+
+    The last block's feed-forward layer looks at each token by itself, so it is spared all tokens that nobody asks about.
+    """
+    lower, block = copy.copy(model), model.blocks[-1]
+    lower._modules = model._modules | {"blocks": model.blocks[:-1], "final_norm": nn.Identity()}
+    x = lower.trunk(idx)  # (batch, tokens, emb_dim)
+    dropout = getattr(block, "dropout", nn.Identity())
+    x = (x + dropout(block.attention(block.norm1(x)))).flatten(0, 1)[places]
+    return model.final_norm(x + dropout(block.feed_forward(block.norm2(x))))
+
+
+def batch_loss(model, inputs, targets, forward=None):
+    """`language_model_loss` of a batch of ids and targets, (batch, tokens) each, as a number with a gradient.
+
+    Where most targets are −100, as in the prompts of chapter 7, the head and what can be spared below it are computed for
+    the others alone; neither the loss nor the gradient changes. `forward`: the compiled model, if there is one.
+    """
+    device, learned = next(model.parameters()).device, (targets != -100).flatten().nonzero()[:, 0]
+    inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+    if 2 * len(learned) >= targets.numel():
+        return language_model_loss((forward or model)(inputs), targets)
+    learned = learned.to(device, non_blocking=True)
+    logits = model.head(hidden_at(model, inputs, learned))  # (learned targets, vocab)
+    return language_model_loss(logits[None], targets.flatten()[learned][None])
+
+
 def train(model, dataset, config, optimizer=None, first_step=0, on_step=None):
     """Take steps `first_step` … `config.steps` − 1. `dataset` gives (inputs, targets) rows, targets −100 where nothing
     is to be learned.
@@ -263,8 +293,7 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None):
         for inputs, targets in batches:
             share = int((targets != -100).sum()) / n_targets  # so that the sum is the mean over all rows of the step
             with autocast(device, dtype):
-                logits = forward(inputs.to(device, non_blocking=True))
-            loss = language_model_loss(logits, targets.to(device, non_blocking=True)) * share
+                loss = batch_loss(model, inputs, targets, forward) * share
             scaler.scale(loss).backward()
             loss_sum += loss.detach()
         scaler.unscale_(optimizer)

@@ -431,6 +431,58 @@ def test_compiled_training_equals_eager():
     torch.testing.assert_close(eager, compiled, rtol=1e-3, atol=1e-3)
 
 
+def masked_rows(share, seed=0, rows=24, tokens=20):
+    """Rows of which about this share of the targets is learned from, the others being −100."""
+    dice = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 64, (rows, tokens + 1), generator=dice)
+    learned = torch.rand(rows, tokens, generator=dice) < share
+    learned[:, -1] = True
+    return list(zip(ids[:, :-1], ids[:, 1:].masked_fill(~learned, -100), strict=True))
+
+
+def plain_loss(model, inputs, targets, forward=None):
+    return gpt_train.language_model_loss(model(inputs), targets)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
+def test_what_is_not_learned_from_is_not_computed_and_changes_nothing(share, monkeypatch):
+    """The loss and each gradient are those of the plain form, and the head sees the learned targets alone."""
+    inputs, targets = (torch.stack(part) for part in zip(*masked_rows(share), strict=True))
+    found, seen = [], []
+    for loss_of in (plain_loss, gpt_train.batch_loss):
+        model = tiny_model(vocab_size=64).double()
+        model.head.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[:-1].numel()))
+        loss = loss_of(model, inputs, targets)
+        loss.backward()
+        found.append([loss.detach(), *(parameter.grad for parameter in model.parameters())])
+    for plain, spared in zip(*found, strict=True):
+        assert (plain - spared).abs().max() < 1e-6 * max(1, plain.abs().max())
+    assert seen == [targets.numel(), int((targets != -100).sum())]
+    assert all(parameter.grad.abs().max() > 0 for parameter in model.parameters() if parameter is not model.pos_emb.weight)
+
+
+@pytest.mark.parametrize("settings", [{}, {"grad_accum": 3}, {"dtype": "bf16"}])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_training_on_few_targets_is_that_of_the_plain_form(settings, checkpointing, monkeypatch):
+    losses, rows = [], masked_rows(0.15)
+    for loss_of in (gpt_train.batch_loss, plain_loss):
+        monkeypatch.setattr(gpt_train, "batch_loss", loss_of)
+        model = tiny_model(vocab_size=64, qkv_bias=False)  # a key's bias has no gradient but noise, and AdamW steps by it
+        if checkpointing:
+            gpt_train.checkpoint_activations(model)
+        losses.append(train(model, rows, replace(SHORT, **settings)))
+    tolerance = 2e-2 if settings.get("dtype") == "bf16" else 1e-5
+    torch.testing.assert_close(*losses, rtol=tolerance, atol=tolerance)
+
+
+def test_where_most_targets_count_the_loss_is_the_plain_one_to_the_last_digit(monkeypatch):
+    monkeypatch.setattr(gpt_train, "hidden_at", None)
+    inputs, targets = (torch.stack(part) for part in zip(*masked_rows(0.9), strict=True))
+    model = tiny_model(vocab_size=64)
+    assert (targets == -100).any()
+    assert torch.equal(gpt_train.batch_loss(model, inputs, targets), plain_loss(model, inputs, targets))
+
+
 # --- Sampling ---------------------------------------------------------------------------------------------------------
 
 LOGITS = torch.tensor([[0.5, 0.1, 0.2, 0.15, 0.05]]).log()

@@ -29,7 +29,7 @@ def build_parser():
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="(default: 1 2 3)")
     parser.add_argument("--base", default="tales-gpt", help="tales-gpt, or smollm2-135m, which learns by adapters in all "
                         "variants (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--made", type=int, help="entries to make and learn from (default: 12,000 for tales-gpt, else 0)")
+    parser.add_argument("--made", type=int, help="entries to make and learn from (default: 40,000 for tales-gpt, else 0)")
     parser.add_argument("--fresh", type=int, help="fresh test entries of each kind (default: 20 for tales-gpt, else 5)")
     parser.add_argument("--epochs", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)")
@@ -58,7 +58,7 @@ from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
 def settings_of(variant, options, seed):
     """The fields of an `InstructConfig` in which a run differs from the defaults."""
     tales = options.base == "tales-gpt"
-    made = options.made if options.made is not None else 12_000 if tales else 0
+    made = options.made if options.made is not None else 40_000 if tales else 0
     fresh = options.fresh if options.fresh is not None else 20 if tales else 5
     settings = dict(base=options.base, data="tales" if tales else "own", made=made, fresh=fresh, epochs=options.epochs,
                     style="tales" if tales else "alpaca", loss="all", train="all" if tales else "lora", seed=seed,

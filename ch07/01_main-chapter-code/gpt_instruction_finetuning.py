@@ -134,6 +134,47 @@ class InstructionDataset(Dataset):
         return inputs[0], targets[0]
 
 
+class TalkDataset(Dataset):
+    """Entries as rows like those of `InstructionDataset`, except that neighbours with the same input share a row, as the
+    turns of one talk: the input is read once, and the later instructions stand without it behind the answers before them.
+
+    `rows` holds of each row the ids, and which of them are learned from. A talk that would become longer than `max_tokens`
+    goes on in a new row, with the input; an entry that is too long by itself is left out.
+    """
+
+    def __init__(self, entries, tokenizer, style="alpaca", max_tokens=1024, answer_only=True):
+        def turn(entry, first):
+            prompt = prompt_ids(entry if first else entry | {"input": ""}, tokenizer, style)
+            if not first and prompt[0] == tokenizer.end_of_text:  # the one that ended the last answer serves for both
+                del prompt[0]
+            answer = [*tokenizer.encode(entry["output"]), tokenizer.end_of_text]
+            return prompt + answer, [not answer_only] * len(prompt) + [True] * len(answer)
+
+        self.entries, rows, given = [], [], ""
+        for entry in entries:
+            ids, learned = turn(entry, first=not given or entry["input"] != given)
+            if given and entry["input"] == given:
+                if len(rows[-1][0]) + len(ids) - 1 <= max_tokens:
+                    rows[-1] = rows[-1][0] + ids, rows[-1][1] + learned
+                    self.entries.append(entry)
+                    continue
+                ids, learned = turn(entry, first=True)
+            if len(ids) - 1 <= max_tokens:
+                rows.append((ids, learned))
+                self.entries.append(entry)
+                given = entry["input"]
+        self.rows = [(torch.tensor(ids), torch.tensor(learned)) for ids, learned in rows]
+        self.n_left_out = len(entries) - len(self.entries)
+        self.lengths = torch.tensor([len(ids) - 1 for ids, _ in rows])
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        ids, learned = self.rows[index]
+        return ids[:-1], ids.masked_fill(~learned, -100)[1:]
+
+
 def collate(rows, end_of_text, answer_only=True):
     """Rows, (ids, number of prompt ids) each, as inputs and targets, (batch, tokens): as long as the longest row.
 
@@ -428,7 +469,8 @@ class InstructRun:
         lengthen(model, config.context_length or 0, config.seed)
         limit = config.context_length or model.config.context_length
         make = partial(InstructionDataset, tokenizer=model.tokenizer, style=config.style, max_tokens=limit)
-        self.train_set = make(entries.train, answer_only=config.loss == "answer")
+        make_rows = partial(TalkDataset, **make.keywords) if config.data == "tales" else make
+        self.train_set = make_rows(entries.train, answer_only=config.loss == "answer")
         self.val_set, self.test_set = make(entries.validation), make(entries.test)
         if not len(self.test_set):
             raise ValueError(f"no test entry has at most {limit} tokens; give a larger --context-length")
@@ -529,7 +571,7 @@ class InstructRun:
         summary = {name: exact(part["scores"]) for name, part in (("before", self.before), ("after", after))}
         summary |= {"val_loss": self.history["epochs"][-1].get("val_loss"), "seconds": round(self.seconds, 1)}
         summary |= {"valid_share_before": self.before["valid_share"], "valid_share_after": after["valid_share"]}
-        summary |= {"trained": trained, "parameters": total, "steps": self.plan.steps, "entries": len(self.train_set),
+        summary |= {"trained": trained, "parameters": total, "steps": self.plan.steps, "entries": len(self.train_set.entries),
                     "kinds": {kind: {"before": self.before["scores"][kind], "after": score_after}
                               for kind, score_after in after["scores"].items()}}  # fmt: skip
         summary |= {"settings": asdict(self.config), "machine": machine_of(self.model), "curve": curve_of(self.history["losses"])}
@@ -641,8 +683,9 @@ def show_settings(run):
     print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(config).items() if value is not None)}")
     print(f"model      {type(model).__name__} on {next(model.parameters()).device}: {trained:,} of {total:,} numbers are "
           f"trained ({100 * trained / total:.2f} %); it reads {model.config.context_length:,} tokens")  # fmt: skip
-    print(f"data       {len(run.train_set):,} entries to learn from, {int(run.train_set.lengths.sum()):,} tokens; "
-          f"{len(run.val_set):,} to watch, {len(run.test_set):,} to test; {run.plan.steps:,} steps")  # fmt: skip
+    print(f"data       {len(run.train_set.entries):,} entries to learn from in {len(run.train_set):,} rows, "
+          f"{int(run.train_set.lengths.sum()):,} tokens; {len(run.val_set):,} to watch, {len(run.test_set):,} to test; "
+          f"{run.plan.steps:,} steps")  # fmt: skip
     if left_out:
         print(f"left out   {left_out:,} entries are longer than the model reads")
 

@@ -4,6 +4,7 @@ Each set has three parts that share no story, text or fact: to learn from, to wa
 """
 
 import json
+import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,19 @@ from pathlib import Path
 from ch07_01_main_chapter_code.gpt_download import ALPACA_FILE
 from ch07_01_main_chapter_code.instructions import FIELDS, KINDS, grade, load_entries, make_entries, split
 from ch07_01_main_chapter_code.previous_chapters import downloads
-from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS
+from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS, talk
 
 MADE_KINDS = tuple(name for name, kind in KINDS.items() if kind.make)
-TALES_MADE = 51_000  # to learn from, by default
-FRESH_SEED = 1_000_003  # of test entries; the seeds of training are others
+TALES_MADE = 150_000  # to learn from, by default
+# What is learned from: where the answer is a word or two, an entry teaches little, and so there must be many of them.
+# Of all entries about tales, this share is of each kind whose entries stand alone …
+ALONE = {"tale-animal": 0.04, "tale-name": 0.04, "tale-place": 0.04, "tale-tense": 0.07, "tale-speaker": 0.03,
+         "tale-finish": 0.03, "tale-write": 0.04}  # fmt: skip
+# … and the others are talks of so many questions about one tale, which is read once; their kinds are drawn by weight.
+TALK_LENGTH = 7
+TALKED_ABOUT = {"tale-like": 3, "tale-when": 2.5, "tale-who": 2, "tale-said": 2, "tale-true": 2, "tale-what": 1.5,
+                "tale-card": 2, "tale-why": 1, "tale-where": 1, "tale-title": 0.5}  # fmt: skip
+FRESH_SEED = 2_000_003  # of test entries; the seeds of training are others
 UNKNOWN_KIND = "explaining"  # for entries of files that name no kind: one that only a reader can judge
 WATCHED = 256  # so many entries tell the loss on unseen ones
 
@@ -45,7 +54,7 @@ def load_instructions(data="tales", made=None, fresh=None, seed=1):
         entries, kinds = read_entries(data), MADE_KINDS
     train, validation, test = split(entries)
     if made:
-        more = made_for_training(made, seed, kinds)
+        more = made_about_tales(made, seed) if data == "tales" else made_for_training(made, seed, kinds)
         train, validation = train + more[0], validation + more[1]
     test += fresh_entries(fresh, kinds) if fresh else []
     if not train or not test:
@@ -58,6 +67,19 @@ def made_for_training(count, seed, kinds):
     if seed == FRESH_SEED:
         raise ValueError(f"the seed {FRESH_SEED} makes the test entries; learn from another one")
     train, validation, _ = split(make_entries(count * 100 // 84 + 100, seed, kinds))
+    return train[:count], validation
+
+
+def made_about_tales(count, seed):
+    """`count` entries to learn from, in the shares of `ALONE` and `TALKED_ABOUT`, the questions about one tale beside each
+    other; and entries of all kinds for the validation."""
+    train, validation = [], made_for_training(20 * WATCHED, seed, tuple(TALE_KINDS))[1]
+    for kind, share in ALONE.items():
+        train += made_for_training(round(count * share), seed, [kind])[0]
+    rng = random.Random(f"{seed} talks")
+    while len(train) < count:
+        questions = [dict(zip(FIELDS, entry, strict=True)) for entry in talk(rng, TALKED_ABOUT, TALK_LENGTH)]
+        train += split(questions)[0]  # all or none of them: they share their source, the tale
     return train[:count], validation
 
 

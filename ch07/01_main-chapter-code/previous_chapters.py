@@ -1,6 +1,7 @@
 """What chapter 7 uses of the chapters before it, and where each thing lives."""
 
 try:
+    from ch02_01_main_chapter_code.checks import exercise_check, judge
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.checkpoint import write_atomically
@@ -23,6 +24,7 @@ try:
         DocumentRows,
         checkpoint_activations,
         flat_tokens,
+        learning_rate,
         make_optimizer,
         new_folder,
         polite_interrupt,
@@ -75,11 +77,14 @@ __all__ = [
     "count_parameters",
     "crc",
     "downloads",
+    "exercise_check",
     "find_smollm2",
     "flat_tokens",
     "generate_ids",
     "gpt_name_pairs",
+    "judge",
     "language_model_loss",
+    "learning_rate",
     "llama_name_pairs",
     "load_adapters",
     "load_corpus",

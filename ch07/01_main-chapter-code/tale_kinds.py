@@ -70,70 +70,92 @@ def questions_about(tale, kind):
 
 
 def asking(kind):
-    """The maker of questions of one kind (who, what, where, when, like, why)."""
+    """Asks a question of one kind (who, what, where, when, like, why)."""
+    def ask(tale, rng):
+        if found := questions_about(tale, kind):
+            question, answer = rng.choice(found)
+            wording = rng.choice(["{}", "{}", "Read the tale. {}", "{} The tale knows."])
+            return wording.format(question), answer
+
+    return ask
+
+
+def ask_said(tale, rng):
+    """Who says this?"""
+    said = re.findall(r'"([^"]+?),?" (?:said|asked|cried|sighed|breathed|muttered|laughed) ([A-Z][a-z]+)', tale.text)
+    said = [(words, name) for words, name in said if tale.text.count(f'"{words}') == 1]
+    if said:
+        words, name = rng.choice(said)
+        return rng.choice(['Who says "{}"?', 'Who says this: "{}"', 'Whose words are these: "{}"']).format(words), name
+
+
+def ask_true(tale, rng):
+    """Is it so? The answer says what is the case, and only then the verdict, which follows from it."""
+    slot, question, answer = rng.choice([
+        ("hero.kind", "Is {hero} {asked}?", "{hero} is {hero.kind.a}"),
+        ("friend.kind", "Is {friend} {asked}?", "{friend} is {friend.kind.a}"),
+        ("place", "Is there {asked} in the tale?", "There is {place.a}"),
+    ])
+    yes = rng.random() < 0.5
+    asked = tale.facts[slot] if yes else rng.choice([word for word in TABLES[slot] if word != tale.facts[slot]])
+    words = fill(f"{answer}, so {'yes' if yes else 'no'}.", tale.facts)
+    return fill(question, {**tale.facts, "asked": with_article(asked)}), words
+
+
+def hero_first(tale):
+    """Whether nobody doubts who the hero is; the plot `broken` begins with the friend."""
+    return tale.plot != "broken"
+
+
+def ask_card(tale, rng):
+    """Fill in some of the facts, in the order asked for."""
+    if hero_first(tale):
+        slots = {"hero": "hero", "hero's animal": "hero.kind", "friend": "friend", "friend's animal": "friend.kind",
+                 "place": "place", "weather": "weather", "day": "day"}
+        fields = rng.sample([field for field, slot in slots.items() if slot in tale.facts], 3)
+        wording = rng.choice(["Fill in: {}.", "Make a card with: {}.", "Note these: {}."])
+        return wording.format(", ".join(fields)), "; ".join(f"{field}: {tale.facts[slots[field]]}" for field in fields)
+
+
+def ask_title(tale, rng):
+    """A title after a pattern."""
+    if hero_first(tale):
+        pattern, title = rng.choice([
+            ('"The cat and the dog", the hero first', "The {hero.kind} and the {friend.kind}"),
+            ('"Tom and Ann", the hero first', "{hero} and {friend}"),
+            ('"The cat at the school", for the hero', "The {hero.kind} at the {place}"),
+            ('"Tom at the school", for the hero', "{hero} at the {place}"),
+        ])
+        return rng.choice(["Give it a title like {}.", "Find a title like {}."]).format(pattern), fill(title, tale.facts)
+
+
+# ask(tale, rng) returns (instruction, answer), or None where the tale has no answer.
+QUESTIONS = {f"tale-{kind}": asking(kind) for kind in ("who", "what", "where", "when", "like", "why")}
+QUESTIONS |= {"tale-said": ask_said, "tale-true": ask_true, "tale-card": ask_card, "tale-title": ask_title}
+
+
+def made_of(kind):
+    """The maker of entries of a kind of `QUESTIONS`."""
     def make(rng):
-        tale = make_tale(rng)
-        while not questions_about(tale, kind):
+        while True:
             tale = make_tale(rng)
-        question, answer = rng.choice(questions_about(tale, kind))
-        wording = rng.choice(["{}", "{}", "Read the tale. {}", "{} The tale knows."])
-        return wording.format(question), tale.text, answer
+            if asked := QUESTIONS[kind](tale, rng):
+                return asked[0], tale.text, asked[1]
 
     return make
 
 
-def make_said(rng):
-    """Who says this?"""
-    said = []
-    while not said:
-        tale = make_tale(rng)
-        said = re.findall(r'"([^"]+?),?" (?:said|asked|cried|sighed|breathed|muttered|laughed) ([A-Z][a-z]+)', tale.text)
-        said = [(words, name) for words, name in said if tale.text.count(f'"{words}') == 1]
-    words, name = rng.choice(said)
-    return rng.choice(['Who says "{}"?', 'Who says this: "{}"', 'Whose words are these: "{}"']).format(words), tale.text, name
+def talk(rng, shares, count):
+    """Up to `count` questions about one tale, as [(instruction, tale, answer, kind), ...].
 
-
-def make_true(rng):
-    """Is it so? The answer repeats what is the case."""
-    tale = make_tale(rng)
-    slot, question, answer = rng.choice([
-        ("hero.kind", "Is {hero} {asked}?", "{hero} is {hero.kind.a}"),
-        ("friend.kind", "Is {friend} {asked}?", "{friend} is {friend.kind.a}"),
-        ("place", "Is there {asked} in the tale?", "there is {place.a}"),
-    ])
-    yes = rng.random() < 0.5
-    asked = tale.facts[slot] if yes else rng.choice([word for word in TABLES[slot] if word != tale.facts[slot]])
-    words = fill(f"{'Yes' if yes else 'No'}, {answer}.", tale.facts)
-    return fill(question, {**tale.facts, "asked": with_article(asked)}), tale.text, words
-
-
-def hero_first(rng):
-    """A tale in which nobody doubts who the hero is; the plot `broken` begins with the friend."""
-    tale = make_tale(rng)
-    return tale if tale.plot != "broken" else hero_first(rng)
-
-
-def make_card(rng):
-    """Fill in some of the facts, in the order asked for."""
-    tale = hero_first(rng)
-    slots = {"hero": "hero", "hero's animal": "hero.kind", "friend": "friend", "friend's animal": "friend.kind",
-             "place": "place", "weather": "weather", "day": "day"}
-    fields = rng.sample([field for field, slot in slots.items() if slot in tale.facts], 3)
-    wording = rng.choice(["Fill in: {}.", "Make a card with: {}.", "Note these: {}."])
-    return (wording.format(", ".join(fields)), tale.text,
-            "; ".join(f"{field}: {tale.facts[slots[field]]}" for field in fields))
-
-
-def make_title(rng):
-    """A title after a pattern."""
-    tale = hero_first(rng)
-    pattern, title = rng.choice([
-        ('"The cat and the dog", the hero first', "The {hero.kind} and the {friend.kind}"),
-        ('"Tom and Ann", the hero first', "{hero} and {friend}"),
-        ('"The cat at the school", for the hero', "The {hero.kind} at the {place}"),
-        ('"Tom at the school", for the hero', "{hero} at the {place}"),
-    ])
-    return rng.choice(["Give it a title like {}.", "Find a title like {}."]).format(pattern), tale.text, fill(title, tale.facts)
+    `shares`: {kind of `QUESTIONS`: its weight}, by which the kinds are drawn, each time anew. No question comes twice; the
+    same answer may: else "the name that was not said yet" would be right without reading the tale.
+    """
+    tale, asked = make_tale(rng), {}
+    for kind in rng.choices(list(shares), list(shares.values()), k=count):
+        if found := QUESTIONS[kind](tale, rng):
+            asked.setdefault(found[0], (found[0], tale.text, found[1], kind))
+    return list(asked.values())
 
 
 # --- Changes -----------------------------------------------------------------------------------------------------------
@@ -145,9 +167,9 @@ def exchange(text, old, new):
     return re.sub(rf"\b{old}\b", new, text)
 
 
-def rename(tale, name):
-    """The same tale with another hero; he and she follow, which needs a friend of the other sex to be told apart."""
-    text, old = exchange(tale.text, tale.facts["hero"], name), tale.facts["hero"]
+def rename(text, old, name):
+    """The same text with another hero; he and she follow, which needs a friend of the other sex to be told apart."""
+    text = exchange(text, old, name)
     if (name in SHE) != (old in SHE):
         text = text.replace("beat her in", "beat him in")       # the only "her" that is a "him"
         forms = {"he": "she", "his": "her", "him": "her"} if name in SHE else {"she": "he", "her": "his", "him": "him"}
@@ -156,33 +178,54 @@ def rename(tale, name):
     return text
 
 
+def passage_with(word, tale, rng):
+    """Two sentences of a tale, one behind the other, with this word in them; None where it has none.
+
+    A whole tale with one word exchanged is 124 tokens to be copied without a slip, which two layers hardly learn: they
+    tell it with another of the words that would do. A passage asks for the same skill.
+    """
+    sentences = SENTENCE_END.split(tale.text)
+    pairs = [f"{one} {two}" for one, two in zip(sentences, sentences[1:], strict=False)]
+    found = [pair for pair in pairs if re.search(rf"\b{word}\b", pair) and pair.count('"') % 2 == 0]
+    return rng.choice(found) if found else None
+
+
 def make_animal(rng):
-    """The same tale with another animal."""
-    tale = make_tale(rng)
-    who = rng.choice(["hero", "friend"])
-    old = tale.facts[f"{who}.kind"]
-    new = rng.choice([animal for animal in TABLES[f"{who}.kind"] if animal != old])
-    wording = rng.choice(["Make {name} {a_new}.", "Make the {old} {a_new}.", "Tell it again, with {a_new} for the {old}."])
-    return wording.format(name=tale.facts[who], old=old, a_new=with_article(new)), tale.text, exchange(tale.text, old, new)
+    """A passage of a tale with another animal."""
+    text = None
+    while text is None:
+        tale = make_tale(rng)
+        slot = rng.choice(["hero.kind", "friend.kind"])
+        text = passage_with(tale.facts[slot], tale, rng)
+    old = tale.facts[slot]
+    new = rng.choice([animal for animal in TABLES[slot] if animal != old and animal not in text])
+    wording = rng.choice(["Make the {old} {a_new}.", "Change the {old} to {a_new}.", "Tell it again, with {a_new} for the {old}."])
+    return wording.format(old=old, a_new=with_article(new)), text, exchange(text, old, new)
 
 
 def make_name(rng):
-    """The same tale with another hero's name."""
-    tale = make_tale(rng)
-    old, mixed = tale.facts["hero"], (tale.facts["hero"] in SHE) != (tale.facts["friend"] in SHE)
+    """A passage of a tale with another hero's name."""
+    text = None
+    while text is None:
+        tale = make_tale(rng)
+        old, mixed = tale.facts["hero"], (tale.facts["hero"] in SHE) != (tale.facts["friend"] in SHE)
+        text = passage_with(old, tale, rng)
     new = rng.choice([name for name in TABLES["hero"] if name != old and (mixed or (name in SHE) == (old in SHE))])
     wording = ["Call {old} {new} this time.", "Tell it about {new}, not {old}.", "Tell it again, with {new} for {old}."]
-    return rng.choice(wording).format(old=old, new=new), tale.text, rename(tale, new)
+    return rng.choice(wording).format(old=old, new=new), text, rename(text, old, new)
 
 
 def make_place(rng):
-    """The same tale at another place."""
-    tale = make_tale(rng)
+    """A passage of a tale at another place."""
+    text = None
+    while text is None:
+        tale = make_tale(rng)
+        text = passage_with(tale.facts["place"], tale, rng)
     old = tale.facts["place"]
     new = rng.choice([place for place in TABLES["place"] if place != old])
     wording = rng.choice(["Make it happen at the {new}.", "Change the {old} to {a_new}.", "Tell it again, with {a_new} for "
                           "the {old}."])
-    return wording.format(old=old, new=new, a_new=with_article(new)), tale.text, exchange(tale.text, old, new)
+    return wording.format(old=old, new=new, a_new=with_article(new)), text, exchange(text, old, new)
 
 
 @cache
@@ -294,28 +337,37 @@ def grade_write(entry, answer):
     return tale is not None and thing in tale.facts.values() and asked.items() <= tale.facts.items()
 
 
+CHANGES = ("tale-animal", "tale-name", "tale-place")
+FOLLOWING = {"a", "an", "he", "she", "his", "her", "him"}  # words that may follow the one that is exchanged
+
+
 def from_story(entry):
-    """The story; for `tale-write` the facts asked for, for one sentence its form in the past and about the hero."""
+    """The story; for `tale-write` the facts asked for, for a changed passage the words that stay, for one sentence its form
+    in the past and about the hero."""
     if entry["kind"] == "tale-write":
         return "tale", *sorted(asked_for(entry["instruction"]).items())
+    if entry["kind"] in CHANGES:
+        words = [re.findall(r"[A-Za-z]+", entry[field]) for field in ("input", "output")]
+        pairs = zip(*words, strict=False)
+        return "tale", " ".join(one for one, two in pairs if one == two and one.lower() not in FOLLOWING)
     back = {"tale-tense": ("past", "long ago", "then"), "tale-speaker": ("says this", "is I")}.get(entry["kind"], ())
     return "tale", unquoted(entry["output" if any(words in entry["instruction"] for words in back) else "input"])
 
 
 TALE_KINDS = {
-    "tale-who": Kind("who does or is it, in a given tale", same_words, asking("who"), from_story),
-    "tale-what": Kind("what it is about, in a given tale", same_words, asking("what"), from_story),
-    "tale-where": Kind("where something is, in a given tale", same_words, asking("where"), from_story),
-    "tale-when": Kind("the day, the weather, the time of a given tale", same_words, asking("when"), from_story),
-    "tale-like": Kind("what somebody in a given tale is like", same_words, asking("like"), from_story),
-    "tale-why": Kind("why something happens in a given tale", same_words, asking("why"), from_story),
-    "tale-said": Kind("who says these words in a given tale", same_words, make_said, from_story),
-    "tale-true": Kind("is it so, in a given tale; the answer says what is", same_words, make_true, from_story),
-    "tale-card": Kind("three facts of a given tale on a card", same_words, make_card, from_story),
-    "tale-title": Kind("a title for a given tale, by a rule", same_words, make_title, from_story),
-    "tale-animal": Kind("a given tale with another animal", same_text, make_animal, from_story),
-    "tale-name": Kind("a given tale with another name for its hero", same_text, make_name, from_story),
-    "tale-place": Kind("a given tale at another place", same_text, make_place, from_story),
+    "tale-who": Kind("who does or is it, in a given tale", same_words, made_of("tale-who"), from_story),
+    "tale-what": Kind("what it is about, in a given tale", same_words, made_of("tale-what"), from_story),
+    "tale-where": Kind("where something is, in a given tale", same_words, made_of("tale-where"), from_story),
+    "tale-when": Kind("the day, the weather, the time of a given tale", same_words, made_of("tale-when"), from_story),
+    "tale-like": Kind("what somebody in a given tale is like", same_words, made_of("tale-like"), from_story),
+    "tale-why": Kind("why something happens in a given tale", same_words, made_of("tale-why"), from_story),
+    "tale-said": Kind("who says these words in a given tale", same_words, made_of("tale-said"), from_story),
+    "tale-true": Kind("is it so, in a given tale; the fact, then the verdict", same_words, made_of("tale-true"), from_story),
+    "tale-card": Kind("three facts of a given tale on a card", same_words, made_of("tale-card"), from_story),
+    "tale-title": Kind("a title for a given tale, by a rule", same_words, made_of("tale-title"), from_story),
+    "tale-animal": Kind("a passage of a tale with another animal", same_text, make_animal, from_story),
+    "tale-name": Kind("a passage of a tale with another name for its hero", same_text, make_name, from_story),
+    "tale-place": Kind("a passage of a tale at another place", same_text, make_place, from_story),
     "tale-tense": Kind("a sentence of a tale in the present or the past", same_text, make_tale_tense, from_story),
     "tale-speaker": Kind("a sentence of a tale told by its hero, or about the hero", same_text, make_speaker, from_story),
     "tale-finish": Kind("the end of a given tale", grade_finish, make_finish, from_story),

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
+from ch05_01_main_chapter_code import gpt_train
 from ch05_01_main_chapter_code.arguments import run_script
 from ch05_01_main_chapter_code.gpt_download import DownloadError
 from ch05_01_main_chapter_code.gpt_generate import load_model
@@ -33,6 +34,7 @@ from ch07_01_main_chapter_code import gpt_instruction_finetuning as finetuning
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     STYLES,
     InstructionDataset,
+    TalkDataset,
     WithReplay,
     answer_loss,
     choose_trained,
@@ -48,10 +50,13 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
 )
 from ch07_01_main_chapter_code.instruction_arguments import InstructConfig, instruct_arguments
 from ch07_01_main_chapter_code.instruction_sets import (
+    ALONE,
     FRESH_SEED,
     MADE_KINDS,
+    TALKED_ABOUT,
     fresh_entries,
     load_instructions,
+    made_about_tales,
     made_for_training,
     read_entries,
     score,
@@ -275,6 +280,85 @@ def test_training_batches_are_grouped_by_length_and_equal_collate():
         waste, total = waste + int((~real).sum()), total + real.numel()
     unsorted = 1 - dataset.lengths.float().mean() / dataset.lengths.max()
     assert waste / total < 0.05 < unsorted
+
+
+# --- Talks: several questions about one text in one row ---------------------------------------------------------
+
+
+def talk_about(given, count, seed=0):
+    rng = random.Random(seed)
+    asked, answers = ["Go.", "Count!", "Why?"], ["a", "ab", "aba", "abab"]
+    return [entry(rng.choice(asked), given, rng.choice(answers)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("style", ["tales", "alpaca", "turns"])
+def test_a_talk_reads_its_text_once_and_learns_every_answer_and_its_end(style):
+    tokenizer, entries = Letters(), talk_about("some text", 3) + talk_about("more", 2) + talk_about("", 2)
+    dataset = TalkDataset(entries, tokenizer, style, 1000)
+    assert len(dataset) == 4 and dataset.entries == entries and dataset.n_left_out == 0
+    for row, talk in zip(range(4), (entries[:3], entries[3:5], entries[5:6], entries[6:]), strict=True):
+        inputs, targets = dataset[row]
+        ids = [*inputs.tolist(), END_OF_TEXT]
+        text = "".join(chr(number - 1) if number else "|" for number in ids)
+        turns = [format_prompt(e if n == 0 else e | {"input": ""}, style) + e["output"] for n, e in enumerate(talk)]
+        assert text == "|" + "|".join(turns) + "|"
+        learned = "".join(chr(number - 1) if number else "|" for number in targets.tolist() if number != -100)
+        assert learned == "|".join(e["output"] for e in talk) + "|"
+        assert all(target in (-100, following) for target, following in zip(targets.tolist(), ids[1:], strict=True))
+        assert dataset.lengths[row] == len(inputs) == len(targets)
+    everything = TalkDataset(entries, tokenizer, style, 1000, answer_only=False)
+    assert all(torch.equal(inputs[1:], targets[:-1]) for inputs, targets in (everything[row] for row in range(4)))
+
+
+def test_rows_of_one_turn_are_those_of_an_instruction_dataset():
+    entries = [e | {"input": e["input"] + str(number)} for number, e in enumerate(little_entries(20))]
+    for answer_only in (True, False):
+        alone, talks = (kind(entries, Letters(), "tales", 96, answer_only) for kind in (InstructionDataset, TalkDataset))
+        for row in range(20):
+            assert all(torch.equal(one, other) for one, other in zip(alone[row], talks[row], strict=True))
+
+
+def test_a_talk_that_is_too_long_goes_on_in_a_new_row_and_no_answer_is_lost():
+    entries = [*talk_about("x" * 30, 12), entry("Go.", "x" * 30, "y" * 99), *talk_about("x" * 30, 2, seed=1)]
+    dataset = TalkDataset(entries, Letters(), "tales", 60)
+    assert dataset.n_left_out == 1 and dataset.entries == entries[:12] + entries[13:]
+    assert len(dataset) > 2 and dataset.lengths.max() <= 60
+    learned = sum(int((targets != -100).sum()) for _, targets in (dataset[row] for row in range(len(dataset))))
+    assert learned == sum(len(e["output"]) + 1 for e in dataset.entries)
+    assert all(chr(dataset[row][0][1] - 1) == "x" for row in range(len(dataset)))       # each with the input
+
+
+def test_training_on_talks_is_that_of_the_plain_loss(monkeypatch):
+    """Few targets count, and what the training spares itself for that changes no step, with adapters either."""
+    plain = lambda model, inputs, targets, forward: F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())  # noqa: E731
+    for make in MODELS:
+        for what in ("all", "lora", "last-blocks"):
+            losses = []
+            for changed in (False, True):
+                with monkeypatch.context() as patch:
+                    if changed:
+                        patch.setattr(gpt_train, "batch_loss", plain)
+                    model = make()
+                    entries = sum((talk_about("abc" * 12, 3, seed) for seed in range(16)), [])
+                    rows = TalkDataset(entries, model.tokenizer, "tales", 96)
+                    assert all((rows[n][1] != -100).float().mean() < 0.4 for n in range(len(rows)))
+                    losses.append(fine_tune(model, rows, 2, what, rank=2, batch_size=4, lr=1e-3)[1]["losses"])
+            torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_made_about_tales_has_the_shares_that_are_promised():
+    train, validation = made_about_tales(3000, 4)
+    count = Counter(e["kind"] for e in train)
+    assert sum(count.values()) == 3000 and set(count) == set(TALE_KINDS) == set(ALONE) | set(TALKED_ABOUT)
+    assert all(count[kind] == round(3000 * share) for kind, share in ALONE.items())
+    drawn = sum(count[kind] for kind in TALKED_ABOUT)
+    for kind, weight in TALKED_ABOUT.items():       # some tales have no answer, and no answer comes twice in a talk
+        assert 0.5 < count[kind] / drawn / (weight / sum(TALKED_ABOUT.values())) < 1.6, kind
+    assert {e["kind"] for e in validation} == set(TALE_KINDS)
+    assert all(grade(e, e["output"]) for e in train + validation)
+    talks = Counter(e["input"] for e in train if e["kind"] in TALKED_ABOUT)
+    assert 3 < sum(talks.values()) / len(talks) < 7
+    assert made_about_tales(3000, 4)[0] == train != made_about_tales(3000, 5)[0]
 
 
 # --- Data sets ----------------------------------------------------------------------------------------------------
@@ -588,7 +672,7 @@ def test_a_run_leaves_everything_that_it_promises(quick, capsys):
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(quick, monkeypatch):
     assert run_main("--name", "whole") == 0
-    for stop_at in (0, 4):
+    for stop_at in (0, 2):
         name, calls = f"halves-{stop_at}", []
         run = finetuning.open_instruct_run(instruct_arguments([*TINY])[0], name)
         finetuning.write_settings(run)
@@ -612,7 +696,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(quick, monkeypatch)
         (["--made", "0"], "made must be at least 1"),
         (["--lr", "0"], "lr must be above 0"),
         (["--context-length", "1"], "context_length must be at least 2"),
-        (["--context-length", "30"], "tokens"),
+        (["--context-length", "12"], "tokens"),
         (["--style", "chat"], "not tuned for chat"),
         (["--train", "last-blocks", "--blocks", "5"], "has 2 blocks"),
         (["--resume", "--name", "none"], "no run none"),
