@@ -199,8 +199,8 @@ def make_animal(rng):
         text = passage_with(tale.facts[slot], tale, rng)
     old = tale.facts[slot]
     new = rng.choice([animal for animal in TABLES[slot] if animal != old and animal not in text])
-    wording = rng.choice(["Make the {old} {a_new}.", "Change the {old} to {a_new}.", "Tell it again, with {a_new} for the {old}."])
-    return wording.format(old=old, a_new=with_article(new)), text, exchange(text, old, new)
+    wording = ["Make the {old} {a_new}.", "Change the {old} to {a_new}.", "Tell it again, with {a_new} for the {old}."]
+    return rng.choice(wording).format(old=old, a_new=with_article(new)), text, exchange(text, old, new)
 
 
 def make_name(rng):
