@@ -3,9 +3,13 @@
 Each check has a reference, random inputs of several shapes, and the typical mistakes with the code that makes them.
 """
 
-import torch
+import copy
+import math
 
-from ch06_01_main_chapter_code.previous_chapters import exercise_check, judge
+import torch
+import torch.nn.functional as F
+
+from ch06_01_main_chapter_code.previous_chapters import Mistake, exercise_check, judge
 
 
 def dice(seed):
@@ -30,11 +34,23 @@ def rounded_scores(seed, texts):
     return whole(seed, 10, texts) / 10 + 0.05
 
 
+def refuse_nan(attempt, inputs, hint):
+    """Raise `Mistake` with the hint where a result is, or holds, nan: it equals nothing, so `judge` cannot name its cause."""
+    for arguments in inputs:
+        try:
+            result = attempt(*copy.deepcopy(arguments))
+            numbers = [float(number) for number in (result if isinstance(result, list | tuple) else [result])]
+        except Exception:  # `judge` says what is wrong with this
+            return
+        if any(map(math.isnan, numbers)):
+            raise Mistake(f"a result is nan, 0 divided by 0. Likely mistake: {hint}.")
+
+
 @exercise_check("last_token_vectors")
 def check_last_token_vectors(attempt):
     """last_token_vectors(hidden, mask): (batch, tokens, emb_dim) and (batch, tokens) to (batch, emb_dim)."""
     inputs = []
-    for seed, (tokens, lengths) in enumerate([(5, (5, 3, 1)), (6, (2, 6)), (4, (3, 3, 3, 3)), (7, (1, 7, 4))]):
+    for seed, (tokens, lengths) in enumerate([(5, (5, 3, 1)), (6, (6, 2)), (4, (3, 3, 3, 3)), (7, (1, 7, 4))]):
         places = torch.arange(tokens)
         mask = places < torch.tensor(lengths)[:, None]
         inputs.append((normal(seed, len(lengths), tokens, 3), mask.flip(1) if seed % 2 else mask))  # left and right
@@ -51,6 +67,8 @@ def check_last_token_vectors(attempt):
         "this reads the first place; with causal attention it has seen nothing but itself": lambda h, m: h[:, 0],
         "this is the first real token; with causal attention it has seen nothing but itself":
             lambda h, m: at(h, m.int().argmax(dim=1)),
+        "one side was chosen for the whole batch by its first row; each row needs its own place":
+            lambda h, m: at(h, m.sum(dim=1) - 1) if m[0, 0] else h[:, -1],
         "the number of real tokens was taken for a place: places count from 0, so this is one too far":
             lambda h, m: at(h, m.sum(dim=1)),
         "right for padding on the right only: with padding on the left, the last real token is not at `sum - 1`":
@@ -91,6 +109,8 @@ def check_weighted_loss(attempt):
         "the minus sign is missing": lambda x, y, w: -right(x, y, w),
         "this is the mean probability of the right class, without the logarithm":
             lambda x, y, w: ((-each(x, y)).exp() * w[y]).sum() / w[y].sum(),
+        "the logarithm is missing: `nll_loss` takes log_softmax, not softmax":
+            lambda x, y, w: F.nll_loss(x.softmax(dim=-1), y, weight=w),
         "the softmax is missing: this is minus the mean logit":
             lambda x, y, w: -(x.gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum(),
         "the softmax went along the texts; it goes along the classes (dim=-1)":
@@ -146,6 +166,7 @@ def check_precision_recall_f1(attempt):
         "this is the accuracy where the precision should stand": with_accuracy,
         "divided by all texts; precision has the texts called spam below the line, recall those that are spam": over_all,
     }
+    refuse_nan(attempt, inputs, "where nothing was called spam the precision is 0, not 0 / 0")
     judge(attempt, lambda v, y: numbers(*counts(v, y)), inputs, mistakes)
 
 
@@ -181,6 +202,11 @@ def check_roc_area(attempt):
         gaps = pairs(scores, labels)
         return ((gaps > 0).double() + 0.5 * (gaps == 0)).mean().item()
 
+    def by_ranks(scores, labels):
+        spam, ham = (labels == 1).sum().item(), (labels == 0).sum().item()
+        ranks = scores.argsort().argsort() + 1
+        return (ranks[labels == 1].sum().item() - spam * (spam + 1) / 2) / (spam * ham)
+
     def accuracy(scores, labels):
         return ((scores > 0.5) == labels.bool()).double().mean().item()
 
@@ -197,6 +223,7 @@ def check_roc_area(attempt):
         "divided by all pairs of texts; only pairs of a spam and a ham count":
             lambda s, y: right(s, y) * pairs(s, y).numel() / (len(y) * (len(y) - 1) / 2),
         "this is the accuracy at the threshold 0.5; the area needs no threshold": accuracy,
+        "these ranks put equal scores in some order; give each of them the mean of their ranks": by_ranks,
     }  # fmt: skip
     judge(attempt, right, inputs, mistakes)
 
@@ -211,13 +238,18 @@ def check_cheapest_threshold(attempt):
         labels = spam_or_ham(seed, texts, spam)
         scores = 0.7 * rounded_scores(seed + 30, texts) + 0.3 * labels
         inputs.append((scores, labels, alarm, miss, thresholds))
+    scores = torch.tensor([0.25, 0.25, 0.5, 0.75, 0.25, 0.5, 0.5, 0.75, 0.75])  # equal to thresholds, and exact in binary
+    inputs.append((scores, torch.tensor([0, 0, 0, 0, 1, 0, 1, 0, 1]), 1.0, 1.0, [0.25, 0.5, 0.75, 0.875]))
 
-    def cheapest(scores, labels, alarm, miss, thresholds, order=min):
+    def cheapest(scores, labels, alarm, miss, thresholds, order=min, reached=torch.ge):
         def cost(threshold):
-            called = scores >= threshold
+            called = reached(scores, threshold)
             return alarm * (called & (labels == 0)).sum().item() + miss * (~called & (labels == 1)).sum().item()
 
         return order(thresholds, key=cost)
+
+    def by_rates(s, y, alarm, miss, t):
+        return cheapest(s, y, alarm / (y == 0).sum().item(), miss / (y == 1).sum().item(), t)
 
     def only(which):
         return lambda s, y, alarm, miss, t: cheapest(s, y, alarm * (which == "alarm"), miss * (which == "miss"), t)
@@ -246,6 +278,8 @@ def check_cheapest_threshold(attempt):
         "this threshold has the best F1, which knows nothing of costs": best_f1,
         "the verdicts are turned round: spam is what scores at least the threshold":
             lambda s, y, alarm, miss, t: cheapest(-s, y, alarm, miss, [-x for x in t]) * -1,
+        "a score equal to the threshold is called spam, too (>=)": lambda *given: cheapest(*given, reached=torch.gt),
+        "the costs are per message; do not divide by the number of ham or spam": by_rates,
         "the threshold 0.5 is right only if both mistakes cost the same": lambda *given: 0.5,
     }  # fmt: skip
     judge(attempt, cheapest, inputs, mistakes)
@@ -265,6 +299,10 @@ def check_calibration_gap(attempt):
         for one in number.unique():
             here = number == one
             yield (confidence[here].mean() - right[here].mean()).item(), here.sum().item()
+
+    def from_centres(confidence, right, bins):
+        centres = ((confidence * bins).long() + 0.5) / bins
+        return sum(abs(gap) * texts for gap, texts in gaps(centres, right, bins)) / len(right)
 
     def reference(confidence, right, bins):
         return sum(abs(gap) * texts for gap, texts in gaps(confidence, right, bins)) / len(confidence)
@@ -287,9 +325,11 @@ def check_calibration_gap(attempt):
             lambda c, r, b: (c - r).abs().mean().item(),
         "the gaps were squared; the mean of the plain distances is asked for":
             lambda c, r, b: sum(gap**2 * texts for gap, texts in gaps(c, r, b)) / len(c),
+        "this takes the centre of each bin; the mean confidence of the texts in it is asked for": from_centres,
         "this is the largest gap; the mean is asked for": lambda c, r, b: max(abs(gap) for gap, _ in gaps(c, r, b)),
         "not divided by the number of texts": lambda c, r, b: reference(c, r, b) * len(c),
     }  # fmt: skip
+    refuse_nan(attempt, inputs, "an empty bin has no mean: skip it")
     judge(attempt, reference, inputs, mistakes)
 
 

@@ -2,7 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
-    from ch02_01_main_chapter_code.checks import exercise_check, judge
+    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
     from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
@@ -48,6 +48,7 @@ __all__ = [
     "GPTConfig",
     "Llama",
     "LlamaConfig",
+    "Mistake",
     "PLOTS",
     "TABLES",
     "TALES_GPT",

@@ -97,7 +97,7 @@ class Report:
         """Does 90 % sure mean right nine times in ten [Guo et al. 2017, arXiv:1706.04599]? Texts are put in `bins` by how
         sure the model is. Returns (mean confidence, accuracy, texts) of each bin that is not empty."""
         confidence, right = self.probabilities.amax(dim=-1), (self.predicted == self.labels).double()
-        number = (confidence * bins).ceil().clamp(1, bins).long() - 1
+        number = (confidence * bins).long().clamp(max=bins - 1)  # bin n holds n <= confidence * bins < n + 1, the last also 1
         found = [number == n for n in range(bins)]
         return [(confidence[here].mean().item(), right[here].mean().item(), int(here.sum())) for here in found if here.any()]
 

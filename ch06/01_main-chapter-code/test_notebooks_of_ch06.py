@@ -145,13 +145,24 @@ def harmonic_mean_with_holes(verdicts, labels):
     return precision, recall, 2 * precision * recall / (precision + recall)
 
 
+def holes_in_tensors(verdicts, labels):
+    right, called, are = (verdicts * labels).sum(), verdicts.sum(), labels.sum()
+    return (right / called).item(), (right / are).item(), (2 * right / (called + are)).item()
+
+
 def solved_roc_area(scores, labels):
     logits = torch.stack([1 - scores.double(), scores.double()], dim=1).log()
     return Report(logits, labels, ("ham", "spam")).roc().area
 
 
-def cost(scores, labels, alarm_cost, miss_cost, threshold):
-    report = as_report((scores >= threshold).long(), labels)
+def area_from_ranks(scores, labels):
+    wins = (scores.argsort().argsort()[labels == 1] + 1).sum().item()
+    spam, ham = labels.sum().item(), (1 - labels).sum().item()
+    return (wins - spam * (spam + 1) / 2) / (spam * ham)
+
+
+def cost(scores, labels, alarm_cost, miss_cost, threshold, reached=torch.ge):
+    report = as_report(reached(scores, threshold).long(), labels)
     return alarm_cost * report.confusion[0, 1].item() + miss_cost * report.confusion[1, 0].item()
 
 
@@ -160,12 +171,34 @@ def solved_cheapest_threshold(scores, labels, alarm_cost, miss_cost, thresholds)
     return thresholds[costs.index(min(costs))]
 
 
+def cheapest_by_rates(scores, labels, alarm_cost, miss_cost, thresholds):
+    def shares(threshold):
+        called = scores >= threshold
+        return alarm_cost * called[labels == 0].float().mean() + miss_cost * (~called)[labels == 1].float().mean()
+
+    return min(thresholds, key=shares)
+
+
 def solved_calibration_gap(confidence, right, bins):
     total = 0.0
     for k in range(bins):
         here = (confidence * bins >= k) & (confidence * bins < k + 1)
         total += abs((confidence[here] - right[here]).sum().item())
     return total / len(right)
+
+
+def gap_from_centres(confidence, right, bins):
+    total = 0.0
+    for k in range(bins):
+        here = (confidence * bins).long() == k
+        total += here.sum().item() * abs((k + 0.5) / bins - right[here].mean().item()) if here.any() else 0
+    return total / len(right)
+
+
+def gap_with_empty_bins(confidence, right, bins):
+    number = (confidence * bins).long()
+    parts = [(confidence[number == k], right[number == k]) for k in range(bins)]
+    return sum(len(sure) * abs(sure.mean() - hits.mean()).item() for sure, hits in parts) / len(right)
 
 
 def gaps(confidence, right, bins):
@@ -192,6 +225,7 @@ EXERCISES = {
             (lambda h, m: (h * m[..., None]).sum(1) / m.sum(1, keepdim=True), "mean of the real tokens"),
             (lambda h, m: h.mean(dim=1), "padding included"),
             (lambda h, m: h[:, 0], "the first place"),
+            (lambda h, m: h[torch.arange(len(h)), m.sum(dim=1) - 1] if m[0, 0] else h[:, -1], "by its first row"),
             (lambda h, m: torch.stack([row[real][0] for row, real in zip(h, m, strict=True)]), "the first real token"),
         ],
     ),
@@ -204,6 +238,7 @@ EXERCISES = {
             (lambda x, y, w: F.cross_entropy(x * w, y), "the logits were multiplied"),
             (lambda x, y, w: F.cross_entropy(x, y, weight=1 / w), "upside down"),
             (lambda x, y, w: -F.cross_entropy(x, y, weight=w), "minus sign"),
+            (lambda x, y, w: F.nll_loss(x.softmax(-1), y, weight=w), "the logarithm is missing"),
             (lambda x, y, w: -(x[torch.arange(len(y)), y] * w[y]).sum() / w[y].sum(), "softmax is missing"),
         ],
     ),
@@ -213,6 +248,7 @@ EXERCISES = {
             (spoiled_numbers(lambda p, r, f: (r, p, f)), "exchanged"),
             (spoiled_numbers(lambda p, r, f: (p, r, (p + r) / 2)), "harmonic mean"),
             (harmonic_mean_with_holes, "divides by zero"),
+            (holes_in_tensors, "the precision is 0, not 0 / 0"),
             (lambda v, y: solved_precision_recall_f1(1 - v, 1 - y), "numbers of ham"),
             (lambda v, y: (as_report(v, y).accuracy, *solved_precision_recall_f1(v, y)[1:]), "this is the accuracy"),
         ],
@@ -236,6 +272,7 @@ EXERCISES = {
             (lambda s, y: (s[y == 1].mean() - s[y == 0].mean()).item(), "mean difference"),
             (lambda s, y: solved_roc_area(s, y) * (y == 1).sum().item() * (y == 0).sum().item(), "divide by their number"),
             (lambda s, y: ((s > 0.5) == (y == 1)).double().mean().item(), "accuracy at the threshold"),
+            (area_from_ranks, "the mean of their ranks"),
         ],
     ),
     "cheapest_threshold": (
@@ -247,6 +284,8 @@ EXERCISES = {
             (lambda s, y, a, m, t: min(cost(s, y, a, m, x) for x in t), "this is the lowest cost"),
             (lambda s, y, a, m, t: solved_cheapest_threshold(s, y, a, 0, t), "only false alarms"),
             (lambda s, y, a, m, t: solved_cheapest_threshold(s, y, 0, m, t), "only misses"),
+            (lambda s, y, a, m, t: min(t, key=lambda x: cost(s, y, a, m, x, torch.gt)), "(>=)"),
+            (cheapest_by_rates, "the costs are per message"),
             (lambda s, y, a, m, t: max(t, key=lambda x: as_report((s >= x).long(), y).f1()), "best F1"),
         ],
     ),
@@ -258,6 +297,8 @@ EXERCISES = {
             (lambda c, r, b: (c - r).mean().item(), "sign was kept"),
             (lambda c, r, b: abs(c.mean() - r.mean()).item(), "one bin"),
             (lambda c, r, b: (c - r).abs().mean().item(), "text by text"),
+            (gap_from_centres, "centre of each bin"),
+            (gap_with_empty_bins, "an empty bin has no mean"),
             (lambda c, r, b: max(map(abs, gaps(c, r, b))), "largest gap"),
             (lambda c, r, b: solved_calibration_gap(c, r, b) * len(c), "not divided"),
         ],

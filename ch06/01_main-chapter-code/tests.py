@@ -582,6 +582,8 @@ def test_calibration_by_hand():
     assert report.calibration_error() == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
     sure = Report(torch.tensor([[0.0, 90.0]] * 3), torch.tensor([1, 1, 1]), CLASSES)
     assert sure.calibration() == [(1.0, 1.0, 3)] and sure.calibration_error() == 0
+    edge = Report(torch.tensor([[0.5, 0.5], [0.55, 0.45]]).log(), torch.tensor([0, 1]), CLASSES)
+    assert [texts for _, _, texts in edge.calibration()] == [2]  # 0.5 lies in the bin that begins there, with 0.55
 
 
 def test_nobody_was_called_so():
