@@ -31,6 +31,10 @@ for package_name, place in settings["tool"]["setuptools"]["package-dir"].items()
 
 
 def pytest_configure():
-    """Let Ctrl-C reach the tests' own processes also where pytest runs in the background and was told to ignore it."""
+    """Let Ctrl-C reach the tests' own processes also where pytest runs in the background and was told to ignore it; and
+    let the assertions that the chapters share show their values."""
+    import pytest  # here, as the notebooks run this file, too
+
+    pytest.register_assert_rewrite("scratch_llm_tools.exercises")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -24,6 +24,7 @@ from ch03_01_main_chapter_code.attention import (
     SelfAttention,
 )
 from ch03_01_main_chapter_code.plot_attention import plot_attention
+from scratch_llm_tools.exercises import ExerciseTests
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -564,7 +565,7 @@ EXERCISES = {
             (lambda weights, keep, rate: weights.masked_fill(keep, 0) / (1 - rate), "upside down"),
             (lambda w, keep, rate: w * keep / (w * keep).sum(-1, keepdim=True), "each row was made to sum to 1"),
             (lambda weights, keep, rate: weights / (1 - rate), "nothing was dropped"),
-            (lambda weights, keep, rate: weights * keep / rate if rate else weights / 0 * keep, "expected"),
+            (lambda weights, keep, rate: weights * keep / rate if rate else weights / 0 * keep, "what is kept is the share"),
             (lambda weights, keep, rate: weights, "nothing was done"),
             (lambda weights, keep, rate: nn.functional.dropout(weights, rate), "the dice are thrown already"),
             (lambda weights, keep, rate: nn.Dropout(rate)(weights * keep), "the dice are thrown already"),
@@ -632,36 +633,8 @@ EXERCISES = {
 }
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_right_answer_passes_its_check(name, capsys):
-    verdict = getattr(checks, f"check_{name}")(EXERCISES[name][0])
-    assert verdict, verdict.message
-    assert capsys.readouterr().out == f"{verdict.message}\n" and verdict.message.count("\n") == 0
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_wrong_answers_are_told_their_mistake(name, capsys):
-    wrong = EXERCISES[name][1]
-    assert len(wrong) >= 4
-    for answer, words in wrong:
-        verdict = getattr(checks, f"check_{name}")(answer)
-        assert not verdict and words in verdict.message, (words, verdict.message)
-        assert capsys.readouterr().out.count("\n") == 1  # one line
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_an_untouched_exercise_is_not_attempted(name):
-    def raises(*arguments):
-        raise NotImplementedError
-
-    for untouched in (lambda *arguments: ..., lambda *arguments: None, raises, None, ...):
-        verdict = getattr(checks, f"check_{name}")(untouched)
-        assert not verdict and "not attempted yet" in verdict.message
-
-
-def test_every_check_of_the_chapter_is_tested():
-    defined = {name.removeprefix("check_") for name in vars(checks) if name.startswith("check_")}
-    assert defined == set(EXERCISES)
+class TestExercises(ExerciseTests):
+    checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch03.ipynb"
 
 
 # --- the notebook -------------------------------------------------------------------------------------------------
@@ -677,19 +650,6 @@ def test_the_notebook_teaches_this_very_code():
         "MultiHeadAttention",
     ]
     assert_same_code(FOLDER / "ch03.ipynb", FOLDER / "attention.py", names)
-
-
-def test_every_exercise_is_posed_and_solved():
-    posed, solved = (
-        json.loads((FOLDER / name).read_text(encoding="utf-8"))["cells"]
-        for name in ("ch03.ipynb", "exercise-solutions.ipynb")
-    )
-    cells = ["".join(cell["source"]) for cell in posed]
-    outputs = ["".join(output.get("text", "")) for cell in solved for output in cell.get("outputs", [])]
-    for name in EXERCISES:
-        assert any(f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells), name
-        assert any(output.startswith(f"✓ {name}: right.") for output in outputs), name
-        assert any(output.startswith(f"✗ {name}: ") and "Likely mistake" in output for output in outputs), name
 
 
 def test_the_text_names_the_heads_that_the_cells_find():

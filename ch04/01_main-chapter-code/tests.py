@@ -30,6 +30,7 @@ from ch04_01_main_chapter_code.gpt import (
     language_model_loss,
 )
 from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, KVCache, gpt2_tokenizer
+from scratch_llm_tools.exercises import ExerciseTests
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -813,37 +814,8 @@ EXERCISES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_right_answer_passes_its_check(name, capsys):
-    verdict = getattr(checks, f"check_{name}")(EXERCISES[name][0])
-    assert verdict, verdict.message
-    assert capsys.readouterr().out == f"{verdict.message}\n" and verdict.message.count("\n") == 0
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_wrong_answers_are_told_their_mistake(name, capsys):
-    wrong = EXERCISES[name][1]
-    assert sum(words != "expected" for _, words in wrong) >= 4
-    for answer, words in wrong:
-        verdict = getattr(checks, f"check_{name}")(answer)
-        assert not verdict and words in verdict.message, (words, verdict.message)
-        assert ("Likely mistake" in verdict.message) == (words != "expected"), verdict.message
-        assert capsys.readouterr().out.count("\n") == 1  # one line
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_an_untouched_exercise_is_not_attempted(name):
-    def raises(*arguments):
-        raise NotImplementedError
-
-    for untouched in (lambda *arguments: ..., lambda *arguments: None, raises, None, ...):
-        verdict = getattr(checks, f"check_{name}")(untouched)
-        assert not verdict and "not attempted yet" in verdict.message
-
-
-def test_every_check_of_the_chapter_is_tested():
-    defined = {name.removeprefix("check_") for name in vars(checks) if name.startswith("check_")}
-    assert defined == set(EXERCISES)
+class TestExercises(ExerciseTests):
+    checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch04.ipynb"
 
 
 # --- The notebooks ----------------------------------------------------------------------------------------------------
@@ -852,19 +824,6 @@ def test_every_check_of_the_chapter_is_tested():
 def test_the_notebook_teaches_this_very_code():
     names = ["LayerNorm", "GELU", "FeedForward", "TransformerBlock", "GPT", "language_model_loss", "generate_greedy"]
     assert_same_code(FOLDER / "ch04.ipynb", FOLDER / "gpt.py", names)
-
-
-def test_every_exercise_is_posed_and_solved():
-    posed, solved = (
-        json.loads((FOLDER / name).read_text(encoding="utf-8"))["cells"]
-        for name in ("ch04.ipynb", "exercise-solutions.ipynb")
-    )
-    cells = ["".join(cell["source"]) for cell in posed]
-    outputs = ["".join(output.get("text", "")) for cell in solved for output in cell.get("outputs", [])]
-    for name in EXERCISES:
-        assert any(f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells), name
-        assert any(output.startswith(f"✓ {name}: right.") for output in outputs), name
-        assert any(output.startswith(f"✗ {name}: ") and "Likely mistake" in output for output in outputs), name
 
 
 def test_the_drawn_result_is_what_the_notebook_prints():

@@ -24,6 +24,7 @@ from ch05_01_main_chapter_code.gpt_generate import parse_arguments
 from ch05_01_main_chapter_code.gpt_train import Batches, DocumentRows, flat_tokens
 from ch05_01_main_chapter_code.previous_chapters import GPT, BPETokenizer, GPTConfig, language_model_loss
 from ch05_01_main_chapter_code.tales import make_tales
+from scratch_llm_tools.exercises import ExerciseTests
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -340,50 +341,8 @@ EXERCISES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_right_answer_passes_its_check(name, capsys):
-    verdict = getattr(checks, f"check_{name}")(EXERCISES[name][0])
-    assert verdict, verdict.message
-    assert capsys.readouterr().out == f"{verdict.message}\n" and verdict.message.count("\n") == 0
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_wrong_answers_are_told_their_mistake(name, capsys):
-    wrong = EXERCISES[name][1]
-    assert len(wrong) >= 4
-    for answer, words in wrong:
-        verdict = getattr(checks, f"check_{name}")(answer)
-        assert not verdict and words in verdict.message, (words, verdict.message)
-        shown = re.search(r" is (\S+), expected (\S+)\. Likely", verdict.message)
-        assert not shown or shown[1] != shown[2], verdict.message  # a difference that the reader can see
-        assert capsys.readouterr().out.count("\n") == 1  # one line
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_an_untouched_exercise_is_not_attempted(name):
-    def raises(*arguments):
-        raise NotImplementedError
-
-    for untouched in (lambda *arguments: ..., lambda *arguments: None, raises, None, ...):
-        verdict = getattr(checks, f"check_{name}")(untouched)
-        assert not verdict and "not attempted yet" in verdict.message
-
-
-def test_every_check_of_the_chapter_is_tested():
-    defined = {name.removeprefix("check_") for name in vars(checks) if name.startswith("check_")}
-    assert defined == set(EXERCISES)
-
-
-def test_every_exercise_is_posed_and_solved():
-    posed, solved = (
-        json.loads((FOLDER / name).read_text(encoding="utf-8"))["cells"] for name in ("ch05.ipynb", "exercise-solutions.ipynb")
-    )
-    cells = ["".join(cell["source"]) for cell in posed]
-    outputs = ["".join(output.get("text", "")) for cell in solved for output in cell.get("outputs", [])]
-    for name in EXERCISES:
-        assert any(f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells), name
-        assert any(output.startswith(f"✓ {name}: right.") for output in outputs), name
-        assert any(output.startswith(f"✗ {name}: ") and "Likely mistake" in output for output in outputs), name
+class TestExercises(ExerciseTests):
+    checks, exercises, notebook = checks, EXERCISES, NOTEBOOK
 
 
 # --- The logs of the long runs ------------------------------------------------------------------------------------
