@@ -4,9 +4,8 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 """
 
 import argparse
-import os
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 
@@ -84,17 +83,6 @@ HELP = {
 CHOICES = {"schedule": ("cosine", "linear"), "device": ("auto", "cuda", "mps", "cpu"), "dtype": ("auto", "fp32", "bf16", "fp16")}
 
 
-def runs_folder():
-    """Where runs are kept: `$SCRATCH_LLM_RUNS`, or `runs/` in the course's main folder."""
-    return Path(os.environ.get("SCRATCH_LLM_RUNS") or Path(__file__).parents[2] / "runs")
-
-
-def newest_run():
-    """The folder of the run whose weights were written last, or None."""
-    weights = runs_folder().glob("*/model.safetensors")
-    return max((file.parent for file in weights), key=lambda run: (run / "model.safetensors").stat().st_mtime, default=None)
-
-
 def add_model_flags(parser):
     """The flags of every script that uses a model: which one, and how it chooses its words."""
     parser.add_argument("--model", help="RUN, FOLDER, gpt2 … gpt2-xl, smollm2-135m (default: newest run, or tales-gpt)")
@@ -129,11 +117,6 @@ def train_arguments(argv=None):
     options = vars(train_parser().parse_args(argv))
     name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
     return options, name, resume, overwrite
-
-
-def changed_fields(config, given):
-    """The names of the given flags that differ from a run's own settings."""
-    return [name for name, value in given.items() if value != asdict(config)[name]]
 
 
 def run_script(main, *arguments):

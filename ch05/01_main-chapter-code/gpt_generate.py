@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 try:
-    from ch05_01_main_chapter_code.arguments import add_model_flags, newest_run, run_script, runs_folder
+    from ch05_01_main_chapter_code.arguments import add_model_flags, run_script
+    from ch05_01_main_chapter_code.run_folders import newest_run, runs_folder
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
 

@@ -6,14 +6,8 @@
 
 
 try:
-    from ch05_01_main_chapter_code.arguments import (
-        TrainConfig,
-        changed_fields,
-        newest_run,
-        run_script,
-        runs_folder,
-        train_arguments,
-    )
+    from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
+    from ch05_01_main_chapter_code.run_folders import begin_folder, choose_run
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
 
@@ -24,7 +18,6 @@ import copy
 import json
 import math
 import pickle
-import shutil
 import signal
 import threading
 import time
@@ -513,35 +506,10 @@ def plot_run(folder):
 # --- The command line ---------------------------------------------------------------------------------------------
 
 
-def new_folder(config, name, overwrite):
-    """Where a new run goes: runs/NAME, or runs/DATA-1, DATA-2, … Raises ValueError if the name is taken."""
-    runs = runs_folder()
-    if name is None:
-        stem = Path(config.data).stem or "run"
-        return next(runs / f"{stem}-{i}" for i in range(1, 10_000) if not (runs / f"{stem}-{i}").exists())
-    if Path(name).name != name or name in (".", ".."):
-        raise ValueError(f"a run's name is a plain folder name, not {name!r}")
-    if (runs / name).exists() and not overwrite:
-        raise ValueError(f"the run {name!r} exists; go on with --resume, start anew with --overwrite, or take another name")
-    return runs / name
-
-
 def open_run(given, name, resume, overwrite):
     """The `Run` that the flags ask for, new or resumed. Nothing is written yet."""
-    if resume and overwrite:
-        raise ValueError("--resume goes on with a run and --overwrite deletes it: give one of them")
-    if not resume:
-        return Run(new_folder(TrainConfig(**given), name, overwrite), TrainConfig(**given))
-    folder = runs_folder() / name if name else newest_run()
-    if folder is None or not (folder / "run.json").exists():
-        raise ValueError(f"there is no run {name or ''} in {runs_folder()} to resume")
-    try:
-        config = TrainConfig(**json.loads((folder / "run.json").read_text(encoding="utf-8")))
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder / 'run.json'} is damaged: {error}") from None
-    if changed_fields(config, given):
-        raise ValueError(f"{folder.name} goes on with its own settings; leave out {', '.join(changed_fields(config, given))}")
-    return Run(folder, config, resume=True)
+    config, folder = choose_run(given, TrainConfig, "run.json", name, resume, overwrite)
+    return Run(folder, config, resume)
 
 
 @contextmanager
@@ -566,11 +534,7 @@ def main(given, name=None, resume=False, overwrite=False):
     run = open_run(given, name, resume, overwrite)
     config = run.config
     if not resume:
-        if overwrite and run.folder.exists():
-            shutil.rmtree(run.folder)
-        run.folder.mkdir(parents=True)
-        settings = json.dumps(asdict(config), indent=2) + "\n"
-        (run.folder / "run.json").write_text(settings, encoding="utf-8")
+        begin_folder(run.folder, config, "run.json")
     print(f"run        {run.folder}" + (f", from step {run.first_step}" if resume else ""))
     print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(config).items() if value is not None)}")
     print(f"model      {count_parameters(run.model):,} parameters on {run.device}, {run.model.config}")

@@ -5,7 +5,6 @@ and no other: `--resume` goes on. Trial number 7 of seed 1 is always the same tr
 best trials are run again with other seeds; `table.txt` and `search.png` lie beside the results.
 """
 
-import json
 import math
 import os
 import random
@@ -15,7 +14,8 @@ from dataclasses import asdict
 try:
     from search_settings import BATCH_SIZES, Search, parse_arguments
 
-    from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, run_script, runs_folder
+    from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
+    from ch05_01_main_chapter_code.run_folders import choose_run, runs_folder
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
 
@@ -25,8 +25,9 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 import torch
 
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, pick_device
-from ch05_01_main_chapter_code.gpt_train import build_model, evaluate, new_folder, prepare, train
+from ch05_01_main_chapter_code.gpt_train import build_model, evaluate, prepare, train
 from ch05_01_main_chapter_code.previous_chapters import GPT, GPTConfig, write_atomically
+from ch05_01_main_chapter_code.results_file import Results, read_results
 
 # --- What is tried ------------------------------------------------------------------------------------------------
 
@@ -112,52 +113,6 @@ def count_runs(search):
     for _ in search.budgets():
         total, last, alive = total + alive, alive, max(1, alive // search.eta)
     return total + min(last, search.finalists) * search.repeats
-
-
-class Results:
-    """The finished runs of a search: a head, and one row per run, each a line of a file from the moment it is known."""
-
-    def __init__(self, path, head=None):
-        """Begin a new file with `head`, or open the one that is there."""
-        self.path = path
-        if head is not None:
-            self.head, self.rows = head, []
-            self.append(head)
-        else:
-            self.head, self.rows = read_results(path)
-
-    def append(self, line):
-        with open(self.path, "ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")  # one write of one line,
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before the next run begins
-
-    def find(self, **key):
-        return next((row for row in self.rows if key.items() <= row.items()), None)
-
-    def add(self, row):
-        self.append(row)
-        self.rows.append(row)
-
-
-def read_results(path):
-    """The head and the rows of a results.jsonl; a last line that was cut off in the writing does not count."""
-    whole = path.read_bytes().rpartition(b"\n")[0]
-    lines = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            raise ValueError(f"{path} is damaged in line {number}; start anew with --overwrite") from None
-    if not lines or "search" not in lines[0]:
-        raise ValueError(f"{path} is damaged: its first line does not say how the search goes; start anew with --overwrite")
-    return lines[0], lines[1:]
-
-
-def drop_torn_line(path):
-    """Cut off what a crash left of an unfinished line, so that the next line begins at its beginning."""
-    with open(path, "r+b") as file:
-        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def run_search(search, results, corpus, on_run=lambda row: None):
@@ -265,32 +220,12 @@ def write_report(folder, search, rows):
 # --- The command line ---------------------------------------------------------------------------------------------
 
 
-def newest_search():
-    files = sorted(runs_folder().glob("*/results.jsonl"), key=lambda file: file.stat().st_mtime)
-    return files[-1].parent if files else None
-
-
 def open_search(given, name, resume, overwrite):
     """The `Search` and the folder that the flags ask for. Nothing is written yet."""
-    if resume and overwrite:
-        raise ValueError("--resume goes on with a search and --overwrite deletes it: give one of them")
-    if not resume:
-        search, runs = Search(**given), runs_folder()
-        name = name or next(f"search-{i}" for i in range(1, 10_000) if not (runs / f"search-{i}").exists())
-        folder = new_folder(search, name, overwrite)
-        if folder.exists() and not (folder / "results.jsonl").exists():
-            raise ValueError(f"{name!r} is no search, so it is not overwritten; take another name")
-        return search, folder
-    folder = runs_folder() / name if name else newest_search()
-    if folder is None or not (folder / "results.jsonl").exists():
-        raise ValueError(f"there is no search {name or 'to resume'} in {runs_folder()}")
-    try:
-        search = Search(**read_results(folder / "results.jsonl")[0]["search"])
-    except TypeError as error:
-        raise ValueError(f"{folder / 'results.jsonl'} is damaged: {error}") from None
-    if changed := changed_fields(search, given):
-        raise ValueError(f"{folder.name} goes on with its own settings; leave out {', '.join(changed)}")
-    return search, folder
+    if not (name or resume):
+        name = next(f"search-{i}" for i in range(1, 10_000) if not (runs_folder() / f"search-{i}").exists())
+    return choose_run(given, Search, "results.jsonl", name, resume, overwrite, what="search",
+                      read=lambda path: read_results(path, "search")[0]["search"])  # fmt: skip
 
 
 def main(given, name=None, resume=False, overwrite=False):
@@ -299,15 +234,14 @@ def main(given, name=None, resume=False, overwrite=False):
     corpus = load_data(search)  # wrong data and wrong sizes are told before anything is written
     build_model(plan_of(search, draw_trial(search.seed, 0), search.rows, search.seed), corpus.tokenizer.n_vocab)
     if resume:
-        drop_torn_line(folder / "results.jsonl")
-        results = Results(folder / "results.jsonl")
+        results = Results(folder / "results.jsonl", "search")
     else:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         flags = "".join(f" --{key.replace('_', '-')} {value}" for key, value in given.items())
         head = {"command": f"python hparam_tuning.py{flags}", "machine": f"{os.cpu_count()} CPU cores", "search": asdict(search)}
-        results = Results(folder / "results.jsonl", head)
+        results = Results(folder / "results.jsonl", "search", head)
     total = count_runs(search)
     print(f"search     {folder.name}, {len(results.rows)} of {total} runs are done")
     print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(search).items())}", flush=True)

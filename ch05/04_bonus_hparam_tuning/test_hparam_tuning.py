@@ -245,7 +245,7 @@ def test_damaged_results_are_told(runs, damage, message):
 
 @pytest.mark.parametrize("method, command", [("random", ""), ("halving", " --method halving")])
 def test_the_logs_are_those_of_the_defaults(method, command):
-    head, rows = tuning.read_results(FOLDER / f"results-{method}.jsonl")
+    head, rows = tuning.read_results(FOLDER / f"results-{method}.jsonl", "search")
     search = Search(**head["search"])
     assert search == Search(method=method) and head["command"] == f"python hparam_tuning.py{command}"
     by_name = {(row["trial"], row["rows"], row["seed"]): row for row in rows}
@@ -255,7 +255,7 @@ def test_the_logs_are_those_of_the_defaults(method, command):
 
 
 def test_a_logged_run_can_be_repeated():
-    head, rows = tuning.read_results(FOLDER / "results-halving.jsonl")
+    head, rows = tuning.read_results(FOLDER / "results-halving.jsonl", "search")
     search, row = Search(**head["search"]), json.loads(json.dumps(rows[0]))
     corpus = tuning.load_data(search)
     found = tuning.measure(corpus, tuning.plan_of(search, tuning.draw_trial(search.seed, row["trial"]), row["rows"], row["seed"]))

@@ -17,7 +17,6 @@ import csv
 import json
 import math
 import pickle
-import shutil
 import time
 import zlib
 from dataclasses import asdict
@@ -57,9 +56,10 @@ from ch06_01_main_chapter_code.previous_chapters import (
     LlamaConfig,
     TrainConfig,
     autocast,
-    changed_fields,
+    begin_folder,
     checkpoint_activations,
     checksum,
+    choose_run,
     flat_tokens,
     gpt2_tokenizer,
     language_model_loss,
@@ -67,11 +67,12 @@ from ch06_01_main_chapter_code.previous_chapters import (
     load_corpus,
     load_model,
     make_optimizer,
-    new_folder,
+    newest,
     pick_device,
     pick_dtype,
     polite_interrupt,
     read_llama_tokenizer,
+    refuse_ended,
     run_script,
     runs_folder,
     tokenizer_of,
@@ -464,10 +465,9 @@ def load_classifier(name_or_folder=None, device="cpu"):
 def find_classifier(name_or_folder=None):
     """The folder of a classifier. Raises FileNotFoundError."""
     if name_or_folder is None:
-        saved = sorted(runs_folder().glob("*/classifier.json"), key=lambda path: path.stat().st_mtime)
-        if not saved:
+        if not newest("classifier.json"):
             raise FileNotFoundError(f"there is no classifier in {runs_folder()}; python gpt_class_finetune.py makes one")
-        return saved[-1].parent
+        return newest("classifier.json")
     folder = runs_folder() / name_or_folder
     folder = folder if folder.is_dir() else Path(name_or_folder).expanduser()
     for name in ("classifier.json", "classifier.safetensors"):
@@ -648,30 +648,17 @@ def replay_rows(model, config):
 # --- The command line ---------------------------------------------------------------------------------------------------
 
 
+SETTINGS_FILE = "class-run.json"
+
+
 def open_classifier_run(given, name=None, resume=False, overwrite=False):
     """The `ClassifierRun` that the flags ask for, new or resumed. Nothing is written yet."""
-    if resume and overwrite:
-        raise ValueError("--resume goes on with a run and --overwrite deletes it: give one of them")
-    if not resume:
-        config = FineTuneConfig(**given)
-        return ClassifierRun(new_folder(config, name, overwrite), config)
-    folder = runs_folder() / name if name else newest_class_run()
-    if folder is None or not (folder / "class-run.json").exists():
-        raise ValueError(f"there is no classifier's run {name or ''} in {runs_folder()} to resume")
-    try:
-        config = FineTuneConfig(**json.loads((folder / "class-run.json").read_text(encoding="utf-8")))
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder / 'class-run.json'} is damaged: {error}") from None
-    if changed_fields(config, given):
-        raise ValueError(f"{folder.name} goes on with its own settings; leave out {', '.join(changed_fields(config, given))}")
-    if (folder / "summary.json").exists():
-        raise ValueError(f"{folder.name} has come to its end; there is nothing to resume")
-    return ClassifierRun(folder, config, resume=True)
-
-
-def newest_class_run():
-    runs = sorted(runs_folder().glob("*/class-run.json"), key=lambda path: path.stat().st_mtime)
-    return runs[-1].parent if runs else None
+    config, folder = choose_run(
+        given, FineTuneConfig, SETTINGS_FILE, name, resume, overwrite, what="classifier's run"
+    )
+    if resume:
+        refuse_ended(folder)
+    return ClassifierRun(folder, config, resume)
 
 
 def print_settings(run):
@@ -717,11 +704,7 @@ def main(given, others):
         return classify_texts(texts, model)
     run = open_classifier_run(given, **others)
     if not others["resume"]:
-        if others["overwrite"] and run.folder.exists():
-            shutil.rmtree(run.folder)
-        run.folder.mkdir(parents=True)
-        settings = json.dumps(asdict(run.config), indent=2) + "\n"
-        (run.folder / "class-run.json").write_text(settings, encoding="utf-8")
+        begin_folder(run.folder, run.config, SETTINGS_FILE)
     print_settings(run)
     with polite_interrupt() as stopped:
         ended = run.go(stopped)

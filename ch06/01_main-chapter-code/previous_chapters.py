@@ -7,7 +7,7 @@ try:
     from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch05_01_main_chapter_code import gpt_download as downloads
-    from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, run_script, runs_folder
+    from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         generate,
@@ -24,12 +24,12 @@ try:
         flat_tokens,
         learning_rate,
         make_optimizer,
-        new_folder,
         pick_dtype,
         polite_interrupt,
         training_rows,
     )
     from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
+    from ch05_01_main_chapter_code.run_folders import begin_folder, choose_run, newest, refuse_ended, runs_folder
     from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
     from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
@@ -54,9 +54,10 @@ __all__ = [
     "TALES_GPT",
     "TrainConfig",
     "autocast",
-    "changed_fields",
+    "begin_folder",
     "checkpoint_activations",
     "checksum",
+    "choose_run",
     "count_parameters",
     "downloads",
     "exercise_check",
@@ -73,12 +74,13 @@ __all__ = [
     "make_optimizer",
     "make_tale",
     "make_tales",
-    "new_folder",
+    "newest",
     "parse_tale",
     "pick_device",
     "pick_dtype",
     "polite_interrupt",
     "read_llama_tokenizer",
+    "refuse_ended",
     "run_script",
     "runs_folder",
     "sample_stories",

@@ -5,7 +5,6 @@ high: each variant with several seeds. Every finished run is in `runs/NAME/resul
 power cut loses the run at hand and no other: `--resume` goes on. `table.txt` and `results.png` lie beside it.
 """
 
-import json
 import os
 import random
 import shutil
@@ -15,7 +14,8 @@ from functools import lru_cache
 try:
     from experiment_settings import GROUPS, Experiment, parse_arguments
 
-    from ch05_01_main_chapter_code.arguments import changed_fields, run_script, runs_folder
+    from ch05_01_main_chapter_code.arguments import run_script
+    from ch05_01_main_chapter_code.run_folders import choose_run, runs_folder
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
 
@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 
 from ch03_01_main_chapter_code.attention import MultiHeadAttention
+from ch05_01_main_chapter_code.results_file import Results, read_results
 from ch06_01_main_chapter_code.class_arguments import FineTuneConfig
 from ch06_01_main_chapter_code.frozen_layers import FrozenRows, at_last_token, pad_rows
 from ch06_01_main_chapter_code.gpt_class_finetune import (
@@ -38,7 +39,7 @@ from ch06_01_main_chapter_code.gpt_class_finetune import (
     to_classifier,
 )
 from ch06_01_main_chapter_code.labelled_texts import load_labelled
-from ch06_01_main_chapter_code.previous_chapters import new_folder, pick_device, write_atomically
+from ch06_01_main_chapter_code.previous_chapters import pick_device, write_atomically
 
 # --- The variants, where chapter 6's code does not have them already ----------------------------------------------
 
@@ -173,51 +174,13 @@ def company(model, test, batch_size):
     return {name: share.double().mean().item() for name, share in shares.items()}
 
 
-# --- The results, and how they survive ----------------------------------------------------------------------------
-
-
-class Results:
-    """The finished runs of an experiment: a head, and a row per run. The file is replaced as a whole after each."""
-
-    def __init__(self, path, head=None):
-        """Begin a new file with `head`, or open the one that is there."""
-        self.path, self.head, self.rows = path, head, []
-        if head is None:
-            self.head, self.rows = read_results(path)
-        else:
-            self.save()
-
-    def save(self):
-        text = "".join(json.dumps(line) + "\n" for line in [self.head, *self.rows])
-        write_atomically(self.path, lambda path: path.write_text(text, encoding="utf-8"))
-
-    def find(self, variant, seed):
-        """The row of a run, or None."""
-        key = asdict(variant) | {"seed": seed}
-        return next((row for row in self.rows if key.items() <= row.items()), None)
-
-    def add(self, row):
-        self.rows.append(row)
-        self.save()
-
-
-def read_results(path):
-    """The head and the rows of a results.jsonl. Raises ValueError where it is damaged."""
-    lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            raise ValueError(f"{path} is damaged in line {number}; start anew with --overwrite") from None
-    if not lines or "experiment" not in lines[0]:
-        raise ValueError(f"{path} is damaged: its first line does not say what is compared; start anew with --overwrite")
-    return lines[0], lines[1:]
+# --- All runs ----------------------------------------------------------------------------------------------------------
 
 
 def run_all(experiment, results, on_run=lambda row: None):
     """Go through the experiment, taking finished runs from `results` and adding the others."""
     for variant, seed in experiment.runs():
-        if results.find(variant, seed) is None:
+        if results.find(**asdict(variant), seed=seed) is None:
             row = asdict(variant) | {"seed": seed} | measure(experiment, variant, seed)
             results.add(row)
             on_run(row)
@@ -228,7 +191,8 @@ def run_all(experiment, results, on_run=lambda row: None):
 
 def of_group(experiment, results, group):
     """{name of a variant: its rows, one for each seed that is finished}."""
-    found = {name: [results.find(variant, seed) for seed in experiment.seeds] for name, variant in GROUPS[group].items()}
+    found = {name: [results.find(**asdict(variant), seed=seed) for seed in experiment.seeds]
+             for name, variant in GROUPS[group].items()}  # fmt: skip
     return {name: [row for row in rows if row] for name, rows in found.items()}
 
 
@@ -296,24 +260,10 @@ def newest_experiment():
 
 def open_experiment(given, name, resume, overwrite):
     """The `Experiment` and the folder that the flags ask for. Nothing is written yet."""
-    if resume and overwrite:
-        raise ValueError("--resume goes on with an experiment and --overwrite deletes it: give one of them")
-    if not resume:
-        experiment = Experiment(**given)
-        folder = new_folder(experiment, name, overwrite)
-        if folder.exists() and not (folder / "results.jsonl").exists():
-            raise ValueError(f"{name!r} is no experiment, so it is not overwritten; take another name")
-        return experiment, folder
-    folder = runs_folder() / name if name else newest_experiment()
-    if folder is None or not (folder / "results.jsonl").exists():
-        raise ValueError(f"there is no experiment {name or 'to resume'} in {runs_folder()}")
-    try:
-        experiment = Experiment(**read_results(folder / "results.jsonl")[0]["experiment"])
-    except TypeError as error:
-        raise ValueError(f"{folder / 'results.jsonl'} is damaged: {error}") from None
-    if changed := changed_fields(experiment, given):
-        raise ValueError(f"{folder.name} goes on with its own settings; leave out {', '.join(changed)}")
-    return experiment, folder
+    if resume and name is None and (newest := newest_experiment()):
+        name = newest.name
+    return choose_run(given, Experiment, "results.jsonl", name, resume, overwrite, what="experiment",
+                      read=lambda path: read_results(path, "experiment")[0]["experiment"])  # fmt: skip
 
 
 def begin(experiment, folder, given):
@@ -324,7 +274,7 @@ def begin(experiment, folder, given):
     flags = [f" --{key.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
              for key, value in given.items()]  # fmt: skip
     head = {"command": f"python additional_experiments.py{''.join(flags)}", "machine": f"{os.cpu_count()} CPU cores"}
-    return Results(folder / "results.jsonl", head | {"experiment": asdict(experiment)})
+    return Results(folder / "results.jsonl", "experiment", head | {"experiment": asdict(experiment)})
 
 
 def main(given, name=None, resume=False, overwrite=False):
@@ -332,7 +282,7 @@ def main(given, name=None, resume=False, overwrite=False):
     experiment, folder = open_experiment(given, name, resume, overwrite)
     runs = experiment.runs()
     prepare(experiment, *runs[0])  # wrong data are told before anything is written
-    results = Results(folder / "results.jsonl") if resume else begin(experiment, folder, given)
+    results = Results(folder / "results.jsonl", "experiment") if resume else begin(experiment, folder, given)
     print(f"experiment {folder.name}, {len(results.rows)} of {len(runs)} runs are done")
     print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(experiment).items())}", flush=True)
 

@@ -44,10 +44,10 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import (  # noqa: E402
     SETTINGS_FILE,
     open_instruct_run,
     show_settings,
-    write_settings,
 )
 from ch07_01_main_chapter_code.instruction_arguments import InstructConfig  # noqa: E402
 from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
+    begin_folder,
     polite_interrupt,
     run_script,
     runs_folder,
@@ -85,7 +85,7 @@ def do_run(variant, seed, options, known, stopped):
     begun = (runs_folder() / name / SETTINGS_FILE).exists()
     run = open_instruct_run(settings, name, resume=begun)
     if not begun:
-        write_settings(run)
+        begin_folder(run.folder, run.config, SETTINGS_FILE)
     show_settings(run)
     run.before = run.before or known.get(run.config.style)
     if not run.go(stopped):

@@ -18,7 +18,6 @@ import json
 import math
 import os
 import pickle
-import shutil
 import time
 from dataclasses import asdict, replace
 from functools import partial
@@ -38,9 +37,10 @@ from ch07_01_main_chapter_code.previous_chapters import (
     TrainConfig,
     apply_lora,
     batches_by_length,
-    changed_fields,
+    begin_folder,
     chat_ids,
     checkpoint_activations,
+    choose_run,
     crc,
     generate_ids,
     language_model_loss,
@@ -49,10 +49,11 @@ from ch07_01_main_chapter_code.previous_chapters import (
     lora_layers,
     make_optimizer,
     merge_lora,
-    new_folder,
+    newest,
     parse_tale,
     pick_device,
     polite_interrupt,
+    refuse_ended,
     replay_rows,
     run_script,
     runs_folder,
@@ -422,12 +423,11 @@ def load_instruct(name_or_folder=None, device="cpu"):
 def find_instruct(name_or_folder=None):
     """The folder of a fine-tuned model. Raises FileNotFoundError."""
     if name_or_folder is None:
-        saved = sorted(runs_folder().glob("*/instruct.json"), key=lambda path: path.stat().st_mtime)
-        if not saved:
+        if not newest("instruct.json"):
             raise FileNotFoundError(
                 f"no model in {runs_folder()} follows instructions; python gpt_instruction_finetuning.py makes one"
             )
-        return saved[-1].parent
+        return newest("instruct.json")
     folder = runs_folder() / name_or_folder
     folder = folder if folder.is_dir() else type(folder)(name_or_folder).expanduser()
     if not (folder / "instruct.json").is_file():
@@ -648,31 +648,10 @@ SETTINGS_FILE = "instruct-run.json"
 
 def open_instruct_run(given, name=None, resume=False, overwrite=False):
     """The `InstructRun` that the flags ask for, new or resumed. Nothing is written yet."""
-    if resume and overwrite:
-        raise ValueError("--resume goes on with a run and --overwrite deletes it: give one of them")
-    if not resume:
-        config = InstructConfig(**given)
-        return InstructRun(new_folder(config, name, overwrite), config)
-    runs = sorted(runs_folder().glob(f"*/{SETTINGS_FILE}"), key=lambda path: path.stat().st_mtime)
-    folder = runs_folder() / name if name else runs[-1].parent if runs else None
-    if folder is None or not (folder / SETTINGS_FILE).exists():
-        raise ValueError(f"there is no run {name or ''} in {runs_folder()} to resume")
-    try:
-        config = InstructConfig(**json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8")))
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder / SETTINGS_FILE} is damaged: {error}") from None
-    if changed_fields(config, given):
-        raise ValueError(f"{folder.name} goes on with its own settings; leave out {', '.join(changed_fields(config, given))}")
-    if (folder / "summary.json").exists():
-        raise ValueError(f"{folder.name} has come to its end; there is nothing to resume")
-    return InstructRun(folder, config, resume=True)
-
-
-def write_settings(run):
-    """Make the folder of a new run, with its settings."""
-    run.folder.mkdir(parents=True)
-    settings = json.dumps(asdict(run.config), indent=2) + "\n"
-    (run.folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+    config, folder = choose_run(given, InstructConfig, SETTINGS_FILE, name, resume, overwrite)
+    if resume:
+        refuse_ended(folder)
+    return InstructRun(folder, config, resume)
 
 
 def show_settings(run):
@@ -729,9 +708,7 @@ def main(given, others):
         return answer_prompts(prompts, about, model, **kept)
     run = open_instruct_run(given, **others)
     if not others["resume"]:
-        if others["overwrite"] and run.folder.exists():
-            shutil.rmtree(run.folder)
-        write_settings(run)
+        begin_folder(run.folder, run.config, SETTINGS_FILE)
     show_settings(run)
     with polite_interrupt() as stopped:
         ended = run.go(stopped)

@@ -7,7 +7,7 @@ try:
     from ch04_01_main_chapter_code.checkpoint import write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch05_01_main_chapter_code import gpt_download as downloads
-    from ch05_01_main_chapter_code.arguments import TrainConfig, changed_fields, newest_run, run_script, runs_folder
+    from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         check_sampling,
@@ -26,10 +26,17 @@ try:
         flat_tokens,
         learning_rate,
         make_optimizer,
-        new_folder,
         polite_interrupt,
         train,
         training_rows,
+    )
+    from ch05_01_main_chapter_code.run_folders import (
+        begin_folder,
+        choose_run,
+        newest,
+        newest_run,
+        refuse_ended,
+        runs_folder,
     )
     from ch05_01_main_chapter_code.tale_plots import PLOTS, SHE, TABLES
     from ch05_01_main_chapter_code.tales import PRONOUNS, load_corpus, make_tale, make_tales, parse_tale
@@ -70,10 +77,11 @@ __all__ = [
     "TrainConfig",
     "apply_lora",
     "batches_by_length",
-    "changed_fields",
+    "begin_folder",
     "chat_ids",
     "check_sampling",
     "checkpoint_activations",
+    "choose_run",
     "count_parameters",
     "crc",
     "downloads",
@@ -95,11 +103,12 @@ __all__ = [
     "make_tale",
     "make_tales",
     "merge_lora",
-    "new_folder",
+    "newest",
     "newest_run",
     "parse_tale",
     "pick_device",
     "polite_interrupt",
+    "refuse_ended",
     "replay_rows",
     "run_script",
     "runs_folder",

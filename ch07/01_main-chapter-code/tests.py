@@ -24,6 +24,7 @@ from ch05_01_main_chapter_code.arguments import run_script
 from ch05_01_main_chapter_code.gpt_download import DownloadError
 from ch05_01_main_chapter_code.gpt_generate import load_model
 from ch05_01_main_chapter_code.gpt_train import Batches, DocumentRows, flat_tokens
+from ch05_01_main_chapter_code.run_folders import begin_folder
 from ch05_01_main_chapter_code.tales import make_tales
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2, load_smollm2
@@ -675,7 +676,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(quick, monkeypatch)
     for stop_at in (0, 2):
         name, calls = f"halves-{stop_at}", []
         run = finetuning.open_instruct_run(instruct_arguments([*TINY])[0], name)
-        finetuning.write_settings(run)
+        begin_folder(run.folder, run.config, finetuning.SETTINGS_FILE)
         assert run.go(lambda calls=calls, stop_at=stop_at: calls.append(1) or len(calls) > stop_at) is False
         run.save_state()
         assert main(*instruct_arguments(["--name", name, "--resume"])) == 0
@@ -724,7 +725,7 @@ def test_an_existing_run_is_not_touched(quick):
 
 def test_settings_of_a_resumed_run_are_its_own(quick):
     run = finetuning.open_instruct_run(instruct_arguments(TINY)[0], "mine")
-    finetuning.write_settings(run)
+    begin_folder(run.folder, run.config, finetuning.SETTINGS_FILE)
     with pytest.raises(ValueError, match="leave out lr"):
         main(*instruct_arguments(["--name", "mine", "--resume", "--lr", "0.5"]))
 
