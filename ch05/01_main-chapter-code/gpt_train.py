@@ -14,7 +14,6 @@ except ModuleNotFoundError as error:
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     ARGUMENTS = train_arguments()
 
-import copy
 import json
 import math
 import pickle
@@ -29,13 +28,13 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ch05_01_main_chapter_code.gpt_generate import pick_device, sample_stories
+from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden
 from ch05_01_main_chapter_code.previous_chapters import (
     GPT,
     BPETokenizer,
@@ -235,16 +234,9 @@ def checkpoint_activations(model):
 
 
 def hidden_at(model, idx, places):
-    """`model.trunk(idx)` at some places of the flattened batch: (places, emb_dim).
-
-    The last block's feed-forward layer looks at each token by itself, so it is spared all tokens that nobody asks about.
-    """
-    lower, block = copy.copy(model), model.blocks[-1]
-    lower._modules = model._modules | {"blocks": model.blocks[:-1], "final_norm": nn.Identity()}
-    x = lower.trunk(idx)  # (batch, tokens, emb_dim)
-    dropout = getattr(block, "dropout", nn.Identity())
-    x = (x + dropout(block.attention(block.norm1(x)))).flatten(0, 1)[places]
-    return model.final_norm(x + dropout(block.feed_forward(block.norm2(x))))
+    """`model.trunk(idx)` at some places of the flattened batch: (places, emb_dim)."""
+    hidden = lower_hidden(model, idx, len(model.blocks) - 1)
+    return model.final_norm(block_at(model.blocks[-1], hidden, lambda states: states.flatten(0, 1)[places]))
 
 
 def batch_loss(model, inputs, targets, forward=None):

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from ch06_01_main_chapter_code.previous_chapters import checksum, write_atomically
+from ch06_01_main_chapter_code.previous_chapters import block_at, checksum, lower_hidden, write_atomically
 
 CACHE_BYTES = 2 << 30  # the most that the activations of frozen layers may take
 
@@ -27,13 +27,6 @@ def pad_rows(rows):
     lengths = torch.tensor([len(row) for row in rows])
     batch = pad_sequence(rows, batch_first=True)
     return batch, torch.arange(batch.shape[1]) < lengths[:, None]
-
-
-def shallow_copy(model):
-    """Another model object with the same modules, one of which can then be replaced."""
-    twin = copy.copy(model)
-    twin._modules = dict(model._modules)
-    return twin
 
 
 # --- From ids to the logits of the classes --------------------------------------------------------------------------
@@ -47,16 +40,7 @@ def class_logits(model, idx, attention_mask=None):
     if attention_mask is None:
         attention_mask = torch.ones_like(idx, dtype=torch.bool)
     depth = len(model.blocks) - 1
-    return upper_logits(model, lower_hidden(model, idx, attention_mask, depth), attention_mask, depth)
-
-
-def lower_hidden(model, idx, attention_mask, depth):
-    """The hidden states, (batch, tokens, emb_dim), after the first `depth` blocks; after the final norm, too, if `depth`
-    is larger than their number."""
-    lower = shallow_copy(model)
-    if depth <= len(model.blocks):
-        lower.blocks, lower.final_norm = model.blocks[:depth], nn.Identity()
-    return lower.trunk(idx, attention_mask=needed(attention_mask))
+    return upper_logits(model, lower_hidden(model, idx, depth, needed(attention_mask)), attention_mask, depth)
 
 
 def upper_logits(model, hidden, attention_mask, depth):
@@ -64,7 +48,7 @@ def upper_logits(model, hidden, attention_mask, depth):
     if depth < len(model.blocks):
         for block in model.blocks[depth:-1]:
             hidden = block(hidden, None, needed(attention_mask))
-        last = last_block_at_last_token(model.blocks[-1], hidden, attention_mask)
+        last = block_at(model.blocks[-1], hidden, partial(at_last_token, attention_mask=attention_mask), needed(attention_mask))
     else:
         last = at_last_token(hidden, attention_mask)
     return model.head(last if depth > len(model.blocks) else model.final_norm(last))
@@ -80,15 +64,6 @@ def at_last_token(hidden, attention_mask):
     places = torch.arange(hidden.shape[1], device=hidden.device)
     last = (places * attention_mask).argmax(dim=1)  # (batch,)
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
-
-
-def last_block_at_last_token(block, hidden, attention_mask):
-    """What the block gives for the last real token alone, (batch, emb_dim): nobody will ask for the others, so the feed-
-    forward layer, three quarters of the work, is spared them."""
-    attended = block.attention(block.norm1(hidden), attention_mask=needed(attention_mask))
-    dropout = getattr(block, "dropout", nn.Identity())
-    x = at_last_token(hidden, attention_mask) + dropout(at_last_token(attended, attention_mask))
-    return x + dropout(block.feed_forward(block.norm2(x)))
 
 
 # --- Frozen layers are computed once ----------------------------------------------------------------------------------
@@ -151,7 +126,7 @@ class FrozenRows:
         idx, mask = pad_rows([self.dataset.rows[i] for i in picked])
         idx, mask = idx.to(device, non_blocking=True), mask.to(device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.depth < 0):
-            return lower_hidden(self.model, idx, mask, max(0, self.depth)), mask
+            return lower_hidden(self.model, idx, max(0, self.depth), needed(mask)), mask
 
     def load(self, folder, dtype):
         """The kept rows, from `folder` if they lie there."""

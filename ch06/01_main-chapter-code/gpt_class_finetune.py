@@ -35,7 +35,6 @@ from ch06_01_main_chapter_code.frozen_layers import (
     FrozenRows,
     batches_by_length,
     frozen_depth,
-    shallow_copy,
     training_mode,
 )
 from ch06_01_main_chapter_code.labelled_texts import (
@@ -75,6 +74,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     refuse_ended,
     run_script,
     runs_folder,
+    shallow_copy,
     tokenizer_of,
     training_rows,
     write_atomically,

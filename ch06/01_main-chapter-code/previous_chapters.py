@@ -29,6 +29,7 @@ try:
         training_rows,
     )
     from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
+    from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden, shallow_copy
     from ch05_01_main_chapter_code.run_folders import begin_folder, choose_run, newest, refuse_ended, runs_folder
     from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
     from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
@@ -55,6 +56,7 @@ __all__ = [
     "TrainConfig",
     "autocast",
     "begin_folder",
+    "block_at",
     "checkpoint_activations",
     "checksum",
     "choose_run",
@@ -74,6 +76,7 @@ __all__ = [
     "make_optimizer",
     "make_tale",
     "make_tales",
+    "lower_hidden",
     "newest",
     "parse_tale",
     "pick_device",
@@ -84,6 +87,7 @@ __all__ = [
     "run_script",
     "runs_folder",
     "sample_stories",
+    "shallow_copy",
     "tokenizer_of",
     "training_rows",
     "write_atomically",

@@ -149,7 +149,7 @@ def test_the_short_way_through_the_last_block_equals_the_whole_model(make):
     last = mask.sum(dim=1) - 1
     assert (class_logits(model, idx, mask) - whole[torch.arange(4), last]).abs().max() < 1e-5
     for depth in range(len(model.blocks) + 2):
-        hidden = frozen_layers.lower_hidden(model, idx, mask, depth)
+        hidden = frozen_layers.lower_hidden(model, idx, depth, mask)
         assert (frozen_layers.upper_logits(model, hidden, mask, depth) - class_logits(model, idx, mask)).abs().max() < 1e-5
 
 
