@@ -816,6 +816,9 @@ def test_runs_are_never_overwritten_by_accident(script, text_file):
     refused(gpt_train.main, flags(*again), "damaged")
     (mine / "run.json").write_text("{")
     refused(gpt_train.main, flags(*again), "run.json is damaged")
+    (mine / "run.json").rename(mine / "other.json")  # what is no run of this script is not this script's to delete
+    refused(gpt_train.main, flags(*common, "--overwrite"), "is no run")
+    assert (mine / "other.json").exists()
 
 
 def test_gpt_generate_refuses_in_one_line(script, tmp_path, capsys):

@@ -53,7 +53,7 @@ class InstructConfig:
 
 HELP = {
     "data": "tales (made from a seed, about Tiny Tales), own (the 1,100 entries that are here), alpaca, or a JSON file",
-    "made": "entries to make and learn from, beside the data's own (default: 150,000 for tales, else 0)",
+    "made": "entries to make and learn from, beside the data's own (default: 160,000 for tales, else 0)",
     "fresh": "fresh test entries of each kind that can be made (default: 30 for tales, 5 for own, else 0)",
     "base": "the language model to begin with: tales-gpt, smollm2-135m, gpt2 … gpt2-xl, a RUN or FOLDER",
     "style": "how a prompt is written: tales, alpaca, turns or chat (default: tales for the tales, chat for smollm2-135m, "

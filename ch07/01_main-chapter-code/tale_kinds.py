@@ -181,8 +181,8 @@ def rename(text, old, name):
 def passage_with(word, tale, rng):
     """Two sentences of a tale, one behind the other, with this word in them; None where it has none.
 
-    A whole tale with one word exchanged is 124 tokens to be copied without a slip, which two layers hardly learn: they
-    tell it with another of the words that would do. A passage asks for the same skill.
+    A whole tale with one word exchanged is 124 tokens to be copied without a slip, which is good practice and a hard
+    test: more than half of such copies have one. A passage asks for the same skill.
     """
     sentences = SENTENCE_END.split(tale.text)
     pairs = [f"{one} {two}" for one, two in zip(sentences, sentences[1:], strict=False)]
@@ -190,37 +190,49 @@ def passage_with(word, tale, rng):
     return rng.choice(found) if found else None
 
 
-def make_animal(rng):
+def whole_tale(word, tale, rng):
+    """All of a tale, to practise on; see `passage_with`."""
+    return tale.text
+
+
+def passages_of(entry):
+    """The changes of two sentences each that the change of a whole tale consists of, as entries."""
+    before, after = (SENTENCE_END.split(entry[field]) for field in ("input", "output"))
+    texts = [[f"{one} {two}" for one, two in zip(part, part[1:], strict=False)] for part in (before, after)]
+    return [entry | {"input": old, "output": new} for old, new in zip(*texts, strict=True) if old != new]
+
+
+def make_animal(rng, part=passage_with):
     """A passage of a tale with another animal."""
     text = None
     while text is None:
         tale = make_tale(rng)
         slot = rng.choice(["hero.kind", "friend.kind"])
-        text = passage_with(tale.facts[slot], tale, rng)
+        text = part(tale.facts[slot], tale, rng)
     old = tale.facts[slot]
     new = rng.choice([animal for animal in TABLES[slot] if animal != old and animal not in text])
     wording = ["Make the {old} {a_new}.", "Change the {old} to {a_new}.", "Tell it again, with {a_new} for the {old}."]
     return rng.choice(wording).format(old=old, a_new=with_article(new)), text, exchange(text, old, new)
 
 
-def make_name(rng):
+def make_name(rng, part=passage_with):
     """A passage of a tale with another hero's name."""
     text = None
     while text is None:
         tale = make_tale(rng)
         old, mixed = tale.facts["hero"], (tale.facts["hero"] in SHE) != (tale.facts["friend"] in SHE)
-        text = passage_with(old, tale, rng)
+        text = part(old, tale, rng)
     new = rng.choice([name for name in TABLES["hero"] if name != old and (mixed or (name in SHE) == (old in SHE))])
     wording = ["Call {old} {new} this time.", "Tell it about {new}, not {old}.", "Tell it again, with {new} for {old}."]
     return rng.choice(wording).format(old=old, new=new), text, rename(text, old, new)
 
 
-def make_place(rng):
+def make_place(rng, part=passage_with):
     """A passage of a tale at another place."""
     text = None
     while text is None:
         tale = make_tale(rng)
-        text = passage_with(tale.facts["place"], tale, rng)
+        text = part(tale.facts["place"], tale, rng)
     old = tale.facts["place"]
     new = rng.choice([place for place in TABLES["place"] if place != old])
     wording = rng.choice(["Make it happen at the {new}.", "Change the {old} to {a_new}.", "Tell it again, with {a_new} for "
@@ -337,7 +349,7 @@ def grade_write(entry, answer):
     return tale is not None and thing in tale.facts.values() and asked.items() <= tale.facts.items()
 
 
-CHANGES = ("tale-animal", "tale-name", "tale-place")
+CHANGES = {"tale-animal": make_animal, "tale-name": make_name, "tale-place": make_place}
 FOLLOWING = {"a", "an", "he", "she", "his", "her", "him"}  # words that may follow the one that is exchanged
 
 

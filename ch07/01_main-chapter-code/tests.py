@@ -25,7 +25,7 @@ from ch05_01_main_chapter_code.gpt_download import DownloadError
 from ch05_01_main_chapter_code.gpt_generate import load_model
 from ch05_01_main_chapter_code.gpt_train import Batches, DocumentRows, flat_tokens
 from ch05_01_main_chapter_code.run_folders import begin_folder
-from ch05_01_main_chapter_code.tales import make_tales
+from ch05_01_main_chapter_code.tales import make_tales, parse_tale
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2, load_smollm2
 from ch06_01_main_chapter_code import gpt_class_finetune
@@ -55,6 +55,7 @@ from ch07_01_main_chapter_code.instruction_sets import (
     FRESH_SEED,
     MADE_KINDS,
     TALKED_ABOUT,
+    WHOLE_TALES,
     fresh_entries,
     load_instructions,
     made_about_tales,
@@ -62,10 +63,19 @@ from ch07_01_main_chapter_code.instruction_sets import (
     read_entries,
     score,
     sum_of,
+    whole_tales,
     wilson,
 )
-from ch07_01_main_chapter_code.instructions import grade, load_entries, make_entries, prompt_of, source_of, split
-from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS
+from ch07_01_main_chapter_code.instructions import (
+    FIELDS,
+    grade,
+    load_entries,
+    make_entries,
+    prompt_of,
+    source_of,
+    split,
+)
+from ch07_01_main_chapter_code.tale_kinds import CHANGES, TALE_KINDS, make_animal, passages_of, whole_tale
 
 FOLDER = Path(__file__).parent
 END_OF_TEXT = 0
@@ -351,7 +361,9 @@ def test_what_is_made_about_tales_has_the_shares_that_are_promised():
     train, validation = made_about_tales(3000, 4)
     count = Counter(e["kind"] for e in train)
     assert sum(count.values()) == 3000 and set(count) == set(TALE_KINDS) == set(ALONE) | set(TALKED_ABOUT)
-    assert all(count[kind] == round(3000 * share) for kind, share in ALONE.items())
+    whole, alone = Counter(e["kind"] for e in train if e["kind"] in CHANGES and parse_tale(e["input"])), Counter(ALONE)
+    assert whole.total() == round(3000 * WHOLE_TALES)
+    assert all(count[kind] - whole[kind] == round(3000 * share) for kind, share in alone.items())
     drawn = sum(count[kind] for kind in TALKED_ABOUT)
     for kind, weight in TALKED_ABOUT.items():       # some tales have no answer, and no answer comes twice in a talk
         assert 0.5 < count[kind] / drawn / (weight / sum(TALKED_ABOUT.values())) < 1.6, kind
@@ -373,6 +385,21 @@ def test_entries_that_are_too_long_are_left_out_and_counted():
     exact = max(dataset.lengths).item()
     assert InstructionDataset(entries, Letters(), "tales", exact).n_left_out == 1
     assert InstructionDataset(entries, Letters(), "tales", exact - 1).n_left_out > 1
+
+
+def test_no_passage_of_a_whole_tale_that_is_learned_from_belongs_to_the_test():
+    whole = whole_tales(300, 9)
+    for e in whole:
+        before, after = parse_tale(e["input"]), parse_tale(e["output"])
+        assert before and after and sum(before.facts[slot] != after.facts[slot] for slot in before.facts) == 1, e
+        passages = passages_of(e)
+        assert passages and all(one["input"] in e["input"] and one["output"] in e["output"] for one in passages)
+        assert all(one["input"] != one["output"] for one in passages)
+    entries = [one for e in whole for one in [e, *passages_of(e)]]
+    assert len(split(entries)[0]) == len(entries) and whole == whole_tales(300, 9) != whole_tales(300, 8)
+    others = [one for n in range(100) for one in passages_of(dict(zip(FIELDS, (*make_animal(random.Random(n), whole_tale),
+                                                                               "tale-animal"), strict=True)))]  # fmt: skip
+    assert any(split(others)[1:])  # it is not for want of passages on the other side
 
 
 def test_no_test_entry_shares_its_source_with_a_training_entry():

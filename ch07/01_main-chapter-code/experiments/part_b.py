@@ -6,6 +6,8 @@ SmolLM2 is an Instruct model: it knows the `chat` format, and is taught the `alp
 Measured before and after: exact scores in both formats (`alpaca` on the test split and fresh entries of each kind, `chat`
 on the test split alone), and what it forgets: the loss on a story that it was not taught (`the-verdict.txt`), and on its
 own former answers in the `chat` format. Another machine's rounding gives slightly other numbers.
+
+Seed 1 also writes instruction-data-with-response.json: the test split with what the model answers in the `alpaca` format.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
 )
 
 LOG = Path(__file__).parent / "part-b.jsonl"
+RESPONSES = Path(__file__).parents[1] / "instruction-data-with-response.json"
 STORY = Path(__file__).parents[3] / "ch02" / "01_main-chapter-code" / "the-verdict.txt"
 SETTINGS = {"base": "smollm2-135m", "style": "alpaca", "train": "lora", "rank": 8, "alpha": 16, "epochs": 1, "batch_size": 8,
             "fresh": 5, "max_tokens": 100}  # fmt: skip
@@ -73,7 +76,7 @@ def examine(model, test, former):
         "story_loss": story_loss(model),
         "former_loss": answer_loss(model, rows),
         "words": sum(len(answer.split()) for answer in answers) / len(answers),
-        "answers": answers[:SHOWN],
+        "answers": answers,
     }
 
 
@@ -109,10 +112,20 @@ def main(seeds):
     for seed in seeds:
         if seed not in [line.get("seed") for line in lines[2:]]:
             lines.append(one_seed(seed, data, former))
+            if seed == 1:
+                save_responses(data.test[:split], lines[-1]["answers"])
             save(lines)
 
 
+def save_responses(entries, answers):
+    """The entries, each with the model's answer, one on a line."""
+    rows = [entry | {"model_response": answer} for entry, answer in zip(entries, answers, strict=False)]
+    text = "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
+    write_atomically(RESPONSES, lambda path: path.write_text(text, encoding="utf-8"))
+
+
 def save(lines):
+    lines[-1]["answers"] = lines[-1]["answers"][:SHOWN]
     print({key: value for key, value in lines[-1].items() if key in ("seed", "alpaca", "chat", "story_loss", "seconds")})
     write_atomically(LOG, lambda path: path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"))
 
