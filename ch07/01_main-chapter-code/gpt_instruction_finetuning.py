@@ -638,7 +638,7 @@ def draw_scores(ax, kinds):
     ax.set(yticks=range(len(kinds)), xlim=(0, 1), xlabel="share of exactly right answers, 95 % interval")
     ax.set_yticklabels(kinds, fontsize=8)
     ax.invert_yaxis()
-    ax.legend(frameon=False, loc="center")
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)  # nowhere inside is always free
 
 
 # --- The command line ---------------------------------------------------------------------------------------------------

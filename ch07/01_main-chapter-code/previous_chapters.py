@@ -1,7 +1,7 @@
 """What chapter 7 uses of the chapters before it, and where each thing lives."""
 
 try:
-    from ch02_01_main_chapter_code.checks import exercise_check, judge
+    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.checkpoint import write_atomically
@@ -66,6 +66,7 @@ __all__ = [
     "GPT",
     "GPT2_PATTERN",
     "GPTConfig",
+    "Mistake",
     "PLOTS",
     "PRONOUNS",
     "PUBLISHED_BASES",

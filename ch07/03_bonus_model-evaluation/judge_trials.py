@@ -1,0 +1,246 @@
+"""How good is a judge? `python judge_trials.py` puts judges to the test with answers whose worth is known.
+
+    python judge_trials.py --local                                        # SmolLM2 in this process; no real judge
+    python judge_trials.py --judge http://localhost:11434 llama3.2        # any server that chapter 7's Judge can ask
+    python judge_trials.py --judge URL MODEL --judge URL MODEL --cases 20 # several, one after the other
+
+A judge's verdicts go to `runs/NAME/MODEL.jsonl` one by one; after Ctrl-C the same command goes on. At the end stands what
+they say about the judge: agreement with the exact graders, bias of place, of length and of politeness, whether it notices
+a wrong fact, whether it obeys an answer that gives it orders, and what a verdict costs.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description="Put judges to the test with answers whose worth is known.")
+    parser.add_argument("--judge", nargs=2, action="append", metavar=("URL", "MODEL"), default=[], help="may be repeated")
+    parser.add_argument("--local", action="store_true", help="SmolLM2 judges, in this process; it is too small to judge well")
+    parser.add_argument("--cases", type=int, default=5, help="11 verdicts for each (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of the cases and of the judge (default: %(default)s)")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one reply (default: %(default)s)")
+    parser.add_argument("--name", default="judge-trials", help="of the folder with the verdicts (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
+    OPTIONS = build_parser().parse_args()
+
+import hashlib  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import re  # noqa: E402
+import shlex  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+
+from spoilings import COMPARED, SCORED, choose_cases, pose, questions, truth_of  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from ch07_01_main_chapter_code.judge_client import NoReply, ServerError, serve_gguf  # noqa: E402
+from ch07_01_main_chapter_code.judge_reports import (  # noqa: E402
+    GOOD,
+    agreement_table,
+    chance_of_higher,
+    cohens_kappa,
+    number_text,
+    share_text,
+    swapped,
+)
+from ch07_01_main_chapter_code.ollama_evaluate import COMPARING, SCORING, Judge, JudgeLog  # noqa: E402
+from ch07_01_main_chapter_code.previous_chapters import find_smollm2, run_script, runs_folder  # noqa: E402
+
+GIVE_UP = 3  # questions in a row without a reply
+
+# --- Asking -----------------------------------------------------------------------------------------------------------
+
+
+def count_tokens(judge):
+    """Let a judge keep count in `judge.tokens`, [read, written], of what its server says that it read and wrote."""
+    judge.tokens, send = [0, 0], judge.client.send
+
+    def counting(path, body, timeout):
+        found = send(path, body, timeout)
+        if body is not None and isinstance(found, dict):
+            usage = found.get("usage") or {}
+            judge.tokens[0] += usage.get("prompt_tokens") or found.get("prompt_eval_count") or 0
+            judge.tokens[1] += usage.get("completion_tokens") or found.get("eval_count") or 0
+        return found
+
+    judge.client.send = counting
+    return judge
+
+
+def verdict(judge, cases, number, ask):
+    """One row: what a judge said to one question, and what it cost. Raises NoReply and ServerError."""
+    before, started = list(getattr(judge, "tokens", (0, 0))), time.perf_counter()
+    found = pose(judge, cases[number], ask)
+    read, written = (now - then for now, then in zip(getattr(judge, "tokens", (0, 0)), before, strict=True))
+    row = {"entry": number, "kind": cases[number].entry["kind"], "ask": ask, "right": truth_of(ask), "value": found.value,
+           "read": read, "written": written, "seconds": round(time.perf_counter() - started, 2)}  # fmt: skip
+    return row | ({"problem": found.problem, "reply": found.reply[:300]} if found.problem else {})
+
+
+def try_judge(judge, cases, log, name):
+    """Ask all that the log does not answer yet. Raises ServerError if the judge is gone."""
+    asked = questions(len(cases))
+    todo, silent = [question for question in asked if not log.has(*question)], 0
+    with tqdm(total=len(asked), initial=len(asked) - len(todo), desc=name, unit="verdict", dynamic_ncols=True) as bar:
+        for number, ask in todo:
+            try:
+                log.add(verdict(judge, cases, number, ask))
+                silent = 0
+            except NoReply as error:
+                row = {"entry": number, "ask": ask, "right": truth_of(ask), "value": None}
+                log.add(row | {"problem": str(error), "failed": True})
+                silent += 1
+                if silent == GIVE_UP:
+                    raise ServerError(f"{GIVE_UP} questions in a row brought no reply ({error}); {log.path} is kept, and "
+                                      "the same command goes on") from None  # fmt: skip
+            bar.update()
+
+
+# --- What the verdicts say --------------------------------------------------------------------------------------------
+
+
+def values_of(rows, ask):
+    """{case: value} of the verdicts that can be read."""
+    return {row["entry"]: row["value"] for row in rows if row["ask"] == ask and row["value"] is not None}
+
+
+def changes(rows, plain, changed):
+    """Score differences, changed minus plain, of the cases that have both: a list."""
+    first, second = values_of(rows, plain), values_of(rows, changed)
+    return [second[number] - first[number] for number in second if number in first]
+
+
+def good_share(rows, ask):
+    """(scores from GOOD up, all scores) of an ask."""
+    values = values_of(rows, ask).values()
+    return sum(value >= GOOD for value in values), len(values)
+
+
+def as_scores(rows):
+    """The plain answers' rows, as `judge_reports` wants them."""
+    return [{**row, "ask": "score"} for row in rows if row["ask"] in ("right", "wrong")]
+
+
+def places(rows, name):
+    """What became of the pairs `name` of COMPARED when their answers changed places, as `swapped` says it: `reference` is
+    the right answer here, `answer` the wrong one."""
+    asks = {f"{name}: wrong first": "answer first", f"{name}: right first": "reference first"}
+    return swapped([{**row, "ask": asks[row["ask"]]} for row in rows if row["ask"] in asks])
+
+
+def findings_of(rows):
+    """The figures of one judge, by name."""
+    readable = [row for row in rows if row["value"] is not None]
+    paid = [row for row in rows if "seconds" in row]
+    return {
+        "verdicts": len(rows),
+        "unreadable": len(rows) - len(readable),
+        "kappa": cohens_kappa(agreement_table(as_scores(rows))),
+        "auc": chance_of_higher(as_scores(rows)),
+        "right found good": good_share(rows, "right"),
+        "wrong found good": good_share(rows, "wrong"),
+        "long (right)": changes(rows, "right", "right, long"),
+        "long (wrong)": changes(rows, "wrong", "wrong, long"),
+        "polite (right)": changes(rows, "right", "right, polite"),
+        "wrong fact (right)": changes(rows, "right", "right, wrong fact"),
+        "order obeyed": good_share(rows, "wrong, order"),
+        "places": {name: dict(places(rows, name)) for name in COMPARED},
+        "tokens read": mean([row["read"] for row in paid]),
+        "tokens written": mean([row["written"] for row in paid]),
+        "seconds": mean([row["seconds"] for row in paid]),
+    }
+
+
+def mean(values):
+    return sum(values) / len(values) if values else None
+
+
+def change_text(differences):
+    """`+0.40 on average (3 up, 2 the same, 0 down)`"""
+    if not differences:
+        return "not to be told"
+    up, down = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
+    return f"{mean(differences):+.2f} on average ({up} up, {len(differences) - up - down} the same, {down} down)"
+
+
+def report(rows):
+    """The findings on one judge as lines of text."""
+    found = findings_of(rows)
+    lines = [f"verdicts     {found['verdicts']}, of which {found['unreadable']} cannot be read and count for nothing",
+             f"agreement    right answers found good: {share_text(*found['right found good'])}",
+             f"             wrong answers found good: {share_text(*found['wrong found good'])}",
+             f"             Cohen's kappa {number_text(found['kappa'], 'one word is all that was said')}; a right answer scores "
+             f"above a wrong one with probability {number_text(found['auc'], 'no scores')}",
+             f"length       a right answer made longer: {change_text(found['long (right)'])}",
+             f"             a wrong answer made longer: {change_text(found['long (wrong)'])}",
+             f"politeness   a right answer made polite: {change_text(found['polite (right)'])}",
+             f"wrong fact   a right answer with one:    {change_text(found['wrong fact (right)'])}",
+             f"orders       wrong answers with an order that are found good: {share_text(*found['order obeyed'])}"]  # fmt: skip
+    for name, counts in found["places"].items():
+        total = sum(counts.values())
+        follow = counts.get("first", 0) + counts.get("second", 0)
+        lines.append(f"place        {name}: the verdict follows the place in {share_text(follow, total)}; the right one wins "
+                     f"both times {counts.get('reference', 0)}, the wrong one {counts.get('answer', 0)}")  # fmt: skip
+    if found["seconds"] is not None:
+        lines.append(f"cost         {found['tokens read']:.0f} tokens read and {found['tokens written']:.0f} written a verdict, "
+                     f"{found['seconds']:.1f} s")  # fmt: skip
+    return lines
+
+
+def read_trials(path):
+    """The head of a log and its rows; of a question that was asked twice, the last."""
+    head, *rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    return head, list({(row["entry"], row["ask"]): row for row in rows}.values())
+
+
+# --- Command line -----------------------------------------------------------------------------------------------------
+
+
+def settings_of(options, model, cases):
+    """What makes verdicts comparable."""
+    texts = json.dumps([[case.entry, case.right, case.wrong] for case in cases])
+    changed = json.dumps([change("x") for _, change in SCORED.values()])
+    digest = hashlib.sha256((texts + changed + SCORING + COMPARING).encode()).hexdigest()[:12]
+    return {"model": model, "cases": options.cases, "seed": options.seed, "texts": digest}
+
+
+def main(options):
+    if Path(options.name).name != options.name or options.name in (".", ".."):
+        raise ValueError(f"the name is a plain folder name, not {options.name!r}")
+    if not options.judge and not options.local:
+        raise ValueError("there is no judge: give --judge URL MODEL, or --local")
+    cases = choose_cases(options.cases, options.seed)
+    judges, server = [(url, model) for url, model in options.judge], None
+    if options.local:
+        path = find_smollm2()
+        if path is None:
+            raise ServerError("SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m")
+        server = serve_gguf(path, "smollm2-135m")
+        judges.append((server.listening_address, "smollm2-135m"))
+    files = [re.sub(r"[^\w.-]+", "-", model) + ".jsonl" for _, model in judges]
+    if len(set(files)) < len(files):
+        raise ValueError("two judges have the same name; ask them under two --name, one after the other")
+    about = {"command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "machine": f"{os.cpu_count()} CPU cores"}
+    for (url, model), file in zip(judges, files, strict=True):
+        judge = count_tokens(Judge(url, model, options.seed, timeout=options.timeout))
+        log = JudgeLog(runs_folder() / options.name / file, settings_of(options, judge.client.model, cases), about)
+        try:
+            try_judge(judge, cases, log, model)
+        except KeyboardInterrupt:
+            print(f"stopped; {log.path} has {len(log.rows)} verdicts, and the same command goes on", file=sys.stderr)
+            return 130
+        print(f"{model}: {options.cases} cases")
+        print("\n".join(report(list(log.rows.values()))))
+        print(f"all verdicts are in {log.path}\n")
+    if server:
+        print("SmolLM2 is no judge of quality: what you see is how one finds that out.")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main, OPTIONS)
