@@ -173,7 +173,8 @@ def check_loss_on_answers(attempt):
 def check_turn_targets(attempt):
     """turn_targets(turns, end): (role, ids) pairs to (inputs, targets) of a talk with several turns."""
     inputs = []
-    for seed, roles in enumerate(["ua", "uaua", "uauaua", "auua", "uuauua"]):  # whose turn it is: the user, the assistant
+    talks = ["ua", "uaua", "uauaua", "auua", "uuauua", "uaauua"]  # whose turn it is: the user's, the assistant's
+    for seed, roles in enumerate(talks):
         rng = random.Random(seed)
         names = [{"u": "user", "a": "assistant"}[letter] for letter in roles]
         inputs.append(([(role, ids_of(rng, rng.randint(1, 4))) for role in names], (0, 88)[seed % 2]))
@@ -196,6 +197,15 @@ def check_turn_targets(attempt):
     def by_turns(turns, end):
         return talk([(("user", "assistant")[number % 2], ids) for number, (_, ids) in enumerate(turns)], end)
 
+    def merged(turns, end):
+        joined = []
+        for role, ids in turns:
+            if joined and joined[-1][0] == role:
+                joined[-1] = role, joined[-1][1] + list(ids)
+            else:
+                joined.append((role, list(ids)))
+        return talk(joined, end)
+
     def not_shifted(turns, end):
         ids, targets = talk([*turns, ("user", [end])], end, shift=0)
         return ids, targets
@@ -214,6 +224,7 @@ def check_turn_targets(attempt):
             lambda t, e: talk(t, e, lambda number, turns: True),
         "the ends of the answers are no targets: the model never learns when its turn is over":
             lambda t, e: talk(t, e, ends=False),
+        "two turns of the assistant in a row got one end; each of them has its own": merged,
         "every second turn was taken for the assistant's; `role` says whose turn it is": by_turns,
         "`end` is not always 0": lambda t, e: talk(t, 0),
         "nothing was shifted: the inputs are the row without its last id, the targets the row without its first": not_shifted,
@@ -332,7 +343,8 @@ def check_is_right(attempt):
               ("mice", "The plural is mice."), ("Mia", "Mia and Otto"), ("red, blue", "blue, red"), ("Mia", "Mi"),
               ("big, bigger", "big bigger"), ("Is Otto a cat?", "Is Otto a cat."), ("12", "12.."), ("3", "2"), ("no", "NO!"),
               ("Stop.", "stop"), ("ten hens", "tenhens"), ("Otto", "otto"), ("one owl", "one  owl"), ("NO", "no"),
-              ("mice", "mice ."), ("It rained. Finn slept", "It rained Finn slept")]  # fmt: skip
+              ("mice", "mice ."), ("It rained. Finn slept", "It rained Finn slept"),
+              ("the fox saw Mia", "Mia saw the fox"), ("a very very old owl", "a very old owl")]  # fmt: skip
 
     def folded(text):
         return " ".join(text.strip().removesuffix(".").casefold().split())
@@ -363,6 +375,10 @@ def check_is_right(attempt):
         "all marks are forgiven here; only one full stop at the end is": lambda w, a: letters(w) == letters(a),
         "any marks at the end are forgiven here; only one full stop is":
             lambda w, a: " ".join(w.casefold().split()).rstrip(".!?") == " ".join(a.casefold().split()).rstrip(".!?"),
+        "the order of the words does not count here, if the marks are the same; it should":
+            lambda w, a: sorted(folded(w).split()) == sorted(folded(a).split()),
+        "neither order nor number of the words counts here; both should":
+            lambda w, a: set(folded(w).split()) == set(folded(a).split()),
         "the order of the words does not count here; it should":
             lambda w, a: sorted(folded(w).replace(",", " ").split()) == sorted(folded(a).replace(",", " ").split()),
         "white space inside the answer counts here; several spaces or a line break are as good as one":

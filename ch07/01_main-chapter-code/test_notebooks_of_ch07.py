@@ -6,6 +6,8 @@ import json
 import math
 import re
 import shlex
+from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -328,6 +330,8 @@ EXERCISES = {
             (lambda t, e: solved_turn_targets([(("user", "assistant")[n % 2], ids) for n, (_, ids) in enumerate(t)], e),
              "every second turn"),
             (lambda t, e: solved_turn_targets(t, 0), "is not always 0"),
+            (lambda t, e: solved_turn_targets([(role, [token for _, ids in part for token in ids])
+                                               for role, part in groupby(t, key=lambda turn: turn[0])], e), "got one end"),
             (of_role(lambda n, role, is_end, of: role == "assistant", shift=0), "just read"),
         ],
     ),
@@ -354,6 +358,10 @@ EXERCISES = {
              == sorted(re.sub(r"[,\s]+", " ", a.lower().strip().removesuffix(".")).split()), "order"),
             (lambda w, a: re.sub(r"\b[A-Z]", lambda m: m[0].lower(), w.strip().removesuffix(".")).split()
              == re.sub(r"\b[A-Z]", lambda m: m[0].lower(), a.strip().removesuffix(".")).split(), "first letter"),
+            (lambda w, a: Counter(w.lower().strip().removesuffix(".").split())
+             == Counter(a.lower().strip().removesuffix(".").split()), "if the marks are the same"),
+            (lambda w, a: set(w.lower().strip().removesuffix(".").split())
+             == set(a.lower().strip().removesuffix(".").split()), "nor number"),
             (lambda w, a: w.lower().replace(".", " ").split() == a.lower().replace(".", " ").split(), "behind any word"),
             (lambda w, a: w.lower().strip().rstrip(".").split() == a.lower().strip().rstrip(".").split(), "any number"),
             (lambda w, a: w.strip(" \n").removesuffix(".").lower() == a.strip(" \n").removesuffix(".").lower(), "white space"),
