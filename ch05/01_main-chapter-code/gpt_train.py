@@ -456,7 +456,7 @@ class Run:
             "floor": self.corpus.floor,
             "bits_per_byte": row["bits_per_byte"],
             "valid_share": None,
-            "seconds": round(self.seconds, 1),
+            "seconds": round(self.seconds, 2),
             "tokens": self.tokens,
             "parameters": count_parameters(self.model),
         }

@@ -95,7 +95,7 @@ def do_run(variant, seed, options, known, stopped):
     return {"variant": variant, "seed": seed, "settings": settings, "summary": run.finish()}
 
 
-def read_results(path):
+def rows_so_far(path):
     """The rows of a results file; none if there is no file. Raises ValueError where it is damaged."""
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
@@ -174,7 +174,7 @@ def main(options):
     folder = runs_folder() / options.name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "results.jsonl"
-    rows = read_results(path)
+    rows = rows_so_far(path)
     check_settings(rows, options)
     known = known_before(rows)
     done = {(row["variant"], row["seed"]) for row in rows}

@@ -805,7 +805,7 @@ def test_the_runner_goes_on_where_it_was_stopped_and_ends_in_a_table(quick, caps
     assert (quick / "small" / "results.jsonl").read_text() == first
     monkeypatch.setattr(finetuning.InstructRun, "go", go)
     assert experiment("--variants", "baseline", "mask_instructions") == 0
-    rows = exercise_experiments.read_results(quick / "small" / "results.jsonl")
+    rows = exercise_experiments.rows_so_far(quick / "small" / "results.jsonl")
     assert [row["variant"] for row in rows] == ["baseline", "mask_instructions"]
     assert json.loads(first) == rows[0] and (quick / "small" / "results.png").stat().st_size > 5000
     table = capsys.readouterr().out
