@@ -14,9 +14,15 @@ ROOT = Path(__file__).resolve().parent
 
 
 def register(name, folder):
-    """Make `folder` importable as package `name`, unless it is already (then the installed one is this clone's own)."""
+    """Make `folder` importable as package `name`, unless it is already (then the installed one is
+    this clone's own).
+    """
     found = importlib.util.find_spec(name)
-    if found is not None and found.submodule_search_locations and str(folder) in list(found.submodule_search_locations):
+    if (
+        found is not None
+        and found.submodule_search_locations
+        and str(folder) in list(found.submodule_search_locations)
+    ):
         return
     package = ModuleType(name)
     package.__path__ = [str(folder)]
@@ -31,8 +37,8 @@ for package_name, place in settings["tool"]["setuptools"]["package-dir"].items()
 
 
 def pytest_configure():
-    """Let Ctrl-C reach the tests' own processes also where pytest runs in the background and was told to ignore it; and
-    let the assertions that the chapters share show their values."""
+    """Let Ctrl-C reach the tests' own processes also where pytest runs in the background and was
+    told to ignore it; and let the assertions that the chapters share show their values."""
     import pytest  # here, as the notebooks run this file, too
 
     pytest.register_assert_rewrite("scratch_llm_tools.exercises")

@@ -1,10 +1,12 @@
-"""Is everything in order? Looks at this machine and says, line by line, what is fine and how to mend what is not.
+"""Is everything in order? Looks at this machine and says, line by line, what is fine and how to
+mend what is not.
 
     python ch01/check_environment.py
     python ch01/check_environment.py --network      # also: which download sites answer
 
-`ok` is fine. `note` is worth knowing; the course runs without it. `FAIL` must be mended, and the line below it, after
-`->`, says how; the commands are meant for the course's main folder. The exit status is 0 if nothing failed, else 1.
+`ok` is fine. `note` is worth knowing; the course runs without it. `FAIL` must be mended, and the
+line below it, after `->`, says how; the commands are meant for the course's main folder. The exit
+status is 0 if nothing failed, else 1.
 """
 
 import argparse
@@ -20,15 +22,22 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-# Old Pythons must be able to read this file, to be told that they are too old: no syntax younger than Python 3.6 here.
+# Old Pythons must be able to read this file, to be told that they are too old: no syntax younger
+# than Python 3.6 here.
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = (3, 11), (3, 13)
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 
 SMALLEST = {"torch": (2, 11)}  # runs with this one too; for other packages see `too_old`
-IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL", "pyyaml": "yaml"}  # where it is not the package's name
-WITHOUT = {"tensorflow": "only OpenAI's original GPT-2 files need it, and the same weights exist without it"}
+IMPORT_NAMES = {
+    "scikit-learn": "sklearn",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+}  # where it is not the package's name
+WITHOUT = {
+    "tensorflow": "only OpenAI's original GPT-2 files need it, and the same weights exist without it"
+}
 SITES = {
     "https://pypi.org/simple/torch/": "packages",
     "https://huggingface.co/openai-community/gpt2/resolve/main/config.json": "GPT-2 weights, TinyStories (chapter 5)",
@@ -47,12 +56,16 @@ class Line(NamedTuple):
     cure: str = ""
 
 
-# --- How this machine is spoken to ---------------------------------------------------------------------------------
+# --- How this machine is spoken to ----------------------------------------------------------------
 
 
 def same_folder(first, second):
-    """True if both files lie in the same folder, links not followed: the Pythons of all environments link to one."""
-    first, second = (os.path.normcase(os.path.dirname(os.path.abspath(str(path)))) for path in (first, second))
+    """True if both files lie in the same folder, links not followed: the Pythons of all
+    environments link to one.
+    """
+    first, second = (
+        os.path.normcase(os.path.dirname(os.path.abspath(str(path)))) for path in (first, second)
+    )
     return first == second
 
 
@@ -83,21 +96,28 @@ def one_line(error):
 
 def release(version):
     """The numbers of a version: "2.13.0+cpu" is (2, 13, 0)."""
-    return tuple(int(number) for number in re.match(r"[\d.]*", version).group().split(".") if number)
+    return tuple(
+        int(number) for number in re.match(r"[\d.]*", version).group().split(".") if number
+    )
 
 
-# --- What is looked at in a process of its own, because loading a broken package can end it ---------------------------
+# --- What is looked at in a process of its own, because loading a broken package can end it -------
 
 
 def ask_apart(tasks):
-    """Do the tasks in a child process: {task: {"value": …} or {"error": …}}. If one ends it, a new one goes on."""
+    """Do the tasks in a child process: {task: {"value": …} or {"error": …}}. If one ends it, a new
+    one goes on.
+    """
     answers = {}
     while len(answers) < len(tasks):
         left = [task for task in tasks if task not in answers]
         child = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), "--answer", json.dumps(left)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir(),
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=tempfile.gettempdir(),
+        )
         ending = ""
         try:
             output = child.communicate(timeout=PATIENCE)[0]
@@ -121,12 +141,20 @@ def answer(tasks):
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     here = str(Path(__file__).resolve().parent)
-    sys.path[:] = [place for place in sys.path if place != here]  # names are to be found as in any other program
+    sys.path[:] = [
+        place for place in sys.path if place != here
+    ]  # names are to be found as in any other program
     for task in tasks:
         kind, _, name = task.partition(" ")
         try:
-            result = {"value": {"import": import_package, "folder": package_folder, "torch": try_torch,
-                                "kernel": kernel_command}[kind](*[name] if name else [])}  # fmt: skip
+            result = {
+                "value": {
+                    "import": import_package,
+                    "folder": package_folder,
+                    "torch": try_torch,
+                    "kernel": kernel_command,
+                }[kind](*[name] if name else [])
+            }
         except KeyboardInterrupt:
             return
         except BaseException as error:  # a package may even call sys.exit() when it is loaded
@@ -150,7 +178,9 @@ def package_folder(name):
 
 
 def kernel_command():
-    """The Python that Jupyter starts for the kernel python3, and the folder where that is written down."""
+    """The Python that Jupyter starts for the kernel python3, and the folder where that is written
+    down.
+    """
     import ipykernel  # noqa: F401  without it the kernel cannot start
     from jupyter_client.kernelspec import KernelSpecManager
 
@@ -183,29 +213,48 @@ def try_gpu(torch, device, number=None):
             about = torch.cuda.get_device_properties(number)
             name = f"{about.name}, {about.total_memory / GB:.0f} GB (CUDA {torch.version.cuda})"
         rows = torch.arange(6.0).reshape(2, 3)
-        for dtype in (torch.float32, torch.bfloat16):  # numbers so small that bf16 holds them exactly
+        for dtype in (
+            torch.float32,
+            torch.bfloat16,
+        ):  # numbers so small that bf16 holds them exactly
             there = rows.to(device, dtype)
             if (there @ there.T).float().cpu().tolist() != [[5.0, 14.0], [14.0, 50.0]]:
-                return Line(NOTE, name + ": wrong results in " + str(dtype), "pass --device cpu to the scripts")
+                return Line(
+                    NOTE,
+                    name + ": wrong results in " + str(dtype),
+                    "pass --device cpu to the scripts",
+                )
         bf16 = number is None or torch.cuda.get_device_capability(number) >= (8, 0)
-        return Line(OK, name + (", works, bf16 too" if bf16 else ", works; bf16 is slow on it: pass --dtype fp16"))
+        return Line(
+            OK,
+            name
+            + (", works, bf16 too" if bf16 else ", works; bf16 is slow on it: pass --dtype fp16"),
+        )
     except Exception as error:
         cure = "pass --device cpu to the scripts, or install the torch that suits it (README of ch01, CUDA)"
         return Line(NOTE, f"{name}: cannot be used ({one_line(error)})", cure)
 
 
 def no_gpu(torch):
-    """Why torch sees no GPU: there is none, torch is built without CUDA, or the driver does not suit it."""
+    """Why torch sees no GPU: there is none, torch is built without CUDA, or the driver does not
+    suit it.
+    """
     if not shutil.which("nvidia-smi"):
         return Line(OK, "no GPU that torch can use; every chapter runs on the CPU")
     if torch.version.cuda is None:
         cure = "the command that https://pytorch.org/get-started/locally/ shows for your system and CUDA"
-        return Line(NOTE, "there seems to be an NVIDIA GPU, but this torch is built without CUDA", cure)
+        return Line(
+            NOTE, "there seems to be an NVIDIA GPU, but this torch is built without CUDA", cure
+        )
     cure = "does `nvidia-smi` print a table? If not, install or update NVIDIA's driver, and restart"
-    return Line(NOTE, f"there seems to be an NVIDIA GPU, but torch (CUDA {torch.version.cuda}) cannot use it", cure)
+    return Line(
+        NOTE,
+        f"there seems to be an NVIDIA GPU, but torch (CUDA {torch.version.cuda}) cannot use it",
+        cure,
+    )
 
 
-# --- The checks: each gives its Lines ------------------------------------------------------------------------------
+# --- The checks: each gives its Lines -------------------------------------------------------------
 
 
 def check_python():
@@ -217,10 +266,20 @@ def check_python():
         age = "old" if version < OLDEST else "new"
         yield Line(FAIL, f"{name} is too {age}: the course runs on {span}", other)
     elif sys.maxsize < 2**32:
-        yield Line(FAIL, name + " is the 32-bit build, for which there is no torch", other + ", the 64-bit build")
+        yield Line(
+            FAIL,
+            name + " is the 32-bit build, for which there is no torch",
+            other + ", the 64-bit build",
+        )
     elif sys.platform == "darwin" and platform.machine() == "x86_64":
-        cure = "with an M1 or later: " + other + ", the arm64 build. On an Intel Mac: Colab (README of ch01)"
-        yield Line(FAIL, name + " is the build for Intel Macs, for which there is no current torch", cure)
+        cure = (
+            "with an M1 or later: "
+            + other
+            + ", the arm64 build. On an Intel Mac: Colab (README of ch01)"
+        )
+        yield Line(
+            FAIL, name + " is the build for Intel Macs, for which there is no current torch", cure
+        )
     else:
         yield Line(OK, f"{name} (the course runs on {span})")
     if sys.prefix != sys.base_prefix:
@@ -230,11 +289,15 @@ def check_python():
     else:
         activate = r".venv\Scripts\Activate.ps1" if os.name == "nt" else "source .venv/bin/activate"
         cure = f"{this_python()} -m venv .venv, then {activate}, then run this again"
-        yield Line(NOTE, "no virtual environment: other projects' packages can get in the way", cure)
+        yield Line(
+            NOTE, "no virtual environment: other projects' packages can get in the way", cure
+        )
 
 
 def requirements(name):
-    """The packages that a requirements file names: (package, tested version, does it apply to this Python)."""
+    """The packages that a requirements file names: (package, tested version, does it apply to this
+    Python).
+    """
     found = []
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         text, _, marker = line.partition("#")[0].partition(";")
@@ -272,7 +335,9 @@ def import_name(package):
 
 
 def too_old(package, found, tested):
-    """Older than the smallest that is known to do; where none is known, of an older major version than the tested."""
+    """Older than the smallest that is known to do; where none is known, of an older major version
+    than the tested.
+    """
     if package in SMALLEST:
         return release(found) < SMALLEST[package]
     calendar = release(tested)[0] > 2000  # a year is no major version
@@ -285,7 +350,11 @@ def package_line(package, tested, found, answers):
     label = f"{package:<16} "
     if found is None:
         optional = package in WITHOUT
-        return Line(NOTE if optional else FAIL, label + "missing" + ("; " + WITHOUT[package] if optional else ""), cure)
+        return Line(
+            NOTE if optional else FAIL,
+            label + "missing" + ("; " + WITHOUT[package] if optional else ""),
+            cure,
+        )
     if too_old(package, found, tested):
         status = NOTE if package in WITHOUT else FAIL
         return Line(status, f"{label}{found} is too old; tested with {tested}", cure)
@@ -333,7 +402,9 @@ def check_development():
 
 
 def import_names():
-    """The course's import names and their folders, from pyproject.toml (read by hand: Python 3.10 has no tomllib)."""
+    """The course's import names and their folders, from pyproject.toml (read by hand: Python 3.10
+    has no tomllib).
+    """
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     table = text.partition("[tool.setuptools.package-dir]")[2].partition("\n[")[0]
     return re.findall(r'^"?(\w+)"?\s*=\s*"([^"]+)"', table, flags=re.MULTILINE)
@@ -348,9 +419,15 @@ def check_names(answers):
         return
     for name, place in names:
         if not (ROOT / place).is_dir():
-            yield Line(FAIL, f"{name}: the folder {place} is missing", "get a whole copy of the course")
+            yield Line(
+                FAIL, f"{name}: the folder {place} is missing", "get a whole copy of the course"
+            )
         elif not found[name]:
-            yield Line(FAIL, name + " is not known; it may be newer than your installation", install("-e ."))
+            yield Line(
+                FAIL,
+                name + " is not known; it may be newer than your installation",
+                install("-e ."),
+            )
         elif not os.path.samefile(found[name], str(ROOT / place)):
             yield Line(FAIL, f"{name} comes from another clone, {found[name]}", install("-e ."))
         else:
@@ -375,13 +452,19 @@ def check_jupyter(answers):
         yield Line(NOTE, "not tried, since jupyterlab is missing", "see above")
         return
     if "error" in reply:
-        yield Line(FAIL, "Jupyter finds no kernel python3: " + reply["error"], install("jupyterlab ipykernel"))
+        yield Line(
+            FAIL,
+            "Jupyter finds no kernel python3: " + reply["error"],
+            install("jupyterlab ipykernel"),
+        )
         return
     command, folder = reply["value"]
     # "python" stands for the Python that runs Jupyter.
     if os.path.dirname(command) and not same_folder(command, sys.executable):
         cure = this_python() + " -m ipykernel install --sys-prefix"
-        yield Line(FAIL, f"the kernel python3 starts another Python, {command} (written in {folder})", cure)
+        yield Line(
+            FAIL, f"the kernel python3 starts another Python, {command} (written in {folder})", cure
+        )
     else:
         yield Line(OK, "the kernel python3 runs in this Python")
     jupyter = shutil.which("jupyter")
@@ -392,7 +475,9 @@ def check_jupyter(answers):
 
 
 def memory_bytes():
-    """This machine's memory, or the share that a container may use; None if the system does not say."""
+    """This machine's memory, or the share that a container may use; None if the system does not
+    say.
+    """
     if os.name == "nt":
         import ctypes
 
@@ -402,7 +487,11 @@ def memory_bytes():
             ]
 
         status = Status(length=ctypes.sizeof(Status))
-        return status.total if ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)) else None
+        return (
+            status.total
+            if ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+            else None
+        )
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -437,11 +526,15 @@ def check_machine():
         except OSError as error:
             yield Line(FAIL, f"cannot write to the {what}: {one_line(error)}", cure)
             continue
-        yield Line(OK, what + (" can be written" if folder.exists() else " will be made when it is needed"))
+        yield Line(
+            OK, what + (" can be written" if folder.exists() else " will be made when it is needed")
+        )
         if disk not in disks and free < GB:
             yield Line(FAIL, f"only {free / GB:.1f} GB free there", cure)
         elif disk not in disks and free < 10 * GB:
-            needs = "enough for what comes with the course; the GPT-2 models take 0.5 to 6.5 GB each"
+            needs = (
+                "enough for what comes with the course; the GPT-2 models take 0.5 to 6.5 GB each"
+            )
             yield Line(NOTE, f"{free / GB:.1f} GB free there: {needs}", cure)
         elif disk not in disks:
             yield Line(OK, f"{free / GB:.0f} GB free there")
@@ -459,7 +552,9 @@ def ollama_address():
 
 
 def fetch(url, seconds, proxies=None):
-    """The body of a page. With `proxies={}` no proxy is asked, which would not know this machine's own addresses."""
+    """The body of a page. With `proxies={}` no proxy is asked, which would not know this machine's
+    own addresses.
+    """
     from urllib.request import ProxyHandler, build_opener
 
     with build_opener(ProxyHandler(proxies)).open(url, timeout=seconds) as reply:
@@ -471,16 +566,23 @@ def check_services():
     address = ollama_address()
     local = re.search(r"//(localhost|127\.|\[::1\])", address)
     try:
-        models = json.loads(fetch(address + "/api/tags", 2, {} if local else None).decode("utf-8"))["models"]
+        models = json.loads(fetch(address + "/api/tags", 2, {} if local else None).decode("utf-8"))[
+            "models"
+        ]
         names = [str(model["name"]) for model in models]
     except Exception as error:  # refused, silent, or something else listens there
         cure = "optional, for chapter 7: install it from https://ollama.com and start it (`ollama serve`)"
         yield Line(NOTE, f"no Ollama at {address} ({one_line(error)})", cure)
         return
     if names:
-        yield Line(OK, "Ollama at {} with {}".format(address, ", ".join(names[:4]) + " …" * (len(names) > 4)))
+        yield Line(
+            OK,
+            "Ollama at {} with {}".format(address, ", ".join(names[:4]) + " …" * (len(names) > 4)),
+        )
     else:
-        yield Line(NOTE, f"Ollama at {address} has no model yet", "for chapter 7: ollama pull llama3.2")
+        yield Line(
+            NOTE, f"Ollama at {address} has no model yet", "for chapter 7: ollama pull llama3.2"
+        )
 
 
 def check_network():
@@ -488,13 +590,22 @@ def check_network():
     from urllib.error import HTTPError
 
     for url, what in SITES.items():
-        url = url.replace("https://huggingface.co", os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/"))
+        url = url.replace(
+            "https://huggingface.co",
+            os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/"),
+        )
         site, start = url.split("/")[2], time.perf_counter()
         try:
             try:
                 fetch(url, 8)
             except HTTPError as error:
-                if error.code in (401, 407, 502, 503, 504):  # a proxy's answers; any other comes from the site
+                if error.code in (
+                    401,
+                    407,
+                    502,
+                    503,
+                    504,
+                ):  # a proxy's answers; any other comes from the site
                     raise
             yield Line(OK, f"{site} answers ({time.perf_counter() - start:.1f} s): {what}")
         except Exception as error:
@@ -502,7 +613,7 @@ def check_network():
             yield Line(NOTE, f"{site} cannot be reached: {what} ({one_line(error)})", cure)
 
 
-# --- The command ---------------------------------------------------------------------------------------------------
+# --- The command ----------------------------------------------------------------------------------
 
 
 def guarded(check, *arguments):
@@ -530,9 +641,16 @@ def show(title, lines):
 def tasks():
     """What the child process is asked."""
     packages = requirements("requirements.txt")
-    ready = [name for name, _, needed in packages if needed and name not in WITHOUT and installed_version(name)]
-    return (["import " + import_name(name) for name in ready] + ["folder " + name for name, _ in import_names()]
-            + ["torch", "kernel"])  # fmt: skip
+    ready = [
+        name
+        for name, _, needed in packages
+        if needed and name not in WITHOUT and installed_version(name)
+    ]
+    return (
+        ["import " + import_name(name) for name in ready]
+        + ["folder " + name for name, _ in import_names()]
+        + ["torch", "kernel"]
+    )
 
 
 def look(network):
@@ -540,7 +658,9 @@ def look(network):
     print("Scratch LLM: is everything in order?")
     failed, notes = show("Python", guarded(check_python))
     if sys.version_info[:2] < OLDEST:
-        print("\nThe rest depends on the Python, so it was not looked at. Run this again with the new one.")
+        print(
+            "\nThe rest depends on the Python, so it was not looked at. Run this again with the new one."
+        )
         return failed
     print("\n(Loading the packages. The first time this can take a minute.)", flush=True)
     try:
@@ -562,9 +682,15 @@ def look(network):
         failed, notes = failed + more[0], notes + more[1]
     noted = ", {} note{}".format(notes, "s" * (notes > 1)) if notes else ""
     if failed:
-        print("\n{} thing{} to mend{}. Begin at the top and run this again.".format(failed, "s" * (failed > 1), noted))
+        print(
+            "\n{} thing{} to mend{}. Begin at the top and run this again.".format(
+                failed, "s" * (failed > 1), noted
+            )
+        )
     else:
-        print(f"\nAll that is needed is in order{noted}. Next: python ch05/01_main-chapter-code/gpt_train.py")
+        print(
+            f"\nAll that is needed is in order{noted}. Next: python ch05/01_main-chapter-code/gpt_train.py"
+        )
     return failed
 
 
@@ -572,14 +698,22 @@ def main():
     """The command line. Returns the exit status."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--network", action="store_true", help="also try the sites from which the course can download")
-    parser.add_argument("--answer", type=json.loads, help=argparse.SUPPRESS)  # for the child process
+    parser.add_argument(
+        "--network",
+        action="store_true",
+        help="also try the sites from which the course can download",
+    )
+    parser.add_argument(
+        "--answer", type=json.loads, help=argparse.SUPPRESS
+    )  # for the child process
     options = parser.parse_args()
     if options.answer:
         answer(options.answer)
         return 0
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # old Windows consoles cannot show every letter of a folder's name
+        if hasattr(
+            stream, "reconfigure"
+        ):  # old Windows consoles cannot show every letter of a folder's name
             stream.reconfigure(errors="replace")
     try:
         return 1 if look(options.network) else 0

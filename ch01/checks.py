@@ -1,8 +1,8 @@
 """Checks for the five questions of pytorch-primer.ipynb.
 
-Each check calls your function with random inputs, compares with an answer found in another way, and says either that it
-is right, or where it first went wrong and what the likely mistake is. A function that returns nothing (`...`) is "not
-attempted yet", which is no error.
+Each check calls your function with random inputs, compares with an answer found in another way, and
+says either that it is right, or where it first went wrong and what the likely mistake is. A
+function that returns nothing (`...`) is "not attempted yet", which is no error.
 """
 
 import torch
@@ -20,7 +20,9 @@ def report(check):
 
     def checked(answer):
         name = check.__name__.removeprefix("check_")
-        with torch.random.fork_rng(devices=[]):  # the notebook's own random numbers stay as they are
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the notebook's own random numbers stay as they are
             torch.manual_seed(0)
             try:
                 attempted = check(answer)
@@ -28,7 +30,9 @@ def report(check):
             except Wrong as error:
                 print(f"{name}: not yet. {error}")
             except Exception as error:
-                print(f"{name}: not yet. The result cannot be compared ({error}); is it of the kind that is asked for?")
+                print(
+                    f"{name}: not yet. The result cannot be compared ({error}); is it of the kind that is asked for?"
+                )
 
     checked.__doc__, checked.__name__ = check.__doc__, check.__name__
     return checked
@@ -55,7 +59,9 @@ def need_tensor(result, shape):
 
 def same(first, second):
     """Equal but for rounding?"""
-    return first.shape == second.shape and torch.allclose(first.double(), second.double(), rtol=1e-4, atol=1e-5)
+    return first.shape == second.shape and torch.allclose(
+        first.double(), second.double(), rtol=1e-4, atol=1e-5
+    )
 
 
 def count_pairs(pairs):
@@ -79,22 +85,36 @@ def check_count_followers(answer):
     pairs = list(zip(words, words[1:], strict=False))
     right = count_pairs(pairs)
     if found == count_pairs([(after, before) for before, after in pairs]):
-        raise Wrong("You counted backwards: counts[word] should hold the words that come after `word`, not before.")
+        raise Wrong(
+            "You counted backwards: counts[word] should hold the words that come after `word`, not before."
+        )
     if found == count_pairs([*pairs, ("sea", "the")]):
-        raise Wrong("'sea' is the last word, so nothing follows it; does your loop wrap around, as words[i - 1] does?")
+        raise Wrong(
+            "'sea' is the last word, so nothing follows it; does your loop wrap around, as words[i - 1] does?"
+        )
     if found == {word: dict.fromkeys(row, 1) for word, row in right.items()}:
-        raise Wrong(f"counts['the'] is {found['the']}, and 'cat' follows 'the' twice: add to the count, do not set it.")
+        raise Wrong(
+            f"counts['the'] is {found['the']}, and 'cat' follows 'the' twice: add to the count, do not set it."
+        )
     if found == count_pairs(pairs[:-1]):
-        raise Wrong("The last pair, 'the' and 'sea', was not counted: does your loop end one word too early?")
+        raise Wrong(
+            "The last pair, 'the' and 'sea', was not counted: does your loop end one word too early?"
+        )
     if found == count_pairs(pairs[1:]):
-        raise Wrong("The first pair, 'the' and 'cat', was not counted: does your loop begin one word too late?")
+        raise Wrong(
+            "The first pair, 'the' and 'cat', was not counted: does your loop begin one word too late?"
+        )
     for word, row in right.items():
         if found.get(word) != row:
             raise Wrong(f"counts[{word!r}] should be {row} and is {found.get(word)}.")
     if found != right:
-        raise Wrong(f"These words have no followers, or are not in the text: {sorted(found.keys() - right.keys())}.")
+        raise Wrong(
+            f"These words have no followers, or are not in the text: {sorted(found.keys() - right.keys())}."
+        )
     if any((call(answer, ["moon"]) or {}).values()):  # an empty entry says the same as none
-        raise Wrong("A text of one word has no pairs, so there is nothing to count; yours are not empty.")
+        raise Wrong(
+            "A text of one word has no pairs, so there is nothing to count; yours are not empty."
+        )
     return True
 
 
@@ -106,24 +126,34 @@ def check_shares(answer):
     if (result := call(answer, counts)) is None:
         return None
     if not torch.equal(counts, kept):
-        raise Wrong("Your function changed the tensor that it was given; `counts /= …` works in place, `/` does not.")
+        raise Wrong(
+            "Your function changed the tensor that it was given; `counts /= …` works in place, `/` does not."
+        )
     need_tensor(result, (4, 4))
     if same(result, counts / counts.sum()):
-        raise Wrong("You divided by the sum of all numbers; each row should be divided by its own sum: sum(dim=1).")
+        raise Wrong(
+            "You divided by the sum of all numbers; each row should be divided by its own sum: sum(dim=1)."
+        )
     if same(result, counts / counts.sum(dim=0)):
-        raise Wrong("The columns sum to 1, the rows do not: dim=0 adds down the columns, dim=1 along the rows.")
+        raise Wrong(
+            "The columns sum to 1, the rows do not: dim=0 adds down the columns, dim=1 along the rows."
+        )
     if same(result, counts / counts.sum(dim=1)):
         raise Wrong(
             "The sums are right, but they have the shape (4,), and broadcasting lays them along the columns: keep the "
             "summed dimension with keepdim=True, so that each row meets its own sum."
         )
     if same(result, counts.softmax(dim=1)):
-        raise Wrong("softmax also makes rows that sum to 1, but from e to the power of each number: divide only.")
+        raise Wrong(
+            "softmax also makes rows that sum to 1, but from e to the power of each number: divide only."
+        )
     if not same(result, counts / counts.sum(dim=1, keepdim=True)):
         raise Wrong(f"The rows should sum to 1; the first sums to {float(result[0].sum()):.4f}.")
     wide = torch.randint(1, 9, (3, 5)).float()
     if not same(call(answer, wide), wide / wide.sum(dim=1, keepdim=True)):
-        raise Wrong("Right for a table of 4 × 4, wrong for one of 3 × 5: is a size written into your function?")
+        raise Wrong(
+            "Right for a table of 4 × 4, wrong for one of 3 × 5: is a size written into your function?"
+        )
     return True
 
 
@@ -133,16 +163,26 @@ def check_similarities(answer):
     a, b = torch.randn(4, 3), torch.randn(5, 3)
     if (result := call(answer, a, b)) is None:
         return None
-    right = torch.tensor([[sum(x * y for x, y in zip(r, s, strict=True)) for s in b.tolist()] for r in a.tolist()])
+    right = torch.tensor(
+        [[sum(x * y for x, y in zip(r, s, strict=True)) for s in b.tolist()] for r in a.tolist()]
+    )
     if isinstance(result, torch.Tensor) and same(result, right.T):
-        raise Wrong("The result is transposed: result[i, j] should belong to row i of a and row j of b.")
+        raise Wrong(
+            "The result is transposed: result[i, j] should belong to row i of a and row j of b."
+        )
     need_tensor(result, (4, 5))
     lengths = a.norm(dim=1)[:, None] * b.norm(dim=1)
     if same(result, right / lengths):
-        raise Wrong("These are cosines: the dot products divided by the lengths. The plain dot products are asked for.")
+        raise Wrong(
+            "These are cosines: the dot products divided by the lengths. The plain dot products are asked for."
+        )
     if not same(result, right):
-        place = tuple(int(i) for i in torch.nonzero((result.double() - right.double()).abs() > 1e-5)[0])
-        raise Wrong(f"result{list(place)} should be {right[place]:.4f} and is {float(result[place]):.4f}.")
+        place = tuple(
+            int(i) for i in torch.nonzero((result.double() - right.double()).abs() > 1e-5)[0]
+        )
+        raise Wrong(
+            f"result{list(place)} should be {right[place]:.4f} and is {float(result[place]):.4f}."
+        )
     a, b = torch.randn(2, 4, 3), torch.randn(2, 5, 3)
     try:
         batched = answer(a, b)
@@ -153,7 +193,9 @@ def check_similarities(answer):
         ) from error
     need_tensor(batched, (2, 4, 5))
     if not same(batched, torch.stack([x @ y.T for x, y in zip(a, b, strict=True)])):
-        raise Wrong("Right for matrices, wrong for a batch: each item of the batch should be multiplied on its own.")
+        raise Wrong(
+            "Right for matrices, wrong for a batch: each item of the batch should be multiplied on its own."
+        )
     return True
 
 
@@ -170,12 +212,20 @@ def check_slope(answer):
         return None
     value = float(result)
     if abs(value - 21) < 1e-5:
-        raise Wrong("That is the value of the function, f(3) = 21. Its slope lies in x.grad after backward().")
+        raise Wrong(
+            "That is the value of the function, f(3) = 21. Its slope lies in x.grad after backward()."
+        )
     if abs(value - 25) > 1e-5:
-        near = " Close: from differences of f(x + h) comes nearly the slope; use backward()." * (abs(value - 25) < 0.5)
-        raise Wrong(f"The slope of x³ - 2x at x = 3 is 3·3² - 2 = 25; you return {value:.4f}.{near}")
+        near = " Close: from differences of f(x + h) comes nearly the slope; use backward()." * (
+            abs(value - 25) < 0.5
+        )
+        raise Wrong(
+            f"The slope of x³ - 2x at x = 3 is 3·3² - 2 = 25; you return {value:.4f}.{near}"
+        )
     if x.requires_grad or x.grad is not None:
-        raise Wrong("Your function changed the caller's tensor; work on a copy: x.detach().clone().requires_grad_().")
+        raise Wrong(
+            "Your function changed the caller's tensor; work on a copy: x.detach().clone().requires_grad_()."
+        )
     own = torch.tensor(2.0, requires_grad=True)
     first, second = float(call(answer, polynomial, own)), float(call(answer, polynomial, own))
     if abs(first - 10) < 1e-5 < abs(second - 10):
@@ -225,9 +275,13 @@ def check_train_model(answer):
         raise Wrong("The model was trained, but nothing is returned: end with `return model`.")
     found = weights(model)
     if same(found, run(0)):
-        raise Wrong("The weights are what they were: optimizer.step() is missing, or the gradients are zero before it.")
+        raise Wrong(
+            "The weights are what they were: optimizer.step() is missing, or the gradients are zero before it."
+        )
     if same(found, run(3, zero=False)):
-        raise Wrong("The gradients of earlier steps are still in the sum: optimizer.zero_grad() belongs in the loop.")
+        raise Wrong(
+            "The gradients of earlier steps are still in the sum: optimizer.zero_grad() belongs in the loop."
+        )
     if same(found, run(3, column=False)):
         raise Wrong(
             "model(x) has the shape (8, 1) and y (8,): their difference is broadcast to (8, 8), every prediction "

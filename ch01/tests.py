@@ -35,14 +35,21 @@ environment, checks, training_cost = (
 )
 
 
-# --- check_environment.py -----------------------------------------------------------------------------------------
+# --- check_environment.py -------------------------------------------------------------------------
 
 
 def run(*arguments, script=SCRIPT, **variables):
-    """Run check_environment.py; its exit status and output. Whatever happens, there must be no traceback."""
+    """Run check_environment.py; its exit status and output. Whatever happens, there must be no
+    traceback.
+    """
     known = {"OLLAMA_HOST": "127.0.0.1:9", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, encoding="utf-8",
-                          env={**os.environ, **known, **variables}, timeout=300)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, **known, **variables},
+        timeout=300,
+    )
     assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
     assert not done.stderr, done.stderr
     return done.returncode, done.stdout
@@ -70,7 +77,9 @@ def clone(tmp_path):
 
 @pytest.fixture
 def shim(tmp_path):
-    """A folder that comes first on the path: what lies here hides what is installed. With a small torch, to be quick."""
+    """A folder that comes first on the path: what lies here hides what is installed. With a small
+    torch, to be quick.
+    """
     folder = tmp_path / "shim"
     folder.mkdir()
     (folder / "torch.py").write_text(FAKE_TORCH)
@@ -95,18 +104,29 @@ backends = SimpleNamespace(mps=cuda)
 def check(clone, shim, *arguments, **variables):
     """Run the script of a made-up clone, with the shim in front of what is installed."""
     script = clone / "ch01" / SCRIPT.name
-    return run(*arguments, script=script, PYTHONPATH=str(shim), SCRATCH_LLM_DATA="", SCRATCH_LLM_RUNS="", **variables)
+    return run(
+        *arguments,
+        script=script,
+        PYTHONPATH=str(shim),
+        SCRATCH_LLM_DATA="",
+        SCRATCH_LLM_RUNS="",
+        **variables,
+    )
 
 
 def pretend_installed(shim, package, version):
     """Metadata as pip leaves them."""
     folder = shim / f"{package}-{version}.dist-info"
     folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    (folder / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+    )
 
 
 def test_this_installation():
-    """The real thing: every finding has its form, torch calculates, and the exit status says what the lines say."""
+    """The real thing: every finding has its form, torch calculates, and the exit status says what
+    the lines say.
+    """
     status, output = run()
     findings = re.findall(r"^  (ok|note|FAIL) +\S", output, flags=re.MULTILINE)
     assert len(findings) > 20
@@ -140,10 +160,14 @@ def test_all_is_well_in_a_small_clone(clone, shim):
 
 def test_old_pythons_can_read_the_file():
     ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 7))
-    assert "tomllib" not in [getattr(node, "module", "") for node in ast.walk(ast.parse(SCRIPT.read_text("utf-8")))]
+    assert "tomllib" not in [
+        getattr(node, "module", "") for node in ast.walk(ast.parse(SCRIPT.read_text("utf-8")))
+    ]
 
 
-@pytest.mark.parametrize("version, word", [((3, 10, 4), "too old"), ((3, 14, 0), "too new"), ((3, 12, 1), "ok")])
+@pytest.mark.parametrize(
+    "version, word", [((3, 10, 4), "too old"), ((3, 14, 0), "too new"), ((3, 12, 1), "ok")]
+)
 def test_version_of_python(monkeypatch, version, word):
     monkeypatch.setattr(sys, "version_info", version)
     line = next(environment.check_python())
@@ -161,7 +185,9 @@ def test_nothing_else_is_looked_at_with_an_old_python(monkeypatch, capsys):
 def test_supported_versions_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     newest = environment.NEWEST
-    assert project["requires-python"] == ">={}.{},<{}.{}".format(*environment.OLDEST, newest[0], newest[1] + 1)
+    assert project["requires-python"] == ">={}.{},<{}.{}".format(
+        *environment.OLDEST, newest[0], newest[1] + 1
+    )
 
 
 def test_no_virtual_environment(monkeypatch):
@@ -198,14 +224,21 @@ def test_many_missing_packages_have_one_cure(clone, shim):
     assert "install no-such-package-0" not in output
 
 
-@pytest.mark.parametrize("found, tested, status", [
-    ("1.9.1", "2.4.6", "FAIL"),             # an older major version
-    ("2.4.6", "2.4.6", "ok"),
-    ("2.3", "2.4.6", "ok"),
-    ("3.0.0", "2.4.6", "ok"),
-    ("2.4.6+cpu", "2.4.6", "ok"),
-    ("2024.1.1", "2026.11.15", "ok"),       # a calendar version: an older year is no older major version
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "found, tested, status",
+    [
+        ("1.9.1", "2.4.6", "FAIL"),  # an older major version
+        ("2.4.6", "2.4.6", "ok"),
+        ("2.3", "2.4.6", "ok"),
+        ("3.0.0", "2.4.6", "ok"),
+        ("2.4.6+cpu", "2.4.6", "ok"),
+        (
+            "2024.1.1",
+            "2026.11.15",
+            "ok",
+        ),  # a calendar version: an older year is no older major version
+    ],
+)
 def test_versions(clone, shim, found, tested, status):
     (clone / "requirements.txt").write_text(f"fishfinder=={tested}  # a comment\n")
     pretend_installed(shim, "fishfinder", found)
@@ -218,7 +251,9 @@ def test_versions(clone, shim, found, tested, status):
         assert f"tested with {tested}" in line
 
 
-@pytest.mark.parametrize("found, status", [("2.10.1", "FAIL"), ("2.11.0", "ok"), ("2.13.0+cu130", "ok")])
+@pytest.mark.parametrize(
+    "found, status", [("2.10.1", "FAIL"), ("2.11.0", "ok"), ("2.13.0+cu130", "ok")]
+)
 def test_torch_may_be_a_little_older(found, status):
     line = environment.package_line("torch", "2.13.0", found, {})
     assert line.status == status
@@ -239,16 +274,26 @@ def test_package_that_a_hook_breaks(clone, shim):
     )
     status, output = check(clone, shim)
     line, cure = line_with(output, "regex")
-    assert status == 1 and line.startswith("FAIL") and "does not load: ImportError: DLL load failed" in line
+    assert (
+        status == 1
+        and line.startswith("FAIL")
+        and "does not load: ImportError: DLL load failed" in line
+    )
     assert "--force-reinstall" in cure
 
 
-@pytest.mark.parametrize("body, words", [
-    ("import os; os.abort()", "it ends Python at once, with status"),
-    ("import sys; print('noise'); sys.exit(3)", "SystemExit: 3"),
-    ("raise RuntimeError('compiled for another\\nNumPy')", "RuntimeError: compiled for another NumPy"),
-    ("def broken(:", "SyntaxError"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        ("import os; os.abort()", "it ends Python at once, with status"),
+        ("import sys; print('noise'); sys.exit(3)", "SystemExit: 3"),
+        (
+            "raise RuntimeError('compiled for another\\nNumPy')",
+            "RuntimeError: compiled for another NumPy",
+        ),
+        ("def broken(:", "SyntaxError"),
+    ],
+)
 def test_package_that_misbehaves_when_loaded(clone, shim, body, words):
     (clone / "requirements.txt").write_text("fishfinder==1.0\nregex==2026.11.15\n")
     pretend_installed(shim, "fishfinder", "1.0")
@@ -257,7 +302,7 @@ def test_package_that_misbehaves_when_loaded(clone, shim, body, words):
     assert status == 1
     line, _ = line_with(output, "fishfinder")
     assert line.startswith("FAIL") and words in line
-    assert line_with(output, "regex")[0].startswith("ok")       # the next one is looked at all the same
+    assert line_with(output, "regex")[0].startswith("ok")  # the next one is looked at all the same
     assert "noise" not in output
 
 
@@ -271,14 +316,20 @@ def test_package_that_never_finishes_loading(clone, shim, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(shim))
     monkeypatch.setattr(environment, "PATIENCE", 3)
     answers = environment.ask_apart(["import fishfinder", "import regex"])
-    assert "3 seconds" in answers["import fishfinder"]["error"] and answers["import regex"] == {"value": None}
+    assert "3 seconds" in answers["import fishfinder"]["error"] and answers["import regex"] == {
+        "value": None
+    }
 
 
 def test_names_of_a_clone_that_is_not_installed(clone, shim):
-    (clone / "pyproject.toml").write_text('[tool.setuptools.package-dir]\nno_such_chapter = "ch01"\n')
+    (clone / "pyproject.toml").write_text(
+        '[tool.setuptools.package-dir]\nno_such_chapter = "ch01"\n'
+    )
     status, output = check(clone, shim)
     line, cure = line_with(output, "the course is not installed")
-    assert status == 1 and line.startswith("FAIL") and cure.endswith("pip install -r requirements.txt")
+    assert (
+        status == 1 and line.startswith("FAIL") and cure.endswith("pip install -r requirements.txt")
+    )
 
 
 def test_names_of_another_clone_and_names_that_are_new(clone, shim):
@@ -288,14 +339,18 @@ def test_names_of_another_clone_and_names_that_are_new(clone, shim):
     status, output = check(clone, shim)
     assert status == 1
     line, cure = line_with(output, "old_chapter")
-    assert "comes from another clone" in line and str(shim) in line and cure.endswith("install -e .")
+    assert (
+        "comes from another clone" in line and str(shim) in line and cure.endswith("install -e .")
+    )
     line, cure = line_with(output, "new_chapter")
     assert "not known" in line and cure.endswith("install -e .")
     assert "ch09 is missing" in line_with(output, "gone_chapter")[0]
 
 
 def test_names_of_this_clone(clone, shim):
-    (clone / "pyproject.toml").write_text('[tool.setuptools.package-dir]\nmy_chapter = "my_chapter"\n')
+    (clone / "pyproject.toml").write_text(
+        '[tool.setuptools.package-dir]\nmy_chapter = "my_chapter"\n'
+    )
     (clone / "my_chapter").mkdir()
     status, output = check(clone, f"{shim}{os.pathsep}{clone}")
     assert status == 0 and line_with(output, "my_chapter")[0].startswith("ok")
@@ -319,9 +374,16 @@ def test_torch_that_is_missing_or_wrong(clone, shim):
 def gpu(name="NVIDIA H100", capability=(9, 0)):
     """torch with a GPU that is really the CPU."""
     about = SimpleNamespace(name=name, total_memory=80e9)
-    cuda = SimpleNamespace(get_device_properties=lambda number: about, get_device_capability=lambda number: capability)
-    return SimpleNamespace(arange=torch.arange, float32=torch.float32, bfloat16=torch.bfloat16, cuda=cuda,
-                           version=SimpleNamespace(cuda="13.0"))  # fmt: skip
+    cuda = SimpleNamespace(
+        get_device_properties=lambda number: about, get_device_capability=lambda number: capability
+    )
+    return SimpleNamespace(
+        arange=torch.arange,
+        float32=torch.float32,
+        bfloat16=torch.bfloat16,
+        cuda=cuda,
+        version=SimpleNamespace(cuda="13.0"),
+    )
 
 
 def test_gpu_lines():
@@ -337,20 +399,29 @@ def test_gpu_that_torch_cannot_use(monkeypatch):
     monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     assert environment.no_gpu(plain).status == "ok"
     monkeypatch.setattr(environment.shutil, "which", lambda name: "nvidia-smi")
-    assert "without CUDA" in environment.no_gpu(plain).text and "pytorch.org" in environment.no_gpu(plain).cure
-    assert "cannot use it" in environment.no_gpu(built).text and "driver" in environment.no_gpu(built).cure
+    assert (
+        "without CUDA" in environment.no_gpu(plain).text
+        and "pytorch.org" in environment.no_gpu(plain).cure
+    )
+    assert (
+        "cannot use it" in environment.no_gpu(built).text
+        and "driver" in environment.no_gpu(built).cure
+    )
 
 
 def test_kernel_of_another_python(clone, shim, tmp_path):
     kernel = tmp_path / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True)
-    spec = {"argv": [str(tmp_path / "other" / "python"), "-m", "ipykernel_launcher"], "display_name": "Python 3"}
+    spec = {
+        "argv": [str(tmp_path / "other" / "python"), "-m", "ipykernel_launcher"],
+        "display_name": "Python 3",
+    }
     (kernel / "kernel.json").write_text(json.dumps(spec))
     status, output = check(clone, shim, JUPYTER_PATH=str(tmp_path / "jupyter"))
     line, cure = line_with(output, "the kernel python3")
     assert status == 1 and line.startswith("FAIL") and str(tmp_path / "other") in line
     assert cure.endswith("-m ipykernel install --sys-prefix")
-    spec["argv"][0] = "python"                                  # stands for the Python that runs Jupyter
+    spec["argv"][0] = "python"  # stands for the Python that runs Jupyter
     (kernel / "kernel.json").write_text(json.dumps(spec))
     assert check(clone, shim, JUPYTER_PATH=str(tmp_path / "jupyter"))[0] == 0
 
@@ -364,10 +435,16 @@ def test_kernel_without_ipykernel(clone, shim):
 
 def test_data_folder_that_cannot_be_written(clone, shim, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    status, output = run(script=clone / "ch01" / SCRIPT.name, PYTHONPATH=str(shim), SCRATCH_LLM_DATA=str(tmp_path / "file" / "x"))
+    status, output = run(
+        script=clone / "ch01" / SCRIPT.name,
+        PYTHONPATH=str(shim),
+        SCRATCH_LLM_DATA=str(tmp_path / "file" / "x"),
+    )
     line, cure = line_with(output, "cannot write to the data folder")
     assert status == 1 and line.startswith("FAIL") and "SCRATCH_LLM_DATA" in cure
-    assert not (clone / "data").exists() and not (clone / "runs").exists()      # looking leaves nothing behind
+    assert (
+        not (clone / "data").exists() and not (clone / "runs").exists()
+    )  # looking leaves nothing behind
 
 
 @pytest.mark.parametrize("free, status", [(0.3e9, "FAIL"), (4e9, "note"), (50e9, "ok")])
@@ -376,7 +453,7 @@ def test_free_space(monkeypatch, tmp_path, free, status):
     monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
     monkeypatch.setattr(environment.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
     lines = [line for line in environment.check_machine() if "GB free" in line.text]
-    assert [line.status for line in lines] == [status]          # one disk, one line
+    assert [line.status for line in lines] == [status]  # one disk, one line
     assert bool(lines[0].cure) == (status != "ok")
 
 
@@ -388,13 +465,16 @@ def test_memory(monkeypatch):
     assert "memory" not in next(environment.check_machine()).text
 
 
-@pytest.mark.parametrize("host, address", [
-    ("", "http://localhost:11434"),
-    ("0.0.0.0", "http://127.0.0.1:11434"),
-    ("box", "http://box:11434"),
-    ("127.0.0.1:8000", "http://127.0.0.1:8000"),
-    ("https://models.example/", "https://models.example:11434"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "host, address",
+    [
+        ("", "http://localhost:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("box", "http://box:11434"),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("https://models.example/", "https://models.example:11434"),
+    ],
+)
 def test_address_of_ollama(monkeypatch, host, address):
     monkeypatch.setenv("OLLAMA_HOST", host)
     assert environment.ollama_address() == address
@@ -425,16 +505,21 @@ def server():
         http.shutdown()
 
 
-@pytest.mark.parametrize("body, status, words", [
-    (b'{"models": [{"name": "llama3.2:1b"}]}', "ok", "llama3.2:1b"),
-    (b'{"models": []}', "note", "no model yet"),
-    (b"<html>not Ollama</html>", "note", "no Ollama"),
-    (None, "note", "no Ollama"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "body, status, words",
+    [
+        (b'{"models": [{"name": "llama3.2:1b"}]}', "ok", "llama3.2:1b"),
+        (b'{"models": []}', "note", "no model yet"),
+        (b"<html>not Ollama</html>", "note", "no Ollama"),
+        (None, "note", "no Ollama"),
+    ],
+)
 def test_ollama(monkeypatch, server, body, status, words):
     server.body = body
     monkeypatch.setenv("OLLAMA_HOST", server.address)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")       # which is not asked for this machine's own address
+    monkeypatch.setenv(
+        "http_proxy", "http://127.0.0.1:9"
+    )  # which is not asked for this machine's own address
     start = time.perf_counter()
     (line,) = environment.check_services()
     assert line.status == status and words in line.text
@@ -442,7 +527,12 @@ def test_ollama(monkeypatch, server, body, status, words):
 
 
 def test_network_only_when_asked_for(clone, shim):
-    dead = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
+    dead = {
+        "https_proxy": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "no_proxy": "",
+        "NO_PROXY": "",
+    }
     status, output = check(clone, shim, "--network", **dead)
     assert status == 0 and output.count("cannot be reached") == len(environment.SITES)
     assert "Network" not in check(clone, shim, **dead)[1]
@@ -461,17 +551,21 @@ def test_a_stumbling_check_is_a_line():
         raise ZeroDivisionError("oh")
 
     lines = list(environment.guarded(stumbles))
-    assert [line.status for line in lines] == ["ok", "FAIL"] and "ZeroDivisionError: oh" in lines[1].text
+    assert [line.status for line in lines] == ["ok", "FAIL"] and "ZeroDivisionError: oh" in lines[
+        1
+    ].text
 
 
 def test_environments_without_pip(monkeypatch):
     assert environment.install("x").endswith(" -m pip install x")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(environment.shutil, "which", lambda name: "/usr/bin/uv" if name == "uv" else None)
+    monkeypatch.setattr(
+        environment.shutil, "which", lambda name: "/usr/bin/uv" if name == "uv" else None
+    )
     assert environment.install("x") == "uv pip install x"
 
 
-# --- The self-test of the primer ----------------------------------------------------------------------------------
+# --- The self-test of the primer ------------------------------------------------------------------
 
 
 def verdict(check, answer, capsys):
@@ -547,12 +641,24 @@ WRONG = [
     ("count_followers", wraps, "wrap around"),
     ("count_followers", sets, "add to the count"),
     ("count_followers", lambda words: followers(words[:-1]), "The last pair"),
-    ("count_followers", lambda words: {**followers(words), "moon": {"sea": 1}}, "not in the text: ['moon']"),
-    ("count_followers", lambda words: list(zip(words, words[1:], strict=False)), "dictionary of dictionaries"),
+    (
+        "count_followers",
+        lambda words: {**followers(words), "moon": {"sea": 1}},
+        "not in the text: ['moon']",
+    ),
+    (
+        "count_followers",
+        lambda words: list(zip(words, words[1:], strict=False)),
+        "dictionary of dictionaries",
+    ),
     ("count_followers", lambda words: followers(words[1:]), "The first pair"),
     ("count_followers", lambda words: followers(sorted(words)), "counts['the'] should be"),
     ("count_followers", lambda words: words[100], "stops with IndexError"),
-    ("count_followers", lambda words: followers(words) or {words[0]: {words[0]: 1}}, "one word has no pairs"),
+    (
+        "count_followers",
+        lambda words: followers(words) or {words[0]: {words[0]: 1}},
+        "one word has no pairs",
+    ),
     ("shares", lambda counts: counts / counts.sum(), "the sum of all numbers"),
     ("shares", lambda counts: counts / counts.sum(dim=0), "The columns sum to 1"),
     ("shares", lambda counts: counts / counts.sum(dim=1), "keepdim=True"),
@@ -563,7 +669,11 @@ WRONG = [
     ("similarities", lambda a, b: b @ a.T, "transposed"),
     ("similarities", lambda a, b: a @ b, "stops on inputs of shape (4, 3), (5, 3)"),
     ("similarities", lambda a, b: a @ torch.t(b), "not for a batch"),
-    ("similarities", lambda a, b: (a / a.norm(dim=-1, keepdim=True)) @ (b / b.norm(dim=-1, keepdim=True)).mT, "cosines"),
+    (
+        "similarities",
+        lambda a, b: (a / a.norm(dim=-1, keepdim=True)) @ (b / b.norm(dim=-1, keepdim=True)).mT,
+        "cosines",
+    ),
     ("similarities", lambda a, b: a @ b.mT + 1, "result[0, 0] should be"),
     ("similarities", lambda a, b: (a @ b.mT).sum(), "the shape ()"),
     ("slope", lambda function, x: function(x), "the value of the function"),
@@ -587,7 +697,12 @@ def test_right_answers_pass(name, capsys):
 
 
 def test_an_empty_entry_for_the_last_word_is_right(capsys):
-    assert verdict(checks.check_count_followers, lambda words: {words[-1]: {}} | followers(words), capsys) == "right"
+    assert (
+        verdict(
+            checks.check_count_followers, lambda words: {words[-1]: {}} | followers(words), capsys
+        )
+        == "right"
+    )
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -596,7 +711,9 @@ def test_untouched_answers_are_not_attempted(name, capsys):
     assert verdict(getattr(checks, f"check_{name}"), lambda *inputs: None, capsys) == checks.NOT_YET
 
 
-@pytest.mark.parametrize("name, answer, words", WRONG, ids=[f"{name}-{words[:20]}" for name, _, words in WRONG])
+@pytest.mark.parametrize(
+    "name, answer, words", WRONG, ids=[f"{name}-{words[:20]}" for name, _, words in WRONG]
+)
 def test_wrong_answers_are_told_why(name, answer, words, capsys):
     said = verdict(getattr(checks, f"check_{name}"), answer, capsys)
     assert said.startswith("not yet. ") and words in said
@@ -615,14 +732,19 @@ def test_checks_leave_the_random_numbers_alone(capsys):
     assert torch.equal(torch.rand(1), expected)
 
 
-# --- What the README says -----------------------------------------------------------------------------------------
+# --- What the README says -------------------------------------------------------------------------
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 def test_table_of_costs_is_the_printed_one():
-    done = subprocess.run([sys.executable, str(FOLDER / "training_cost.py")], capture_output=True, encoding="utf-8",
-                          env={**os.environ, "PYTHONIOENCODING": "utf-8"}, check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "training_cost.py")],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        check=True,
+    )
     assert done.stdout.strip() in README
 
 
@@ -631,7 +753,9 @@ def test_numbers_in_the_text_about_costs():
     assert f"{training_cost.operations(175e9, 300e9) / 1e23:.2f} × 10²³" in README
     minutes = training_cost.operations(small, 10e9) / (8 * 312e12 * 0.6) / 60
     assert f"it is {minutes:.0f} minutes" in README
-    assert f"about {training_cost.operations(small, 1000 * 100 * 3) / 1e11 / 60:.0f} minutes" in README
+    assert (
+        f"about {training_cost.operations(small, 1000 * 100 * 3) / 1e11 / 60:.0f} minutes" in README
+    )
     assert f"at most {20e9 / (small * 4):.0f} tokens per second" in README
 
 
@@ -646,8 +770,14 @@ def test_words_for_numbers():
 
 
 def test_costs_refuse_what_makes_no_sense():
-    done = subprocess.run([sys.executable, str(FOLDER / "training_cost.py"), "--price", "-1"], capture_output=True, text=True)
-    assert done.returncode == 2 and "must be above 0" in done.stderr and "Traceback" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "training_cost.py"), "--price", "-1"],
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode == 2 and "must be above 0" in done.stderr and "Traceback" not in done.stderr
+    )
 
 
 @pytest.fixture(scope="module")
@@ -660,7 +790,9 @@ def test_drawings_are_what_the_script_draws(drawings, tmp_path):
     for name, draw in drawings.DRAWINGS.items():
         draw().save(tmp_path / f"{name}.svg")
         stored = (FOLDER / "figures" / f"{name}.svg").read_text(encoding="utf-8")
-        assert (tmp_path / f"{name}.svg").read_text(encoding="utf-8") == stored, f"run python draw.py: {name} differs"
+        assert (tmp_path / f"{name}.svg").read_text(encoding="utf-8") == stored, (
+            f"run python draw.py: {name} differs"
+        )
     assert {path.stem for path in (FOLDER / "figures").glob("*.svg")} == set(drawings.DRAWINGS)
 
 
@@ -672,13 +804,18 @@ def test_counts_in_the_text_are_those_of_the_story(drawings):
     assert follows["lamp"] == 7 and "seven times it is followed by *lamp*" in README
     assert "−ln(7/27) ≈ 1.35" in README and sum(follows.values()) == 27
     assert "he gave her his" in text
-    assert " ".join(drawings.words_of(text)).count("the lamp was ") == 1 and "after *the lamp was*, one;" in README
+    assert (
+        " ".join(drawings.words_of(text)).count("the lamp was ") == 1
+        and "after *the lamp was*, one;" in README
+    )
 
 
 def hours_of_the_table():
     """{chapter: hours} as the table in the main README has them."""
     table = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[?(\d)(?:\]\([^)]*\))? \|[^|\n]*\| (\d+) \|", table, flags=re.MULTILINE)
+    rows = re.findall(
+        r"^\| \[?(\d)(?:\]\([^)]*\))? \|[^|\n]*\| (\d+) \|", table, flags=re.MULTILINE
+    )
     return {int(chapter): int(hours) for chapter, hours in rows}
 
 
@@ -686,13 +823,19 @@ def test_the_table_of_hours_has_all_chapters():
     assert sorted(hours_of_the_table()) == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("readme", sorted(ROOT.glob("ch0?/README.md")), ids=lambda readme: readme.parent.name)
+@pytest.mark.parametrize(
+    "readme", sorted(ROOT.glob("ch0?/README.md")), ids=lambda readme: readme.parent.name
+)
 def test_hours_are_those_of_the_main_table(readme):
-    """A chapter's README begins its estimate with "about N hours"; its notebook, if it gives one, agrees."""
+    """A chapter's README begins its estimate with "about N hours"; its notebook, if it gives one,
+    agrees.
+    """
     expected = hours_of_the_table()[int(readme.parent.name[2:])]
     text = readme.read_text(encoding="utf-8")
     said = [int(number) for number in re.findall(r"\*\*Time:\*\* about (\d+) hours", text)]
-    assert said == [expected], f"{readme.parent.name}/README.md: {said} hours; the table in the main README: {expected}"
+    assert said == [expected], (
+        f"{readme.parent.name}/README.md: {said} hours; the table in the main README: {expected}"
+    )
     for notebook in readme.parent.glob(f"01_*/{readme.parent.name}.ipynb"):
         opening = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"])
         named = re.findall(r"about ([\w½]+) hours", opening)

@@ -1,9 +1,9 @@
-"""Draw the course's diagrams as SVG: boxes for things, arrows for operations, left to right, on white.
+"""Draw the course's diagrams as SVG: boxes for things, arrows for operations, left to right, on
+white.
 
-    drawing = Drawing(520, 120, "Text to ids", "A sentence goes through the tokenizer and comes out as numbers.")
-    text = drawing.box(20, 40, 140, 44, "text", "str")
-    ids = drawing.box(360, 40, 140, 44, "ids", "(tokens,)")
-    drawing.arrow(text, ids, "encode")
+    drawing = Drawing(520, 120, "Text to ids", "A sentence goes through the tokenizer and comes out
+    as numbers.") text = drawing.box(20, 40, 140, 44, "text", "str") ids = drawing.box(360, 40, 140,
+    44, "ids", "(tokens,)") drawing.arrow(text, ids, "encode")
     drawing.save("figures/text-to-ids.svg")
 """
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-# Okabe & Ito's colours, told apart by colour-blind readers too. The same thing has the same colour in the whole course.
+# Okabe & Ito's colours, told apart by colour-blind readers too. The same thing has the same colour
+# in the whole course.
 BLACK, GREY, WHITE = "#000000", "#6E6E6E", "#FFFFFF"
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"  # queries, keys, values
 SKY, VERMILION, PURPLE, YELLOW = "#56B4E9", "#D55E00", "#CC79A7", "#F0E442"
@@ -45,7 +46,9 @@ class Box:
 
 
 class Drawing:
-    """A white sheet of `width` × `height` points with a title and a description for those who cannot see it."""
+    """A white sheet of `width` × `height` points with a title and a description for those who
+    cannot see it.
+    """
 
     def __init__(self, width, height, title, description):
         self.width, self.height = width, height
@@ -81,7 +84,9 @@ class Drawing:
         )
 
     def arrow(self, start, end, label="", color=BLACK, dashed=False):
-        """An operation: from the right edge of a `Box` (or a point) to the left edge of another, its name above."""
+        """An operation: from the right edge of a `Box` (or a point) to the left edge of another,
+        its name above.
+        """
         start = start.right if isinstance(start, Box) else start
         end = end.left if isinstance(end, Box) else end
         self.line(start, end, color, dashed=dashed)

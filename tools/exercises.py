@@ -1,4 +1,5 @@
-"""What every chapter asks of its exercises: right answers pass, wrong ones are told their mistake, and both are shown.
+"""What every chapter asks of its exercises: right answers pass, wrong ones are told their mistake,
+and both are shown.
 
 In a chapter's tests:
 
@@ -7,9 +8,9 @@ In a chapter's tests:
     class TestExercises(ExerciseTests):
         checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch04.ipynb"
 
-`exercises` is {name: (a right answer, [(a wrong answer, words of the message that names its mistake), …])}; where the
-check can only say that the result is another one, the words are "expected". `checks` is the module with a check_NAME for
-each of them.
+`exercises` is {name: (a right answer, [(a wrong answer, words of the message that names its
+mistake), …])}; where the check can only say that the result is another one, the words are
+"expected". `checks` is the module with a check_NAME for each of them.
 """
 
 import json
@@ -32,7 +33,9 @@ class ExerciseTests:
     def test_a_right_answer_passes_its_check(self, name, capsys):
         verdict = self.verdict(name, self.exercises[name][0])
         assert verdict, verdict.message
-        assert capsys.readouterr().out == f"{verdict.message}\n" and verdict.message.count("\n") == 0
+        assert (
+            capsys.readouterr().out == f"{verdict.message}\n" and verdict.message.count("\n") == 0
+        )
 
     def test_wrong_answers_are_told_their_mistake(self, name, capsys):
         wrong = self.exercises[name][1]
@@ -40,10 +43,16 @@ class ExerciseTests:
         for answer, words in wrong:
             verdict = self.verdict(name, answer)
             assert not verdict and words in verdict.message, (words, verdict.message)
-            if ", expected " in verdict.message:  # the results differ, rather than that it stops or throws dice
-                assert ("Likely mistake" in verdict.message) == (words != "expected"), verdict.message
+            if (
+                ", expected " in verdict.message
+            ):  # the results differ, rather than that it stops or throws dice
+                assert ("Likely mistake" in verdict.message) == (words != "expected"), (
+                    verdict.message
+                )
             shown = re.search(r" is (\S+), expected (\S+)\. Likely", verdict.message)
-            assert not shown or shown[1] != shown[2], verdict.message  # a difference that the reader can see
+            assert not shown or shown[1] != shown[2], (
+                verdict.message
+            )  # a difference that the reader can see
             assert capsys.readouterr().out.count("\n") == 1  # one line
 
     def test_an_untouched_exercise_is_not_attempted(self, name):
@@ -55,7 +64,9 @@ class ExerciseTests:
             assert not verdict and "not attempted yet" in verdict.message
 
     def test_every_check_of_the_chapter_is_tested(self):
-        defined = {name.removeprefix("check_") for name in vars(self.checks) if name.startswith("check_")}
+        defined = {
+            name.removeprefix("check_") for name in vars(self.checks) if name.startswith("check_")
+        }
         assert defined == set(self.exercises)
 
     def test_every_exercise_is_posed_and_solved(self):
@@ -64,8 +75,15 @@ class ExerciseTests:
             for path in (self.notebook, self.notebook.with_name("exercise-solutions.ipynb"))
         )
         cells = ["".join(cell["source"]) for cell in posed]
-        outputs = ["".join(output.get("text", "")) for cell in solved for output in cell.get("outputs", [])]
+        outputs = [
+            "".join(output.get("text", "")) for cell in solved for output in cell.get("outputs", [])
+        ]
         for name in self.exercises:
-            assert any(f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells), name
+            assert any(
+                f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells
+            ), name
             assert any(output.startswith(f"✓ {name}: right.") for output in outputs), name
-            assert any(output.startswith(f"✗ {name}: ") and "Likely mistake" in output for output in outputs), name
+            assert any(
+                output.startswith(f"✗ {name}: ") and "Likely mistake" in output
+                for output in outputs
+            ), name

@@ -1,6 +1,7 @@
 """Finds the links and pictures of a Markdown text that lead nowhere.
 
-`link_problems(root, files)` goes over every .md file and every Markdown cell of the notebooks among `files`.
+`link_problems(root, files)` goes over every .md file and every Markdown cell of the notebooks among
+`files`.
 """
 
 import re
@@ -11,9 +12,12 @@ from urllib.parse import unquote
 from scratch_llm_tools.notebook_code import cells_of
 
 FENCE = re.compile(r"^[ \t>]*(?:[-*+]|\d+\.)?[ \t]*(`{3,}|~{3,})")
-# [text](target "title"), ![text](target): the target may hold one pair of brackets. The image mark is taken along.
-INLINE = re.compile(r"(!?)\[(?P<text>(?:[^\[\]]|!?\[[^\]]*\](?:\([^)]*\))?)*)\]\(\s*"
-                    r"<?(?P<target>(?:[^()\s<>]|\([^()\s]*\))*)>?(?:\s+[\"'(][^\n]*?[\"')])?\s*\)")
+# [text](target "title"), ![text](target): the target may hold one pair of brackets. The image mark
+# is taken along.
+INLINE = re.compile(
+    r"(!?)\[(?P<text>(?:[^\[\]]|!?\[[^\]]*\](?:\([^)]*\))?)*)\]\(\s*"
+    r"<?(?P<target>(?:[^()\s<>]|\([^()\s]*\))*)>?(?:\s+[\"'(][^\n]*?[\"')])?\s*\)"
+)
 DEFINITION = re.compile(r"^ {0,3}\[([^\]^]+)\]:\s*<?([^\s>]+)>?", re.MULTILINE)
 REFERENCE = re.compile(r"(!?)\[([^\]]*)\]\[([^\]]*)\]")
 HTML = re.compile(r"<(\w+)\b[^>]*?\b(?:src|href|srcset)\s*=\s*[\"']([^\"']*)[\"']", re.IGNORECASE)
@@ -32,7 +36,9 @@ class Link:
 
 
 def mark_blocks(text):
-    """The lines of a Markdown text as (line, block): 0 for prose, 1, 2, … inside fenced blocks, None for the fences."""
+    """The lines of a Markdown text as (line, block): 0 for prose, 1, 2, … inside fenced blocks,
+    None for the fences.
+    """
     marked, fence, blocks = [], None, 0
     for line in text.split("\n"):
         mark = FENCE.match(line)
@@ -54,16 +60,25 @@ def without_fences(text):
 
 
 def without_code(text):
-    """The text with fenced blocks, inline code, comments and formulas blanked out; line numbers stay."""
+    """The text with fenced blocks, inline code, comments and formulas blanked out; line numbers
+    stay.
+    """
     text = without_fences(text)
     # A formula has no blank inside its dollar signs, so that "$5 … $6" is none.
-    for pattern in (r"<!--.*?-->", r"(`+)(?!`).+?(?<!`)\1(?!`)", r"\$\$.+?\$\$", r"\$(?!\s)[^$\n]+(?<!\s)\$(?!\d)"):
+    for pattern in (
+        r"<!--.*?-->",
+        r"(`+)(?!`).+?(?<!`)\1(?!`)",
+        r"\$\$.+?\$\$",
+        r"\$(?!\s)[^$\n]+(?<!\s)\$(?!\d)",
+    ):
         text = re.sub(pattern, lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.DOTALL)
     return text
 
 
 def links_in(text):
-    """The links and pictures of a Markdown text, as a list of Link. A picture inside a link gives both."""
+    """The links and pictures of a Markdown text, as a list of Link. A picture inside a link gives
+    both.
+    """
     text = without_code(text)
     found = []
 
@@ -84,14 +99,25 @@ def links_in(text):
         if target and match[1]:
             add(target, True, match.start())
     for match in HTML.finditer(text):
-        add(match[2].split()[0] if match[2].strip() else "", match[1].lower() in PICTURE_TAGS, match.start())
+        add(
+            match[2].split()[0] if match[2].strip() else "",
+            match[1].lower() in PICTURE_TAGS,
+            match.start(),
+        )
     return found
 
 
 def headings_in(text):
-    """The headings of a Markdown text as a reader sees them, without marks: `## The *mask*` is "The mask"."""
-    found = re.findall(r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$", without_fences(text), flags=re.MULTILINE)
-    return [re.sub(r"[`*]|(?<!\w)_|_(?!\w)", "", re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", line)) for line in found]
+    """The headings of a Markdown text as a reader sees them, without marks: `## The *mask*` is "The
+    mask".
+    """
+    found = re.findall(
+        r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$", without_fences(text), flags=re.MULTILINE
+    )
+    return [
+        re.sub(r"[`*]|(?<!\w)_|_(?!\w)", "", re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", line))
+        for line in found
+    ]
 
 
 def markdown_anchors(text):
@@ -111,9 +137,13 @@ def markdown_anchors(text):
 
 
 def notebook_anchors(path):
-    """What `#…` can name in a notebook: headings in JupyterLab's form (blanks become hyphens), and ids in HTML."""
+    """What `#…` can name in a notebook: headings in JupyterLab's form (blanks become hyphens), and
+    ids in HTML.
+    """
     text = "\n\n".join(source for _, source, _ in cells_of(path, "markdown"))
-    return set(HTML_ANCHOR.findall(without_code(text))) | {line.strip().replace(" ", "-") for line in headings_in(text)}
+    return set(HTML_ANCHOR.findall(without_code(text))) | {
+        line.strip().replace(" ", "-") for line in headings_in(text)
+    }
 
 
 def anchors_of(path):
@@ -124,14 +154,21 @@ def anchors_of(path):
 
 
 def texts_of(path):
-    """The Markdown of a .md file or notebook as (place, text); the place is a format string for the line."""
+    """The Markdown of a .md file or notebook as (place, text); the place is a format string for the
+    line.
+    """
     if path.suffix == ".md":
         return [("line {line}", path.read_text(encoding="utf-8"))]
-    return [(f"cell {number}, line {{line}}", source) for number, source, _ in cells_of(path, "markdown")]
+    return [
+        (f"cell {number}, line {{line}}", source)
+        for number, source, _ in cells_of(path, "markdown")
+    ]
 
 
 def link_problem(link, path, root, known):
-    """Why a link of the file at `path` leads nowhere, or None. `known`: all files and folders of the repository."""
+    """Why a link of the file at `path` leads nowhere, or None. `known`: all files and folders of
+    the repository.
+    """
     target, _, anchor = unquote(link.target).partition("#")
     target = target.partition("?")[0]
     if REMOTE.match(link.target):
@@ -152,10 +189,14 @@ def link_problem(link, path, root, known):
 
 
 def link_problems(root, files):
-    """One line for each link or picture that leads nowhere, in the Markdown of `files`, absolute paths under `root`."""
+    """One line for each link or picture that leads nowhere, in the Markdown of `files`, absolute
+    paths under `root`.
+    """
     root = Path(root).resolve()
     files = [Path(path).resolve() for path in files]
-    known = set(files) | {folder for path in files for folder in path.parents if folder.is_relative_to(root)}
+    known = set(files) | {
+        folder for path in files for folder in path.parents if folder.is_relative_to(root)
+    }
     problems = []
     for path in files:
         if path.suffix not in (".md", ".ipynb"):
@@ -164,5 +205,7 @@ def link_problems(root, files):
             for link in links_in(text):
                 problem = link_problem(link, path, root, known)
                 if problem:
-                    problems.append(f"{path.relative_to(root)}, {place.format(line=link.line)}: {problem}")
+                    problems.append(
+                        f"{path.relative_to(root)}, {place.format(line=link.line)}: {problem}"
+                    )
     return problems

@@ -3,10 +3,11 @@
     python tools/notebooks.py run   ch02/01_main-chapter-code/ch02.ipynb
     python tools/notebooks.py check                 # every tracked notebook
 
-Each notebook runs from its own folder, in a kernel of the Python that runs this tool. `run` writes the outputs
-back, normalised, so that executing twice gives the same bytes. `check` leaves the file alone and reports each cell
-whose fresh outputs differ from the stored ones; it also fails if a cell raises or writes to stderr, or if the stored
-notebook was not executed in order from 1 and normalised.
+Each notebook runs from its own folder, in a kernel of the Python that runs this tool. `run` writes
+the outputs back, normalised, so that executing twice gives the same bytes. `check` leaves the file
+alone and reports each cell whose fresh outputs differ from the stored ones; it also fails if a cell
+raises or writes to stderr, or if the stored notebook was not executed in order from 1 and
+normalised.
 
 How a cell is compared is said by its tags:
 
@@ -36,18 +37,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DEFAULT_TIMEOUT = 600                       # seconds a single cell may take
-EXACT, TRAINED = 2e-3, 0.1                  # relative differences allowed
-TINY = 1e-4                                 # numbers below this are noise around zero: both tiny is equal
+DEFAULT_TIMEOUT = 600  # seconds a single cell may take
+EXACT, TRAINED = 2e-3, 0.1  # relative differences allowed
+TINY = 1e-4  # numbers below this are noise around zero: both tiny is equal
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE_INFO = {"name": "python", "pygments_lexer": "ipython3"}
-KEPT_CELL_METADATA = {"tags", "jupyter"}    # "jupyter" holds source_hidden and outputs_hidden
+KEPT_CELL_METADATA = {"tags", "jupyter"}  # "jupyter" holds source_hidden and outputs_hidden
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class NotebookError(Exception):
-    """A notebook cannot be read, or one of its cells did not run to its end; the message says which and why."""
+    """A notebook cannot be read, or one of its cells did not run to its end; the message says which
+    and why.
+    """
 
 
 @dataclass
@@ -73,17 +76,27 @@ def data_folders():
 
 def sms_at_hand():
     """True if the real SMS messages were downloaded."""
-    return any((folder / "sms_spam_collection" / "SMSSpamCollection").is_file() for folder in data_folders())
+    return any(
+        (folder / "sms_spam_collection" / "SMSSpamCollection").is_file()
+        for folder in data_folders()
+    )
 
 
 def smollm2_at_hand():
     """True if the SmolLM2 weights lie in a data folder, or up to two folders below it."""
     name = "SmolLM2-135M-Instruct.Q4_1.gguf"
-    return any(any(folder.glob(depth + name)) for folder in data_folders() for depth in ("", "*/", "*/*/"))
+    return any(
+        any(folder.glob(depth + name)) for folder in data_folders() for depth in ("", "*/", "*/*/")
+    )
 
 
 AVAILABLE = {"sms": sms_at_hand, "smollm2": smollm2_at_hand}
-KNOWN_TAGS = ["trained", "random-output", "raises-exception", *(f"needs:{what}" for what in AVAILABLE)]
+KNOWN_TAGS = [
+    "trained",
+    "random-output",
+    "raises-exception",
+    *(f"needs:{what}" for what in AVAILABLE),
+]
 
 
 def tags_of(cell):
@@ -103,18 +116,24 @@ def missing_needs(cell):
 
 
 def repository_files(root=ROOT):
-    """The files that belong to the repository, sorted: what git tracks; in a copy without git, every file outside
-    data/, runs/, caches, virtual environments and hidden folders.
+    """The files that belong to the repository, sorted: what git tracks; in a copy without git,
+    every file outside data/, runs/, caches, virtual environments and hidden folders.
     """
     root = Path(root)
     if (root / ".git").exists():
         try:
-            listed = subprocess.run(["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=True)
+            listed = subprocess.run(
+                ["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=True
+            )
             names = listed.stdout.decode().split("\0")
             return sorted(root / name for name in set(names) if name and (root / name).is_file())
         except (OSError, subprocess.CalledProcessError):
-            pass                            # no git on this machine, or it refuses the folder
-    return sorted(path for path in root.rglob("*") if path.is_file() and not _is_passing(path.relative_to(root)))
+            pass  # no git on this machine, or it refuses the folder
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.is_file() and not _is_passing(path.relative_to(root))
+    )
 
 
 def _is_passing(relative):
@@ -123,11 +142,14 @@ def _is_passing(relative):
     if folders and folders[0] in ("data", "runs"):
         return True
     hidden = any(part.startswith(".") and part not in (".ci", ".github") for part in folders)
-    return hidden or any(part in ("__pycache__", "build", "venv") or part.endswith(".egg-info") for part in folders)
+    return hidden or any(
+        part in ("__pycache__", "build", "venv") or part.endswith(".egg-info") for part in folders
+    )
 
 
 def find_notebooks(paths=(), root=ROOT):
-    """The notebooks that `paths` name: files, or folders with everything below; no path means the whole repository.
+    """The notebooks that `paths` name: files, or folders with everything below; no path means the
+    whole repository.
 
     Raises NotebookError for a path that does not exist or is no notebook.
     """
@@ -140,7 +162,9 @@ def find_notebooks(paths=(), root=ROOT):
         elif path.suffix == ".ipynb" and path.is_file():
             found.append(path)
         else:
-            raise NotebookError(f"{path}: {'is no .ipynb file' if path.exists() else 'there is no such notebook'}")
+            raise NotebookError(
+                f"{path}: {'is no .ipynb file' if path.exists() else 'there is no such notebook'}"
+            )
     return found
 
 
@@ -151,7 +175,9 @@ def read(path):
     try:
         nb = nbformat.v4.reads(Path(path).read_text(encoding="utf-8"))
         if nb.get("nbformat") != 4:
-            raise ValueError(f"format {nb.get('nbformat')}, expected 4: open and save it in JupyterLab")
+            raise ValueError(
+                f"format {nb.get('nbformat')}, expected 4: open and save it in JupyterLab"
+            )
         error = next(iter(nbformat.validator.iter_validate(nb)), None)
     except (OSError, ValueError, AttributeError, TypeError) as reason:
         raise NotebookError(f"{path}: cannot be read as a notebook: {reason}") from reason
@@ -183,15 +209,18 @@ def write(path, nb):
 def normalise(nb):
     """Bring a notebook into the one form that is committed, in place, and return it.
 
-    Kept: sources, cell ids, tags, outputs. Made the same everywhere: kernelspec, language_info, execution counts (from
-    1, for code cells that are not empty). Dropped: timings and all other metadata, stderr, widgets, text in PNG files.
+    Kept: sources, cell ids, tags, outputs. Made the same everywhere: kernelspec, language_info,
+    execution counts (from 1, for code cells that are not empty). Dropped: timings and all other
+    metadata, stderr, widgets, text in PNG files.
     """
     nb.nbformat, nb.nbformat_minor = 4, 5
     nb.metadata = _nodes({"kernelspec": KERNELSPEC, "language_info": LANGUAGE_INFO})
     _add_missing_ids(nb.cells)
     count = 0
     for cell in nb.cells:
-        cell.metadata = _nodes({key: cell.metadata[key] for key in sorted(KEPT_CELL_METADATA & set(cell.metadata))})
+        cell.metadata = _nodes(
+            {key: cell.metadata[key] for key in sorted(KEPT_CELL_METADATA & set(cell.metadata))}
+        )
         if cell.cell_type != "code":
             continue
         runs = bool(cell.source.strip())
@@ -221,7 +250,9 @@ def _add_missing_ids(cells):
 
 
 def normalise_outputs(outputs, execution_count=None):
-    """The outputs of one cell without stderr, widgets and passing metadata; neighbouring text is one output."""
+    """The outputs of one cell without stderr, widgets and passing metadata; neighbouring text is
+    one output.
+    """
     result = []
     for output in outputs:
         output = copy.deepcopy(output)
@@ -232,7 +263,7 @@ def normalise_outputs(outputs, execution_count=None):
             result[-1].text += output.text
             continue
         if kind == "error":
-            output.traceback = [error_line(output)]     # a real traceback names this machine's folders
+            output.traceback = [error_line(output)]  # a real traceback names this machine's folders
         if "data" in output:
             _normalise_data(output)
         if kind == "execute_result":
@@ -245,9 +276,14 @@ def normalise_outputs(outputs, execution_count=None):
 
 
 def _normalise_data(output):
-    """Keep of the metadata only the size at which a picture is shown, and of a PNG only the picture."""
-    sizes = {mime: {key: about[key] for key in ("height", "width") if key in about}
-             for mime, about in output.get("metadata", {}).items() if mime.startswith("image/")}
+    """Keep of the metadata only the size at which a picture is shown, and of a PNG only the
+    picture.
+    """
+    sizes = {
+        mime: {key: about[key] for key in ("height", "width") if key in about}
+        for mime, about in output.get("metadata", {}).items()
+        if mime.startswith("image/")
+    }
     output.metadata = _nodes({mime: size for mime, size in sizes.items() if size})
     if "image/png" in output.data:
         output.data["image/png"] = strip_png(output.data["image/png"])
@@ -259,7 +295,8 @@ def _settle_lines(text):
 
 
 def strip_png(data):
-    """A base64 PNG without its text and date chunks (matplotlib writes its version there); other data unchanged.
+    """A base64 PNG without its text and date chunks (matplotlib writes its version there); other
+    data unchanged.
 
     >>> strip_png("bm8gcG5n")
     'bm8gcG5n'
@@ -269,8 +306,8 @@ def strip_png(data):
         return data
     kept, at = raw[:8], 8
     while at < len(raw):
-        end = at + 12 + int.from_bytes(raw[at:at + 4], "big")           # length, type, data, checksum
-        if raw[at + 4:at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"tIME"):
+        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")  # length, type, data, checksum
+        if raw[at + 4 : at + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"tIME"):
             kept += raw[at:end]
         at = end
     return base64.b64encode(kept).decode()
@@ -287,16 +324,20 @@ def error_line(output):
 
 
 def place(nb, index):
-    """How a person finds a cell: `cell 7 (In [4])`, cells counted from 1, code cells as Jupyter numbers them."""
+    """How a person finds a cell: `cell 7 (In [4])`, cells counted from 1, code cells as Jupyter
+    numbers them.
+    """
     cell = nb.cells[index]
     if cell.cell_type != "code" or not cell.source.strip():
         return f"cell {index + 1}"
-    number = sum(c.cell_type == "code" and bool(c.source.strip()) for c in nb.cells[:index + 1])
+    number = sum(c.cell_type == "code" and bool(c.source.strip()) for c in nb.cells[: index + 1])
     return f"cell {index + 1} (In [{number}])"
 
 
 def kernel_manager_class():
-    """A kernel manager that starts this very Python, whatever kernels are registered on the machine."""
+    """A kernel manager that starts this very Python, whatever kernels are registered on the
+    machine.
+    """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -310,50 +351,69 @@ def kernel_manager_class():
 
 
 def kernel_environment():
-    """The environment of the kernel: this one, with what would make outputs differ from run to run pinned."""
+    """The environment of the kernel: this one, with what would make outputs differ from run to run
+    pinned.
+    """
     environment = dict(os.environ)
-    environment.pop("MPLBACKEND", None)     # so that ipykernel chooses its inline backend
+    environment.pop("MPLBACKEND", None)  # so that ipykernel chooses its inline backend
     environment.update(PYTHONHASHSEED="0", COLUMNS="80", NO_COLOR="1")
-    environment["TQDM_DISABLE"] = "1"       # progress bars are for people; they would fill stderr with timings
+    environment["TQDM_DISABLE"] = (
+        "1"  # progress bars are for people; they would fill stderr with timings
+    )
     here = os.path.dirname(sys.executable)  # so that `!python` is this Python too
     environment["PATH"] = os.pathsep.join([here, environment.get("PATH", os.defpath)])
     return environment
 
 
 def kernel_arguments(folder):
-    """Make the kernel import the chapters from this clone, installed or not, just as the root conftest.py does."""
-    quiet = "--IPKernelApp.log_level=40"    # errors only; a warning would land in the terminal, once a notebook
+    """Make the kernel import the chapters from this clone, installed or not, just as the root
+    conftest.py does.
+    """
+    quiet = "--IPKernelApp.log_level=40"  # errors only; a warning would land in the terminal, once a notebook
     register = ROOT / "conftest.py"
     if not register.is_file() or not Path(folder).resolve().is_relative_to(ROOT):
         return [quiet]
     # An assert, because it is one line and shows no value.
-    return [quiet, f"--IPKernelApp.exec_lines=assert __import__('runpy').run_path({str(register)!r})"]
+    return [
+        quiet,
+        f"--IPKernelApp.exec_lines=assert __import__('runpy').run_path({str(register)!r})",
+    ]
 
 
 def execute(nb, folder, timeout=DEFAULT_TIMEOUT):
     """Run the cells of `nb` in `folder`, one after the other, and put their outputs into `nb`.
 
-    Raises NotebookError if a cell raises (tag raises-exception aside), takes longer than `timeout` seconds or kills
-    the kernel, or if no kernel starts.
+    Raises NotebookError if a cell raises (tag raises-exception aside), takes longer than `timeout`
+    seconds or kills the kernel, or if no kernel starts.
     """
     from nbclient import NotebookClient
 
-    client = NotebookClient(nb, timeout=timeout, kernel_name="python3", kernel_manager_class=kernel_manager_class(),
-                            resources={"metadata": {"path": str(folder)}}, extra_arguments=kernel_arguments(folder),
-                            iopub_timeout=60, record_timing=False, store_widget_state=False)
-    client.log.setLevel("CRITICAL")         # what it would log, the exceptions below say
+    client = NotebookClient(
+        nb,
+        timeout=timeout,
+        kernel_name="python3",
+        kernel_manager_class=kernel_manager_class(),
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=kernel_arguments(folder),
+        iopub_timeout=60,
+        record_timing=False,
+        store_widget_state=False,
+    )
+    client.log.setLevel("CRITICAL")  # what it would log, the exceptions below say
     try:
-        # Not client.execute(): that turns Ctrl-C into "the kernel died", and the next notebook would be run.
+        # Not client.execute(): that turns Ctrl-C into "the kernel died", and the next notebook
+        # would be run.
         with client.setup_kernel(env=kernel_environment()):
             try:
                 for index in range(len(nb.cells)):
                     _execute_cell(client, index)
             except BaseException:
-                client.shutdown_kernel = "immediate"        # the kernel may still be busy
+                client.shutdown_kernel = "immediate"  # the kernel may still be busy
                 raise
     except RuntimeError as reason:
-        raise NotebookError(f"the kernel did not start ({reason}); is ipykernel installed for {sys.executable}?"
-                            ) from reason
+        raise NotebookError(
+            f"the kernel did not start ({reason}); is ipykernel installed for {sys.executable}?"
+        ) from reason
 
 
 def _execute_cell(client, index):
@@ -368,9 +428,13 @@ def _execute_cell(client, index):
     except DeadKernelError:
         reason = "killed the kernel (out of memory, or a crash in a library)"
     except CellExecutionError as error:
-        traceback = next((o.traceback for o in reversed(cell.outputs) if o.output_type == "error"), [])
+        traceback = next(
+            (o.traceback for o in reversed(cell.outputs) if o.output_type == "error"), []
+        )
         lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback)).splitlines()[-12:]
-        reason = "\n".join([f"raised {error.ename}: {error.evalue}", *("    " + line for line in lines)])
+        reason = "\n".join(
+            [f"raised {error.ename}: {error.evalue}", *("    " + line for line in lines)]
+        )
     else:
         return
     raise NotebookError(f"{place(client.nb, index)} {reason}") from None
@@ -391,9 +455,12 @@ def stderr_problems(nb):
 # Comparing
 # ---------------------------------------------------------------------------------------------------------------------
 
-# 3, -0.5, 1., .5, 1,024, 2.5e-7; not the digits of h0, float32, 640x480 (its second half) or 1.2.3 (after 1.2).
-NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
-                    r"(?:[eE][-+]?[0-9]+)?")
+# 3, -0.5, 1., .5, 1,024, 2.5e-7; not the digits of h0, float32, 640x480 (its second half) or 1.2.3
+# (after 1.2).
+NUMBER = re.compile(
+    r"(?<![\w.])[-+−]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+    r"(?:[eE][-+]?[0-9]+)?"
+)
 
 
 @dataclass
@@ -437,13 +504,15 @@ def numbers_differ(stored, fresh, relative):
 
 
 def compare_exact(stored, fresh):
-    """The first Difference between two texts, or None if they are equal but for small differences of numbers.
+    """The first Difference between two texts, or None if they are equal but for small differences
+    of numbers.
 
-    Lines are compared one by one. The text around numbers must be equal, except that runs of blanks count as one and
-    blanks beside a number as none, because columns get wider when a number does. Two integers (token ids, shapes,
-    counts; digits only, commas allowed) must be equal. Other numbers may differ by a relative 2e-3, and two numbers
-    below 1e-4 are equal whatever they are: a "maximum difference" of 1e-7 differs from machine to machine. So a
-    learning rate of 3e-5 is not protected; print it in units of 1e-3 if it matters.
+    Lines are compared one by one. The text around numbers must be equal, except that runs of blanks
+    count as one and blanks beside a number as none, because columns get wider when a number does.
+    Two integers (token ids, shapes, counts; digits only, commas allowed) must be equal. Other
+    numbers may differ by a relative 2e-3, and two numbers below 1e-4 are equal whatever they are: a
+    "maximum difference" of 1e-7 differs from machine to machine. So a learning rate of 3e-5 is not
+    protected; print it in units of 1e-3 if it matters.
     """
     old_lines, new_lines = stored.splitlines(), fresh.splitlines()
     for number, (old, new) in enumerate(zip(old_lines, new_lines, strict=False), start=1):
@@ -453,7 +522,9 @@ def compare_exact(stored, fresh):
     if len(old_lines) == len(new_lines):
         return None
     shorter = min(len(old_lines), len(new_lines))
-    ends = [lines[shorter] if len(lines) > shorter else "(nothing)" for lines in (old_lines, new_lines)]
+    ends = [
+        lines[shorter] if len(lines) > shorter else "(nothing)" for lines in (old_lines, new_lines)
+    ]
     return Difference(*ends, f"{len(old_lines)} lines are stored, {len(new_lines)} came now")
 
 
@@ -475,17 +546,23 @@ def _lines_differ(old, new):
 def compare_trained(stored, fresh):
     """The first Difference between two texts that depend on training, or None.
 
-    Only lines with numbers count. A line is recognised by the text around its numbers (`step # loss #`), and the
-    numbers of the first such line are compared with those of the first such line in the other text, and so on, to
-    10 %, integers too. A line that is found on one side only is taken for generated text and passed over. Two things
-    are still wrong: a recognised line that comes more or less often than before, and no recognised line at all
-    although there were lines with numbers (then nothing would be compared).
+    Only lines with numbers count. A line is recognised by the text around its numbers (`step # loss
+    #`), and the numbers of the first such line are compared with those of the first such line in
+    the other text, and so on, to 10 %, integers too. A line that is found on one side only is taken
+    for generated text and passed over. Two things are still wrong: a recognised line that comes
+    more or less often than before, and no recognised line at all although there were lines with
+    numbers (then nothing would be compared).
     """
     old, new = _lines_with_numbers(stored), _lines_with_numbers(fresh)
     shared = [texts for texts in old if texts in new]
     if old and not shared:
-        first = [next((lines[0] for lines in side.values()), "(no line with numbers)") for side in (old, new)]
-        return Difference(*first, "no stored line with numbers is found again (tag generated text random-output)")
+        first = [
+            next((lines[0] for lines in side.values()), "(no line with numbers)")
+            for side in (old, new)
+        ]
+        return Difference(
+            *first, "no stored line with numbers is found again (tag generated text random-output)"
+        )
     for texts in shared:
         if len(old[texts]) != len(new[texts]):
             why = f"{len(old[texts])} lines like this are stored, {len(new[texts])} came now"
@@ -517,7 +594,12 @@ def texts_of(output):
     texts = []
     for mime, data in sorted(output.data.items()):
         if not mime.startswith("image/"):
-            texts.append((mime, data if isinstance(data, str) else json.dumps(data, indent=1, sort_keys=True)))
+            texts.append(
+                (
+                    mime,
+                    data if isinstance(data, str) else json.dumps(data, indent=1, sort_keys=True),
+                )
+            )
     return texts
 
 
@@ -527,14 +609,18 @@ def kinds_of(output):
 
 
 def compare_outputs(stored, fresh, compare=compare_exact):
-    """The first Difference between the normalised outputs of a cell, or None. `compare` judges two texts.
+    """The first Difference between the normalised outputs of a cell, or None. `compare` judges two
+    texts.
 
-    The outputs must be of the same kinds, in the same order: this is how pictures are compared, by presence.
+    The outputs must be of the same kinds, in the same order: this is how pictures are compared, by
+    presence.
     """
     old_kinds, new_kinds = ([kinds_of(output) for output in outputs] for outputs in (stored, fresh))
     if old_kinds != new_kinds:
-        return Difference(*(", ".join(kinds) or "(nothing)" for kinds in (old_kinds, new_kinds)),
-                          "the outputs are of different kinds")
+        return Difference(
+            *(", ".join(kinds) or "(nothing)" for kinds in (old_kinds, new_kinds)),
+            "the outputs are of different kinds",
+        )
     for old, new in zip(stored, fresh, strict=True):
         for (_, a), (_, b) in zip(texts_of(old), texts_of(new), strict=True):
             difference = compare(a, b)
@@ -544,13 +630,18 @@ def compare_outputs(stored, fresh, compare=compare_exact):
 
 
 def compare_notebooks(stored, fresh):
-    """Compare two normalised notebooks with equal sources: one line or more for each cell that differs."""
+    """Compare two normalised notebooks with equal sources: one line or more for each cell that
+    differs.
+    """
     problems = []
     for index, (old, new) in enumerate(zip(stored.cells, fresh.cells, strict=True)):
         if old.cell_type != "code" or "random-output" in tags_of(old) or missing_needs(old):
             continue
-        difference = compare_outputs(old.outputs, new.outputs,
-                                     compare_trained if "trained" in tags_of(old) else compare_exact)
+        difference = compare_outputs(
+            old.outputs,
+            new.outputs,
+            compare_trained if "trained" in tags_of(old) else compare_exact,
+        )
         if difference:
             problems.append(f"{place(stored, index)} {difference}")
     return problems
@@ -563,8 +654,12 @@ def compare_notebooks(stored, fresh):
 
 def tag_problems(nb):
     """One line for each tag that this tool does not know."""
-    return [f"{place(nb, index)} has the unknown tag {tag!r}; known are {', '.join(KNOWN_TAGS)}"
-            for index, cell in enumerate(nb.cells) for tag in tags_of(cell) if tag not in KNOWN_TAGS]
+    return [
+        f"{place(nb, index)} has the unknown tag {tag!r}; known are {', '.join(KNOWN_TAGS)}"
+        for index, cell in enumerate(nb.cells)
+        for tag in tags_of(cell)
+        if tag not in KNOWN_TAGS
+    ]
 
 
 def order_problems(nb):
@@ -582,10 +677,13 @@ def order_problems(nb):
 
 def error_problems(nb):
     """One line for each cell that shows an error without the tag raises-exception."""
-    return [f"{place(nb, index)} shows an error: {error_line(output)}"
-            for index, cell in enumerate(nb.cells)
-            if cell.cell_type == "code" and "raises-exception" not in tags_of(cell)
-            for output in cell.outputs if output.output_type == "error"]
+    return [
+        f"{place(nb, index)} shows an error: {error_line(output)}"
+        for index, cell in enumerate(nb.cells)
+        if cell.cell_type == "code" and "raises-exception" not in tags_of(cell)
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
 
 
 def form_problems(nb):
@@ -614,14 +712,18 @@ def stored_problems(nb):
 
 
 def run_notebook(path, timeout=DEFAULT_TIMEOUT):
-    """Execute a notebook in place and normalise it. Returns a Report; if it has problems, the file is as it was."""
+    """Execute a notebook in place and normalise it. Returns a Report; if it has problems, the file
+    is as it was.
+    """
     report, start = Report(Path(path)), time.perf_counter()
     try:
         nb = read(path)
         report.problems = tag_problems(nb)
         if not report.problems:
             execute(nb, Path(path).parent, timeout)
-            report.notes = [f"{line} (dropped here; check fails on it)" for line in stderr_problems(nb)]
+            report.notes = [
+                f"{line} (dropped here; check fails on it)" for line in stderr_problems(nb)
+            ]
             report.notes += need_notes(nb, "shows the run without")
             write(path, normalise(nb))
     except NotebookError as error:
@@ -631,13 +733,17 @@ def run_notebook(path, timeout=DEFAULT_TIMEOUT):
 
 
 def check_notebook(path, timeout=DEFAULT_TIMEOUT):
-    """Execute a copy of a notebook in memory and compare it with the file, which stays as it is. Returns a Report."""
+    """Execute a copy of a notebook in memory and compare it with the file, which stays as it is.
+    Returns a Report.
+    """
     report, start = Report(Path(path)), time.perf_counter()
     try:
         stored = read(path)
         report.problems = stored_problems(stored)
         if report.problems:
-            report.problems.append("to execute and normalise it: python tools/notebooks.py run PATH")
+            report.problems.append(
+                "to execute and normalise it: python tools/notebooks.py run PATH"
+            )
         else:
             fresh = copy.deepcopy(stored)
             execute(fresh, Path(path).parent, timeout)
@@ -652,12 +758,17 @@ def check_notebook(path, timeout=DEFAULT_TIMEOUT):
 def need_notes(nb, text):
     """A line for each thing that cells need and that is not at hand: `sms is not at hand: …`."""
     missing = Counter(what for cell in nb.cells for what in missing_needs(cell))
-    return [f"{count} cell{'s' * (count > 1)} {text} {what}, which is not at hand" for what, count in missing.items()]
+    return [
+        f"{count} cell{'s' * (count > 1)} {text} {what}, which is not at hand"
+        for what, count in missing.items()
+    ]
 
 
 def show(report):
     """Print a Report: one line, then its problems and notes, indented."""
-    print(f"{'FAIL' if report.problems else 'ok':4}  {report.seconds:6.1f} s  {os.path.relpath(report.path)}")
+    print(
+        f"{'FAIL' if report.problems else 'ok':4}  {report.seconds:6.1f} s  {os.path.relpath(report.path)}"
+    )
     for label, lines in (("", report.problems), ("note: ", report.notes)):
         for line in lines:
             print("      " + (label + line).replace("\n", "\n      "))
@@ -668,18 +779,31 @@ def parse_arguments(arguments=None):
     """Read the command line."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
-    parser.add_argument("command", choices=["run", "check"], help="execute in place, or compare and change nothing")
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="notebooks or folders (default: all tracked ones)")
-    parser.add_argument("--timeout", type=int, default=DEFAULT_TIMEOUT, metavar="SECONDS",
-                        help="how long a single cell may take (default: %(default)s)")
-    options = parser.parse_intermixed_args(arguments)       # so that options may stand between command and paths
+    parser.add_argument(
+        "command", choices=["run", "check"], help="execute in place, or compare and change nothing"
+    )
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="notebooks or folders (default: all tracked ones)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=int,
+        default=DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help="how long a single cell may take (default: %(default)s)",
+    )
+    options = parser.parse_intermixed_args(
+        arguments
+    )  # so that options may stand between command and paths
     if options.timeout < 1:
         parser.error(f"--timeout must be at least 1 second, not {options.timeout}")
     return options
 
 
 def main(arguments=None):
-    """The command line. Returns the exit status: 0 all well, 1 a notebook failed, 2 wrong usage, 130 interrupted."""
+    """The command line. Returns the exit status: 0 all well, 1 a notebook failed, 2 wrong usage,
+    130 interrupted.
+    """
     options = parse_arguments(arguments)
     try:
         notebooks = find_notebooks(options.paths)
@@ -689,8 +813,11 @@ def main(arguments=None):
     failed = 0
     for path in notebooks:
         try:
-            report = run_notebook(path, options.timeout) if options.command == "run" else check_notebook(
-                path, options.timeout)
+            report = (
+                run_notebook(path, options.timeout)
+                if options.command == "run"
+                else check_notebook(path, options.timeout)
+            )
         except KeyboardInterrupt:
             print(f"interrupted: {os.path.relpath(path)} is as it was", file=sys.stderr)
             return 130

@@ -1,6 +1,8 @@
-"""The rules that hold for the whole repository. Each function takes files and gives one line for each offence.
+"""The rules that hold for the whole repository. Each function takes files and gives one line for
+each offence.
 
-`root` is the repository's folder, `files` a list of absolute paths below it (`notebooks.repository_files`).
+`root` is the repository's folder, `files` a list of absolute paths below it
+(`notebooks.repository_files`).
 """
 
 import ast
@@ -15,20 +17,29 @@ from scratch_llm_tools.notebooks import NotebookError, read, stored_problems
 MAIN = "01_main-chapter-code"
 MAX_CELL_LINES = 40
 MAX_BYTES = 2_000_000
-MAX_BYTES_OF = {f"ch05/{MAIN}/tales-gpt/model.safetensors": 8_000_000}     # the one checkpoint that is committed
+MAX_BYTES_OF = {
+    f"ch05/{MAIN}/tales-gpt/model.safetensors": 8_000_000
+}  # the one checkpoint that is committed
 
-# Folders of a person or of a machine. Places that are the same for everyone, such as /content on Colab, are no offence.
-MACHINE_PATH = re.compile(r"(?<![\w.~/$}-])/(?:home|root|Users)/[\w.~-]+|(?<![\w.~/-])/tmp/ipykernel_\d"
-                          r"|\b[A-Za-z]:[\\/]{1,4}Users[\\/]", re.IGNORECASE)
+# Folders of a person or of a machine. Places that are the same for everyone, such as /content on
+# Colab, are no offence.
+MACHINE_PATH = re.compile(
+    r"(?<![\w.~/$}-])/(?:home|root|Users)/[\w.~-]+|(?<![\w.~/-])/tmp/ipykernel_\d"
+    r"|\b[A-Za-z]:[\\/]{1,4}Users[\\/]",
+    re.IGNORECASE,
+)
 CHAPTER_PACKAGE = re.compile(r"ch(\d\d)_\w+")
-LAZY_EXCEPTION = (f"ch04/{MAIN}/checkpoint.py", 5)      # GPT.from_pretrained("gpt2") asks chapter 5's downloader
+LAZY_EXCEPTION = (
+    f"ch04/{MAIN}/checkpoint.py",
+    5,
+)  # GPT.from_pretrained("gpt2") asks chapter 5's downloader
 
 # Names that several main-chapter modules may define, because each has its own meaning there.
 SHARED_NAMES = {
-    "main",             # every script has one
-    "build_parser",     # and its command line
-    "fine_tune",        # chapter 6: a classifier; chapter 7: instructions
-    "evaluate",         # chapter 5: a loss; chapter 6: accuracy and its kin
+    "main",  # every script has one
+    "build_parser",  # and its command line
+    "fine_tune",  # chapter 6: a classifier; chapter 7: instructions
+    "evaluate",  # chapter 5: a loss; chapter 6: accuracy and its kin
 }
 
 
@@ -55,7 +66,9 @@ def in_main_code(path, root):
 
 
 def trees_of(path):
-    """The syntax trees of a module or of a notebook's code cells, as (place, tree) pairs; other files have none."""
+    """The syntax trees of a module or of a notebook's code cells, as (place, tree) pairs; other
+    files have none.
+    """
     if path.suffix == ".py":
         return [("", ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))]
     if path.suffix == ".ipynb":
@@ -74,20 +87,34 @@ def size_problems(root, files):
     for path in files:
         size, limit = path.stat().st_size, MAX_BYTES_OF.get(shown(path, root), MAX_BYTES)
         if size >= limit:
-            problems.append(f"{shown(path, root)} has {size / 1e6:.1f} MB; the limit is {limit / 1e6:.0f} MB")
+            problems.append(
+                f"{shown(path, root)} has {size / 1e6:.1f} MB; the limit is {limit / 1e6:.0f} MB"
+            )
     return problems
 
 
 def package_problems(root, files):
-    """Folders that pyproject.toml gives a name and that hold no module: `pip install -e .` would stop there."""
+    """Folders that pyproject.toml gives a name and that hold no module: `pip install -e .` would
+    stop there.
+    """
     settings = [path for path in files if shown(path, root) == "pyproject.toml"]
-    table = tomllib.loads(settings[0].read_text(encoding="utf-8"))["tool"]["setuptools"] if settings else {}
+    table = (
+        tomllib.loads(settings[0].read_text(encoding="utf-8"))["tool"]["setuptools"]
+        if settings
+        else {}
+    )
     folders = table.get("package-dir", {})
     with_modules = {shown(path.parent, root) for path in files if path.suffix == ".py"}
-    problems = [f"pyproject.toml: {name} is in packages, but not in package-dir" for name in table.get("packages", [])
-                if name not in folders]
-    return problems + [f"pyproject.toml: {name} is {folder}, where there is no module"
-                       for name, folder in folders.items() if folder not in with_modules]
+    problems = [
+        f"pyproject.toml: {name} is in packages, but not in package-dir"
+        for name in table.get("packages", [])
+        if name not in folders
+    ]
+    return problems + [
+        f"pyproject.toml: {name} is {folder}, where there is no module"
+        for name, folder in folders.items()
+        if folder not in with_modules
+    ]
 
 
 def machine_path_problems(root, files):
@@ -96,21 +123,28 @@ def machine_path_problems(root, files):
     for path in files:
         raw = path.read_bytes()
         if b"\0" in raw[:8192]:
-            continue                        # no text
+            continue  # no text
         for number, line in enumerate(raw.decode("utf-8", errors="replace").splitlines(), start=1):
             found = MACHINE_PATH.search(line)
             if found:
-                problems.append(f"{shown(path, root)}, line {number}: the path {found[0]} exists on one machine only")
+                problems.append(
+                    f"{shown(path, root)}, line {number}: the path {found[0]} exists on one machine only"
+                )
     return problems
 
 
 def command_problems(root, files):
-    """Commands `python FILE` in the code blocks of a README whose FILE exists neither beside it nor at the root."""
+    """Commands `python FILE` in the code blocks of a README whose FILE exists neither beside it nor
+    at the root.
+    """
     problems = []
     for path in files:
         if path.name == "README.md":
-            problems += [f"{shown(path, root)}: `python {name}` names no file of the repository"
-                         for name, places in commands_in(path, root) if not places & set(files)]
+            problems += [
+                f"{shown(path, root)}: `python {name}` names no file of the repository"
+                for name, places in commands_in(path, root)
+                if not places & set(files)
+            ]
     return problems
 
 
@@ -145,7 +179,9 @@ def cell_length_problems(root, files):
         for number, source, _ in cells_of(path, "code") if path.suffix == ".ipynb" else []:
             lines = len(source.splitlines())
             if lines > MAX_CELL_LINES:
-                problems.append(f"{shown(path, root)}, cell {number} has {lines} lines; the limit is {MAX_CELL_LINES}")
+                problems.append(
+                    f"{shown(path, root)}, cell {number} has {lines} lines; the limit is {MAX_CELL_LINES}"
+                )
     return problems
 
 
@@ -155,7 +191,9 @@ def stored_notebook_problems(root, files):
     for path in files:
         if path.suffix == ".ipynb":
             try:
-                problems += [f"{shown(path, root)}: {problem}" for problem in stored_problems(read(path))]
+                problems += [
+                    f"{shown(path, root)}: {problem}" for problem in stored_problems(read(path))
+                ]
             except NotebookError as error:
                 problems.append(str(error))
     return problems
@@ -174,12 +212,16 @@ def door_problems(root, files):
             for statement in trees_of(path)[0][1].body:
                 if not only_exports(statement):
                     first = ast.unparse(statement).splitlines()[0]
-                    problems.append(f"{shown(path, root)}, line {statement.lineno}: `{first}` does not re-export")
+                    problems.append(
+                        f"{shown(path, root)}, line {statement.lineno}: `{first}` does not re-export"
+                    )
     return problems
 
 
 def only_exports(statement):
-    """True for imports, strings (docstring), `__all__ = …`, and imports in `try: … except ImportError: raise …`."""
+    """True for imports, strings (docstring), `__all__ = …`, and imports in `try: … except
+    ImportError: raise …`.
+    """
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return True
     if isinstance(statement, ast.Expr):
@@ -187,16 +229,24 @@ def only_exports(statement):
     if isinstance(statement, ast.Assign):
         return [ast.unparse(target) for target in statement.targets] == ["__all__"]
     if isinstance(statement, ast.Try):
-        caught = [ast.unparse(handler.type) if handler.type else "everything" for handler in statement.handlers]
-        return (all(name in ("ImportError", "ModuleNotFoundError") for name in caught)
-                and not statement.orelse and not statement.finalbody
-                and all(isinstance(line, ast.Import | ast.ImportFrom) for line in statement.body)
-                and all(only_complains(line) for handler in statement.handlers for line in handler.body))
+        caught = [
+            ast.unparse(handler.type) if handler.type else "everything"
+            for handler in statement.handlers
+        ]
+        return (
+            all(name in ("ImportError", "ModuleNotFoundError") for name in caught)
+            and not statement.orelse
+            and not statement.finalbody
+            and all(isinstance(line, ast.Import | ast.ImportFrom) for line in statement.body)
+            and all(only_complains(line) for handler in statement.handlers for line in handler.body)
+        )
     return False
 
 
 def only_complains(statement):
-    """True for `raise …`, a call such as `sys.exit(…)`, an import, and an `if` that holds nothing else."""
+    """True for `raise …`, a call such as `sys.exit(…)`, an import, and an `if` that holds nothing
+    else.
+    """
     if isinstance(statement, ast.If):
         return all(only_complains(line) for line in statement.body + statement.orelse)
     call = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
@@ -236,8 +286,9 @@ def imported_modules(node):
 def import_problems(root, files):
     """Imports that break the order of the chapters.
 
-    A chapter imports from earlier chapters only, and its main code gets these through its previous_chapters.py; tests
-    may import them directly. The one exception is named at LAZY_EXCEPTION.
+    A chapter imports from earlier chapters only, and its main code gets these through its
+    previous_chapters.py; tests may import them directly. The one exception is named at
+    LAZY_EXCEPTION.
     """
     problems = []
     for path in files:
@@ -246,18 +297,22 @@ def import_problems(root, files):
             for there, line, lazy in chapter_imports(tree):
                 where = f"{shown(path, root)}{place}, line {line}"
                 if there > here and not (lazy and (shown(path, root), there) == LAZY_EXCEPTION):
-                    problems.append(f"{where}: chapter {here} imports from chapter {there}, a later one")
+                    problems.append(
+                        f"{where}: chapter {here} imports from chapter {there}, a later one"
+                    )
                 door = path.name == "previous_chapters.py" or is_test(path)
                 if there < here and in_main_code(path, root) and not door:
-                    problems.append(f"{where}: chapter {there} is to be reached through previous_chapters.py")
+                    problems.append(
+                        f"{where}: chapter {there} is to be reached through previous_chapters.py"
+                    )
     return problems
 
 
 def home_problems(root, files):
     """Public classes and functions that two main-chapter modules define.
 
-    Only modules directly in chNN/01_main-chapter-code count; tests, checks.py and previous_chapters.py do not, nor do
-    names in SHARED_NAMES.
+    Only modules directly in chNN/01_main-chapter-code count; tests, checks.py and
+    previous_chapters.py do not, nor do names in SHARED_NAMES.
     """
     homes = {}
     for path in files:
@@ -268,5 +323,8 @@ def home_problems(root, files):
             defines = isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             if defines and not name.startswith("_") and name not in SHARED_NAMES:
                 homes.setdefault(name, []).append(shown(path, root))
-    return [f"{name} is defined in {' and in '.join(sorted(places))}; one home for each concept"
-            for name, places in sorted(homes.items()) if len(places) > 1]
+    return [
+        f"{name} is defined in {' and in '.join(sorted(places))}; one home for each concept"
+        for name, places in sorted(homes.items())
+        if len(places) > 1
+    ]

@@ -1,6 +1,8 @@
-"""Executes every notebook of the repository: outputs as stored, and within the time that a reader has.
+"""Executes every notebook of the repository: outputs as stored, and within the time that a reader
+has.
 
-The budgets are for two CPU cores; SCRATCH_LLM_TIME_FACTOR (default 2) stretches them on slower or busy machines.
+The budgets are for two CPU cores; SCRATCH_LLM_TIME_FACTOR (default 2) stretches them on slower or
+busy machines.
 """
 
 import os
@@ -17,8 +19,8 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in NOTEBOOKS]
 def budget(name):
     """The seconds that a notebook may take, from its path relative to the root.
 
-    The chapter itself: 60 in chapters 2 to 4, 300 in chapters 5 to 7. Solutions and bonus notebooks: 60, in chapters 5
-    to 7 120. Any other: 60.
+    The chapter itself: 60 in chapters 2 to 4, 300 in chapters 5 to 7. Solutions and bonus
+    notebooks: 60, in chapters 5 to 7 120. Any other: 60.
     """
     chapter, late = re.match(r"ch0[1-7]", name), re.match(r"ch0[5-7]/", name)
     if chapter and re.fullmatch(rf"{chapter[0]}/01_main-chapter-code/{chapter[0]}\.ipynb", name):
@@ -32,7 +34,7 @@ def allowed_seconds(name):
     return budget(name) * float(os.environ.get("SCRATCH_LLM_TIME_FACTOR", "2"))
 
 
-if NOTEBOOKS:                               # an empty parametrisation would be reported as a skipped test
+if NOTEBOOKS:  # an empty parametrisation would be reported as a skipped test
 
     @pytest.mark.notebook
     @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)

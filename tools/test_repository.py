@@ -1,4 +1,6 @@
-"""The rules that the whole repository keeps; `tools/repository.py` and `tools/links.py` say what each one is."""
+"""The rules that the whole repository keeps; `tools/repository.py` and `tools/links.py` say what
+each one is.
+"""
 
 import pytest
 

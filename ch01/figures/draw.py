@@ -15,15 +15,22 @@ PALE_RED = "#F7DFCC"
 def course_map():
     """The way from text to a model that serves, and the chapter of each stage."""
     drawing = Drawing(
-        980, 330, "The map of the course",
+        980,
+        330,
+        "The map of the course",
         "Seven stages from left to right: data and tokenizer are chapter 2, attention chapter 3, the model chapter 4, "
         "pretraining chapter 5, fine-tuning chapters 6 and 7, evaluation chapters 5 to 7, serving chapter 7.",
-    )  # fmt: skip
+    )
     stages = [
         ("data", "text", ["a story,", "a corpus,", "messages"], PALE_GREY),
         ("tokenizer", "text → ids", ["cuts text", "into pieces", "with numbers"], PALE_BLUE),
         ("model", "ids → guesses", ["weighs words,", "guesses the", "next one"], PALE_ORANGE),
-        ("pretraining", "learns to write", ["compares each", "guess with the", "real next word"], PALE_GREEN),
+        (
+            "pretraining",
+            "learns to write",
+            ["compares each", "guess with the", "real next word"],
+            PALE_GREEN,
+        ),
         ("fine-tuning", "learns a task", ["the same, on", "examples of", "one task"], PALE_GREEN),
         ("evaluation", "how good?", ["loss, floor,", "exact scores,", "a judge"], PALE_RED),
         ("serving", "in use", ["saved, small", "and fast, for", "others to use"], PALE_GREY),
@@ -55,7 +62,14 @@ def course_map():
     for first, last, label, color in bands:
         start, end, y = boxes[first].x, boxes[last].x + width, 252
         drawing.line((start, y), (end, y), color, 5)
-        drawing.text((start + end) / 2, y + 20, label, size=13, color=color if color != ORANGE else "#8A5F00", bold=True)
+        drawing.text(
+            (start + end) / 2,
+            y + 20,
+            label,
+            size=13,
+            color=color if color != ORANGE else "#8A5F00",
+            bold=True,
+        )
     notes = "chapter 3: attention · chapter 4: the GPT around it · chapter 6: sorting messages · chapter 7: answering"
     drawing.text(490, 312, notes, size=12, color=GREY)
     return drawing
@@ -69,7 +83,9 @@ def words_of(text):
 def next_words(word, text):
     """How often each word follows `word` in the text, most frequent first."""
     words = words_of(text)
-    return Counter(after for before, after in zip(words, words[1:], strict=False) if before == word).most_common()
+    return Counter(
+        after for before, after in zip(words, words[1:], strict=False) if before == word
+    ).most_common()
 
 
 def next_word():
@@ -79,11 +95,13 @@ def next_word():
     total = sum(count for _, count in follows)
     shown = follows[:5]
     drawing = Drawing(
-        860, 300, "How a language model writes",
+        860,
+        300,
+        "How a language model writes",
         "The words so far go into the model, which gives every possible next word a share; one word is drawn and put "
         "at the end, and the loop begins again. The shares are the counts of what follows 'the' in a story of "
         f"{len(words_of(text))} words.",
-    )  # fmt: skip
+    )
     words = ["the", "cat", "looked", "at", "the"]
     drawing.text(20, 30, "1  the words so far", size=14, anchor="start", bold=True)
     drawing.cells(20, 116, words, width=56, height=34, fills=[PALE_GREY] * 4 + [PALE_BLUE], size=13)
@@ -93,34 +111,52 @@ def next_word():
     drawing.text(20, 188, "a GPT looks at all of them", size=12, color=GREY, anchor="start")
     drawing.text(462, 30, "2  the model", size=14, bold=True)
     drawing.text(600, 30, "3  a share for every next word", size=14, anchor="start", bold=True)
-    for row, (word, count) in enumerate([*shown, ("others", total - sum(count for _, count in shown))]):
+    for row, (word, count) in enumerate(
+        [*shown, ("others", total - sum(count for _, count in shown))]
+    ):
         y, chosen = 56 + 28 * row, word == "lamp"
         drawing.text(662, y + 15, word, size=13, anchor="end", bold=chosen)
         length = 300 * count / total
         fill = VERMILION if chosen else (SKY if word != "others" else "#CFCFCF")
-        drawing.parts.append(f"<rect x='672' y='{y}' width='{length:.1f}' height='20' fill='{fill}'/>")
-        drawing.text(680 + length, y + 15, f"{count} of {total}", size=12, color=GREY, anchor="start")
+        drawing.parts.append(
+            f"<rect x='672' y='{y}' width='{length:.1f}' height='20' fill='{fill}'/>"
+        )
+        drawing.text(
+            680 + length, y + 15, f"{count} of {total}", size=12, color=GREY, anchor="start"
+        )
     drawing.arrow(model, (588, 133))
     drawing.line((700, 228), (700, 264), VERMILION, 2)
     drawing.line((700, 264), (328, 264), VERMILION, 2)
     drawing.arrow((328, 264), (328, 158), color=VERMILION)
-    drawing.parts.append("<rect x='304' y='116' width='48' height='34' fill='#FFFFFF' stroke='#D55E00' "
-                         "stroke-dasharray='4 3'/>")  # fmt: skip
+    drawing.parts.append(
+        "<rect x='304' y='116' width='48' height='34' fill='#FFFFFF' stroke='#D55E00' "
+        "stroke-dasharray='4 3'/>"
+    )
     drawing.text(328, 138, "lamp", size=13, color=VERMILION)
-    drawing.text(514, 286, "4  draw one word by these shares, put it at the end, begin again", size=14, bold=True)
+    drawing.text(
+        514,
+        286,
+        "4  draw one word by these shares, put it at the end, begin again",
+        size=14,
+        bold=True,
+    )
     return drawing
 
 
 def broadcasting():
     """A column and a row meet in a table."""
     drawing = Drawing(
-        904, 184, "Broadcasting",
+        904,
+        184,
+        "Broadcasting",
         "A column of shape (3, 1) and a row of shape (1, 4) are stretched to (3, 4) and added.",
-    )  # fmt: skip
+    )
 
     def grid(x, y, rows, fills):
         for number, row in enumerate(rows):
-            drawing.cells(x, y + 30 * number, row, width=36, height=30, fills=fills[number], size=13)
+            drawing.cells(
+                x, y + 30 * number, row, width=36, height=30, fills=fills[number], size=13
+            )
 
     tens, ones = (10, 20, 30), (1, 2, 3, 4)
     faint_blue, faint_orange = "#F3F8FC", "#FEF8EC"
@@ -146,10 +182,12 @@ def broadcasting():
 def graph():
     """The graph of (w·x - y)²: values forward, slopes backward."""
     drawing = Drawing(
-        800, 250, "Autograd on one neuron",
+        800,
+        250,
+        "Autograd on one neuron",
         "Forward: w = 3 and x = 2 give 6, minus y = 10 gives -4, squared gives 16. Backward: the slope of the loss "
         "with respect to itself is 1, to the error -8, to the product -8, to w -16.",
-    )  # fmt: skip
+    )
     w = drawing.box(20, 40, 96, 40, "w = 3", color=BLUE, fill=PALE_BLUE)
     x = drawing.box(20, 110, 96, 40, "x = 2")
     product = drawing.box(200, 75, 110, 40, "w · x = 6")
@@ -167,13 +205,20 @@ def graph():
     drawing.text(468, 62, "slope −8", size=13, color=VERMILION)
     drawing.text(691, 62, "slope 1", size=13, color=VERMILION)
     drawing.arrow((756, 22), (120, 22), color=VERMILION, dashed=True)
-    drawing.text(438, 16, "backward, from right to left: multiply by the slope of each step", 12, VERMILION)
+    drawing.text(
+        438, 16, "backward, from right to left: multiply by the slope of each step", 12, VERMILION
+    )
     drawing.arrow((120, 226), (756, 226), color=GREY, dashed=True)
     drawing.text(438, 244, "forward: the values", 12, GREY)
     return drawing
 
 
-DRAWINGS = {"course-map": course_map, "next-word": next_word, "broadcasting": broadcasting, "graph": graph}
+DRAWINGS = {
+    "course-map": course_map,
+    "next-word": next_word,
+    "broadcasting": broadcasting,
+    "graph": graph,
+}
 
 
 def main():

@@ -1,7 +1,9 @@
-"""Self-checks for the exercises of chapter 2, and the small machinery that all chapters' checks are made of.
+"""Self-checks for the exercises of chapter 2, and the small machinery that all chapters' checks are
+made of.
 
-A check takes what the reader wrote, tries it on inputs of its own, and prints one line: that it is right, or the first
-wrong place and the likely mistake, or that the cell is untouched. It never raises, so Run All gets past it:
+A check takes what the reader wrote, tries it on inputs of its own, and prints one line: that it is
+right, or the first wrong place and the likely mistake, or that the cell is untouched. It never
+raises, so Run All gets past it:
 
     >>> verdict = check_count_windows(lambda n_tokens, length, stride: n_tokens // stride)
     ✗ count_windows: for (9, 4, 1) the result is 9, expected 5. Likely mistake: ...
@@ -29,11 +31,13 @@ import torch
 
 from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, UNKNOWN, SimpleTokenizer
 
-# --- The machinery ------------------------------------------------------------------------------------------------
+# --- The machinery --------------------------------------------------------------------------------
 
 
 class Mistake(Exception):
-    """What a check raises when it finds something wrong; the text is the one line that the reader sees."""
+    """What a check raises when it finds something wrong; the text is the one line that the reader
+    sees.
+    """
 
 
 class NotAttempted(Exception):
@@ -42,7 +46,9 @@ class NotAttempted(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check returns: true if the exercise is solved. The check has printed `message` already."""
+    """What a check returns: true if the exercise is solved. The check has printed `message`
+    already.
+    """
 
     passed: bool
     message: str
@@ -55,17 +61,24 @@ class Verdict:
 
 
 def exercise_check(name):
-    """Decorator: make a function that raises `Mistake` into a check that prints one line and returns a `Verdict`.
+    """Decorator: make a function that raises `Mistake` into a check that prints one line and
+    returns a `Verdict`.
 
-    `name` is what the exercise is called in the notebook. The function gets the reader's attempt; a function among
-    attempts is wrapped so that an untouched one (`...`, None, NotImplementedError) is told from a wrong one.
+    `name` is what the exercise is called in the notebook. The function gets the reader's attempt; a
+    function among attempts is wrapped so that an untouched one (`...`, None, NotImplementedError)
+    is told from a wrong one.
     """
 
     def decorate(check):
         @wraps(check)
         def run(attempt=None):
             try:
-                if attempt is None or attempt is Ellipsis or isclass(attempt) and _has_untouched_method(attempt):
+                if (
+                    attempt is None
+                    or attempt is Ellipsis
+                    or isclass(attempt)
+                    and _has_untouched_method(attempt)
+                ):
                     raise NotAttempted
                 check(_watched(attempt) if callable(attempt) and not isclass(attempt) else attempt)
                 verdict = Verdict(True, f"✓ {name}: right.")
@@ -84,29 +97,42 @@ def exercise_check(name):
 
 
 def judge(attempt, reference, inputs, mistakes):
-    """Compare `attempt(*arguments)` with `reference(*arguments)` for all `inputs`, a list of tuples of arguments.
+    """Compare `attempt(*arguments)` with `reference(*arguments)` for all `inputs`, a list of tuples
+    of arguments.
 
-    `mistakes`: {what to say: a function that makes this mistake}. One is named if it does what the attempt does on
-    every input, errors included. Raises Mistake with the first wrong place.
+    `mistakes`: {what to say: a function that makes this mistake}. One is named if it does what the
+    attempt does on every input, errors included. Raises Mistake with the first wrong place.
     """
     suspects, wrong = dict(mistakes), None
     for arguments in inputs:
         got, want = _outcome(attempt, arguments), reference(*copy.deepcopy(arguments))
         suspects = {
-            text: suspect for text, suspect in suspects.items() if difference(got, _outcome(suspect, arguments)) is None
+            text: suspect
+            for text, suspect in suspects.items()
+            if difference(got, _outcome(suspect, arguments)) is None
         }
         if wrong is None and difference(got, want) is not None:
             where = f"for ({', '.join(map(shown, arguments))})"
             stops = isinstance(got, Exception)
-            wrong = f"{where} it stops with {_in_one_line(got)}" if stops else f"{where} {difference(got, want)}"
+            wrong = (
+                f"{where} it stops with {_in_one_line(got)}"
+                if stops
+                else f"{where} {difference(got, want)}"
+            )
     if wrong is not None:
-        raise Mistake(f"{wrong}. Likely mistake: {next(iter(suspects))}." if suspects else f"{wrong}.")
+        raise Mistake(
+            f"{wrong}. Likely mistake: {next(iter(suspects))}." if suspects else f"{wrong}."
+        )
 
 
 def difference(got, want, place="the result"):
-    """The first place where two values differ, in words, or None. Numbers may differ by rounding errors."""
+    """The first place where two values differ, in words, or None. Numbers may differ by rounding
+    errors.
+    """
     if isinstance(want, Exception) or isinstance(got, Exception):
-        return None if type(got) is type(want) else f"{place} is {shown(got)}, expected {shown(want)}"
+        return (
+            None if type(got) is type(want) else f"{place} is {shown(got)}, expected {shown(want)}"
+        )
     if torch.is_tensor(want) or isinstance(want, np.ndarray):
         return _tensor_difference(got, torch.as_tensor(want), place)
     if isinstance(want, dict):
@@ -130,12 +156,16 @@ def _tensor_difference(got, want, place):
         return f"{place} has the shape {tuple(got.shape)}, expected {tuple(want.shape)}"
     if got.is_floating_point() != want.is_floating_point():
         return f"{place} has the dtype {got.dtype}, expected {want.dtype}"
-    wrong = ~torch.isclose(got.detach().double(), want.detach().double(), rtol=1e-4, atol=1e-5, equal_nan=True)
+    wrong = ~torch.isclose(
+        got.detach().double(), want.detach().double(), rtol=1e-4, atol=1e-5, equal_nan=True
+    )
     if not wrong.any():
         return None
     first = wrong.nonzero()[0].tolist()
     ours, right = got[tuple(first)].item(), want[tuple(first)].item()
-    digits = next((n for n in (4, 6, 8) if f"{ours:.{n}g}" != f"{right:.{n}g}"), 17)  # as many as show the difference
+    digits = next(
+        (n for n in (4, 6, 8) if f"{ours:.{n}g}" != f"{right:.{n}g}"), 17
+    )  # as many as show the difference
     return f"{place}{first or ''} is {ours:.{digits}g}, expected {right:.{digits}g}"
 
 
@@ -148,7 +178,11 @@ def _dict_difference(got, want, place):
         if found := difference(got[key], want[key], f"{place}[{shown(key)}]"):
             return found
     extra = next((key for key in got if key not in want), None)
-    return None if len(got) == len(want) else f"{place} has {shown(extra)}: {shown(got[extra])} too many"
+    return (
+        None
+        if len(got) == len(want)
+        else f"{place} has {shown(extra)}: {shown(got[extra])} too many"
+    )
 
 
 def _sequence_difference(got, want, place):
@@ -175,7 +209,9 @@ def shown(value):
 
 
 def _outcome(function, arguments):
-    """What a function returns for these arguments (a copy of them), or the exception that it raises."""
+    """What a function returns for these arguments (a copy of them), or the exception that it
+    raises.
+    """
     try:
         return function(*copy.deepcopy(arguments))
     except (NotAttempted, NotImplementedError, Mistake):
@@ -189,7 +225,9 @@ def _in_one_line(error):
 
 
 def _watched(function):
-    """The same function, but an untouched one raises NotAttempted, and one that forgets `return` is told so."""
+    """The same function, but an untouched one raises NotAttempted, and one that forgets `return` is
+    told so.
+    """
 
     def call(*arguments, **options):
         result = function(*arguments, **options)
@@ -203,10 +241,16 @@ def _watched(function):
 
 
 def _is_untouched(function):
-    """True for a function whose body is `...`, `pass` or a docstring: it does nothing but return None."""
+    """True for a function whose body is `...`, `pass` or a docstring: it does nothing but return
+    None.
+    """
     if not isfunction(function):
         return False
-    steps = [step for step in dis.get_instructions(function) if step.opname not in ("RESUME", "NOP", "CACHE")]
+    steps = [
+        step
+        for step in dis.get_instructions(function)
+        if step.opname not in ("RESUME", "NOP", "CACHE")
+    ]
     names = [step.opname for step in steps]
     returns_constant = names in (["RETURN_CONST"], ["LOAD_CONST", "RETURN_VALUE"])
     return returns_constant and steps[0].argval in (None, Ellipsis)
@@ -216,7 +260,7 @@ def _has_untouched_method(class_):
     return any(_is_untouched(method) for method in vars(class_).values())
 
 
-# --- The exercises of ch02.ipynb ----------------------------------------------------------------------------------
+# --- The exercises of ch02.ipynb ------------------------------------------------------------------
 
 
 def _vocab(words, unknown=True):
@@ -225,10 +269,14 @@ def _vocab(words, unknown=True):
 
 @exercise_check("frequent_vocab")
 def check_frequent_vocab(attempt):
-    """frequent_vocab(words, size): the `size` most frequent words, ties in alphabetical order, then `<|unk|>`."""
+    """frequent_vocab(words, size): the `size` most frequent words, ties in alphabetical order, then
+    `<|unk|>`.
+    """
     rng = random.Random(1)
     inputs = [("owl saw the fox the".split(), 2)]
-    inputs += [(rng.choices("the a fox owl moon saw sea tree".split(), k=30), size) for size in (3, 5, 20)]
+    inputs += [
+        (rng.choices("the a fox owl moon saw sea tree".split(), k=30), size) for size in (3, 5, 20)
+    ]
 
     def ranked(words):
         return sorted(set(words), key=lambda word: (-words.count(word), word))
@@ -237,35 +285,52 @@ def check_frequent_vocab(attempt):
         return _vocab([word for word, _ in Counter(words).most_common(size)])
 
     mistakes = {
-        "words that are equally frequent must stand in alphabetical order, not in the order in which they appear":
-            by_appearance,
-        "the ids begin at 1; the first word must get 0":
-            lambda words, size: {word: i + 1 for word, i in _vocab(ranked(words)[:size]).items()},
-        "the rarest words come first: sort by the count downwards":
-            lambda words, size: _vocab(sorted(set(words), key=lambda word: (words.count(word), word))[:size]),
+        "words that are equally frequent must stand in alphabetical order, not in the order in which they appear": by_appearance,
+        "the ids begin at 1; the first word must get 0": lambda words, size: {
+            word: i + 1 for word, i in _vocab(ranked(words)[:size]).items()
+        },
+        "the rarest words come first: sort by the count downwards": lambda words, size: _vocab(
+            sorted(set(words), key=lambda word: (words.count(word), word))[:size]
+        ),
         "`<|unk|>` is missing": lambda words, size: _vocab(ranked(words)[:size], unknown=False),
-        "`<|unk|>` comes on top of the `size` words; it is none of them":
-            lambda words, size: _vocab(ranked(words)[: size - 1]),
-        "the words were put into alphabetical order; the most frequent one must get 0":
-            lambda words, size: _vocab(sorted(ranked(words)[:size])),
-        "all words were kept, not the `size` most frequent ones": lambda words, size: _vocab(ranked(words)),
-        "`<|unk|>` gets the next free id, which is not `size` where there are fewer words":
-            lambda words, size: _vocab(ranked(words)[:size], unknown=False) | {UNKNOWN: size},
-        "equally frequent words run backwards through the alphabet":
-            lambda words, size: _vocab(sorted(set(words), key=lambda w: (words.count(w), w), reverse=True)[:size]),
-        "the dictionary is the wrong way round; it goes from the word to its id":
-            lambda words, size: {i: word for word, i in _vocab(ranked(words)[:size]).items()},
-    }  # fmt: skip
+        "`<|unk|>` comes on top of the `size` words; it is none of them": lambda words, size: (
+            _vocab(ranked(words)[: size - 1])
+        ),
+        "the words were put into alphabetical order; the most frequent one must get 0": lambda words, size: (
+            _vocab(sorted(ranked(words)[:size]))
+        ),
+        "all words were kept, not the `size` most frequent ones": lambda words, size: _vocab(
+            ranked(words)
+        ),
+        "`<|unk|>` gets the next free id, which is not `size` where there are fewer words": lambda words, size: (
+            _vocab(ranked(words)[:size], unknown=False) | {UNKNOWN: size}
+        ),
+        "equally frequent words run backwards through the alphabet": lambda words, size: _vocab(
+            sorted(set(words), key=lambda w: (words.count(w), w), reverse=True)[:size]
+        ),
+        "the dictionary is the wrong way round; it goes from the word to its id": lambda words, size: {
+            i: word for word, i in _vocab(ranked(words)[:size]).items()
+        },
+    }
     judge(attempt, lambda words, size: _vocab(ranked(words)[:size]), inputs, mistakes)
 
 
 @exercise_check("join_documents")
 def check_join_documents(attempt):
-    """join_documents(documents, tokenizer): one flat list of ids in which every document ends with end_of_text."""
+    """join_documents(documents, tokenizer): one flat list of ids in which every document ends with
+    end_of_text.
+    """
     tokenizer = SimpleTokenizer.train(f"the fox saw a moon and an owl heard {END_OF_TEXT}")
     rng = random.Random(2)
-    documents = [" ".join(rng.choices("the fox saw a moon owl".split(), k=rng.randint(1, 5))) for _ in range(5)]
-    inputs = [(documents[:2], tokenizer), (documents, tokenizer), ([f"a fox saw {END_OF_TEXT} and", "owl"], tokenizer)]
+    documents = [
+        " ".join(rng.choices("the fox saw a moon owl".split(), k=rng.randint(1, 5)))
+        for _ in range(5)
+    ]
+    inputs = [
+        (documents[:2], tokenizer),
+        (documents, tokenizer),
+        ([f"a fox saw {END_OF_TEXT} and", "owl"], tokenizer),
+    ]
 
     def joined(before=False, between=False, last=False):
         def join(documents, tokenizer):
@@ -282,35 +347,53 @@ def check_join_documents(attempt):
         return tokenizer.encode("".join(document + END_OF_TEXT for document in documents), allowed)
 
     mistakes = {
-        "the end-of-text token stands before each document; it must stand behind it": joined(before=True),
+        "the end-of-text token stands before each document; it must stand behind it": joined(
+            before=True
+        ),
         "the last document has no end-of-text token": joined(between=True),
         "only the last document ends with the end-of-text token": joined(last=True),
-        "the documents are not separated at all": lambda documents, tokenizer: tokenizer.encode(" ".join(documents)),
-        "the result is a list of lists; the ids of all documents belong in one flat list":
-            lambda documents, tokenizer: [tokenizer.encode(text) + [tokenizer.end_of_text] for text in documents],
+        "the documents are not separated at all": lambda documents, tokenizer: tokenizer.encode(
+            " ".join(documents)
+        ),
+        "the result is a list of lists; the ids of all documents belong in one flat list": lambda documents, tokenizer: [
+            tokenizer.encode(text) + [tokenizer.end_of_text] for text in documents
+        ],
         "the string <|endoftext|> was encoded as ordinary text; append the id `tokenizer.end_of_text`": as_text,
-        "with `allowed_special` a document that talks about <|endoftext|> ends there; encode each one as ordinary text":
-            lambda documents, tokenizer: as_text(documents, tokenizer, (END_OF_TEXT,)),
-        "the string <|endoftext|> was put between the documents and became ordinary text; append its id":
-            lambda documents, tokenizer: tokenizer.encode(END_OF_TEXT.join(documents)),
-        "`append` puts a whole list into the list; add the ids of a document with `+=` or `extend`":
-            lambda documents, tokenizer: [part for text in documents for part in (tokenizer.encode(text), tokenizer.end_of_text)],
-    }  # fmt: skip
+        "with `allowed_special` a document that talks about <|endoftext|> ends there; encode each one as ordinary text": lambda documents, tokenizer: (
+            as_text(documents, tokenizer, (END_OF_TEXT,))
+        ),
+        "the string <|endoftext|> was put between the documents and became ordinary text; append its id": lambda documents, tokenizer: (
+            tokenizer.encode(END_OF_TEXT.join(documents))
+        ),
+        "`append` puts a whole list into the list; add the ids of a document with `+=` or `extend`": lambda documents, tokenizer: [
+            part for text in documents for part in (tokenizer.encode(text), tokenizer.end_of_text)
+        ],
+    }
     judge(attempt, joined(), inputs, mistakes)
 
 
 @exercise_check("bytes_per_token")
 def check_bytes_per_token(attempt):
-    """bytes_per_token(text, ids): how many UTF-8 bytes of the text one token stands for, on average."""
-    inputs = [("the fox", [5, 9]), ("Füchsin", [1, 2, 3]), ("the owl 🦉 saw", list(range(7))), ("狐狸", [3, 1, 2, 2])]
+    """bytes_per_token(text, ids): how many UTF-8 bytes of the text one token stands for, on
+    average.
+    """
+    inputs = [
+        ("the fox", [5, 9]),
+        ("Füchsin", [1, 2, 3]),
+        ("the owl 🦉 saw", list(range(7))),
+        ("狐狸", [3, 1, 2, 2]),
+    ]
     mistakes = {
-        "characters were counted, not bytes: `len(text)` counts é or 🦉 as one": lambda text, ids: len(text) / len(ids),
+        "characters were counted, not bytes: `len(text)` counts é or 🦉 as one": lambda text, ids: (
+            len(text) / len(ids)
+        ),
         "this is tokens per byte, upside down": lambda text, ids: len(ids) / len(text.encode()),
         "`//` cuts off the fraction": lambda text, ids: len(text.encode()) // len(ids),
         "words were counted, not bytes": lambda text, ids: len(text.split()) / len(ids),
         "this is the number of bytes of the whole text": lambda text, ids: len(text.encode()),
-        "equal ids were counted once; each place in the list is a token":
-            lambda text, ids: len(text.encode()) / len(set(ids)),
+        "equal ids were counted once; each place in the list is a token": lambda text, ids: (
+            len(text.encode()) / len(set(ids))
+        ),
     }
     judge(attempt, lambda text, ids: len(text.encode()) / len(ids), inputs, mistakes)
 
@@ -330,10 +413,15 @@ def _pairs(tokens):
 
 @exercise_check("count_changes")
 def check_count_changes(attempt):
-    """count_changes(tokens, pair): {pair: by how much its count changes} when `pair` is merged; no zeros."""
+    """count_changes(tokens, pair): {pair: by how much its count changes} when `pair` is merged; no
+    zeros.
+    """
     rng = random.Random(3)
     inputs = [(tuple(b"a b a b".split()), (b"a", b"b")), (tuple(b"a a a".split()), (b"a", b"a"))]
-    inputs += [(tuple(b"x y a b x y".split()), (b"a", b"b")), (tuple(b"a b c".split()), (b"c", b"a"))]
+    inputs += [
+        (tuple(b"x y a b x y".split()), (b"a", b"b")),
+        (tuple(b"a b c".split()), (b"c", b"a")),
+    ]
     inputs += [(tuple(rng.choices([b"a", b"b", b"ab"], k=12)), (b"a", b"b")) for _ in range(4)]
 
     def changes(tokens, pair, merge=_merged, zeros=False):
@@ -357,70 +445,108 @@ def check_count_changes(attempt):
         return {other: 1 for other in after - before} | {other: -1 for other in before - after}
 
     mistakes = {
-        "pairs whose count does not change are in the result; leave the zeros out":
-            lambda tokens, pair: changes(tokens, pair, zeros=True),
-        "the signs are turned round: a pair that disappears changes by a negative number":
-            lambda tokens, pair: {other: -n for other, n in changes(tokens, pair).items()},
-        "only what appears was counted; pairs that disappear change too, by a negative number":
-            lambda tokens, pair: {other: n for other, n in changes(tokens, pair).items() if n > 0},
-        "only what disappears was counted; the merged token makes new pairs with its neighbours":
-            lambda tokens, pair: {other: n for other, n in changes(tokens, pair).items() if n < 0},
-        "the merged pair itself is missing: its count changes as well":
-            lambda tokens, pair: {other: n for other, n in changes(tokens, pair).items() if other != pair},
-        "these are the counts after the merge, not the changes":
-            lambda tokens, pair: dict(_pairs(_merged(tokens, pair))),
-        "a token was used for two merges: in a a a only the first two can be merged":
-            lambda tokens, pair: changes(tokens, pair, lambda *both: _merged(*both, overlapping=True)),
-        "a neighbour may itself have been merged, as in a b a b; compare the pairs of the whole word before and after":
-            with_old_neighbours,
-        "a neighbour may itself have been merged, as in a b a b; and changes of zero must be left out":
-            lambda tokens, pair: with_old_neighbours(tokens, pair, zeros=True),
+        "pairs whose count does not change are in the result; leave the zeros out": lambda tokens, pair: (
+            changes(tokens, pair, zeros=True)
+        ),
+        "the signs are turned round: a pair that disappears changes by a negative number": lambda tokens, pair: {
+            other: -n for other, n in changes(tokens, pair).items()
+        },
+        "only what appears was counted; pairs that disappear change too, by a negative number": lambda tokens, pair: {
+            other: n for other, n in changes(tokens, pair).items() if n > 0
+        },
+        "only what disappears was counted; the merged token makes new pairs with its neighbours": lambda tokens, pair: {
+            other: n for other, n in changes(tokens, pair).items() if n < 0
+        },
+        "the merged pair itself is missing: its count changes as well": lambda tokens, pair: {
+            other: n for other, n in changes(tokens, pair).items() if other != pair
+        },
+        "these are the counts after the merge, not the changes": lambda tokens, pair: dict(
+            _pairs(_merged(tokens, pair))
+        ),
+        "a token was used for two merges: in a a a only the first two can be merged": lambda tokens, pair: (
+            changes(tokens, pair, lambda *both: _merged(*both, overlapping=True))
+        ),
+        "a neighbour may itself have been merged, as in a b a b; compare the pairs of the whole word before and after": with_old_neighbours,
+        "a neighbour may itself have been merged, as in a b a b; and changes of zero must be left out": lambda tokens, pair: (
+            with_old_neighbours(tokens, pair, zeros=True)
+        ),
         "each pair was counted once; it may stand in the word several times": each_once,
-    }  # fmt: skip
+    }
     judge(attempt, changes, inputs, mistakes)
 
 
 @exercise_check("count_windows")
 def check_count_windows(attempt):
-    """count_windows(n_tokens, context_length, stride): the number of windows that fit, with the target behind them."""
-    inputs = [(9, 4, 1), (9, 4, 4), (8, 4, 4), (12, 4, 3), (5, 4, 1), (4, 4, 1), (2, 7, 2), (1000, 64, 48)]
+    """count_windows(n_tokens, context_length, stride): the number of windows that fit, with the
+    target behind them.
+    """
+    inputs = [
+        (9, 4, 1),
+        (9, 4, 4),
+        (8, 4, 4),
+        (12, 4, 3),
+        (5, 4, 1),
+        (4, 4, 1),
+        (2, 7, 2),
+        (1000, 64, 48),
+    ]
 
     def fitting(n_tokens, length, stride):
         return len(range(0, n_tokens - length, stride))
 
     formulas = {
-        "the token behind the window, the target of its last position, was forgotten":
-            lambda n, length, stride: (n - length) // stride + 1,
-        "one window is missing: with no room to slide at all there is still one":
-            lambda n, length, stride: (n - length - 1) // stride,
+        "the token behind the window, the target of its last position, was forgotten": lambda n, length, stride: (
+            (n - length) // stride + 1
+        ),
+        "one window is missing: with no room to slide at all there is still one": lambda n, length, stride: (
+            (n - length - 1) // stride
+        ),
         "the stride was ignored": lambda n, length, stride: n - length,
-        "the windows at the end that no longer fit were counted too": lambda n, length, stride: -(-n // stride),
-        "the length of the window was forgotten: only the stride counts here": lambda n, length, stride: n // stride,
-        "the windows may overlap: a new one starts every `stride` tokens, not every `context_length`":
-            lambda n, length, stride: (n - 1) // length,
-        "`/` gives a fraction of a window; use `//`": lambda n, length, stride: (n - length - 1) / stride + 1,
-        "a fraction of a window cannot be: `/` gives a float": lambda n, length, stride: (n - length) / stride,
-        "of the n_tokens - context_length possible starts, every `stride`-th counts, the first one too: round up":
-            lambda n, length, stride: (n - length) // stride,
-    }  # fmt: skip
+        "the windows at the end that no longer fit were counted too": lambda n, length, stride: (
+            -(-n // stride)
+        ),
+        "the length of the window was forgotten: only the stride counts here": lambda n, length, stride: (
+            n // stride
+        ),
+        "the windows may overlap: a new one starts every `stride` tokens, not every `context_length`": lambda n, length, stride: (
+            (n - 1) // length
+        ),
+        "`/` gives a fraction of a window; use `//`": lambda n, length, stride: (
+            (n - length - 1) / stride + 1
+        ),
+        "a fraction of a window cannot be: `/` gives a float": lambda n, length, stride: (
+            (n - length) / stride
+        ),
+        "of the n_tokens - context_length possible starts, every `stride`-th counts, the first one too: round up": lambda n, length, stride: (
+            (n - length) // stride
+        ),
+    }
     too_short = "a text that is too short for one window gives 0 windows, not a negative number"
     mistakes = {too_short: lambda n, length, stride: (n - length - 1) // stride + 1}
     for text, formula in formulas.items():  # each with the short texts right, and wrong
         mistakes[text] = lambda *numbers, formula=formula: max(0, formula(*numbers))
         mistakes[f"{text}; and {too_short}"] = formula
-    mistakes["one token more must fit behind every window, not only behind the first: the target of its last position"] = (
-        lambda n, length, stride: 0 if n <= length else (n - length) // stride + 1
-    )
+    mistakes[
+        "one token more must fit behind every window, not only behind the first: the target of its last position"
+    ] = lambda n, length, stride: 0 if n <= length else (n - length) // stride + 1
     judge(attempt, fitting, inputs, mistakes)
 
 
 @exercise_check("document_starts")
 def check_document_starts(attempt):
-    """document_starts(ids, end_of_text, context_length): where documents begin, if a whole window fits there."""
+    """document_starts(ids, end_of_text, context_length): where documents begin, if a whole window
+    fits there.
+    """
     rng = random.Random(4)
-    inputs = [([5, 6, 7, 0, 8, 9, 0, 4, 3, 2], 0, 2), ([5, 6, 0, 7, 8], 0, 2), ([5, 6, 7, 9, 8, 9, 0], 9, 2)]
+    inputs = [
+        ([5, 6, 7, 0, 8, 9, 0, 4, 3, 2], 0, 2),
+        ([5, 6, 0, 7, 8], 0, 2),
+        ([5, 6, 7, 9, 8, 9, 0], 9, 2),
+    ]
     for length in (1, 2, 3, 6):
-        ids = [token for _ in range(7) for token in [*rng.choices(range(1, 9), k=rng.randint(1, 6)), 0]]
+        ids = [
+            token for _ in range(7) for token in [*rng.choices(range(1, 9), k=rng.randint(1, 6)), 0]
+        ]
         inputs.append((ids, 0, length))
 
     def starts(ids, end_of_text, length, first=True, behind=1, room=1):
@@ -428,23 +554,31 @@ def check_document_starts(attempt):
         return [start for start in found if start + length + room <= len(ids)]
 
     mistakes = {
-        "these are the places of the end-of-text tokens; the document begins one place behind":
-            lambda ids, end, length: starts(ids, end, length, behind=0),
-        "the first document begins at 0, with no end-of-text token before it":
-            lambda ids, end, length: starts(ids, end, length, first=False),
-        "the first document begins at 0, with no end-of-text token before it; `ids[i - 1]` is the last id for i = 0":
-            lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i - 1] == end],
-        "the first document begins at 0, and every other one place behind an end-of-text token":
-            lambda ids, end, length: starts(ids, end, length, first=False, behind=0),
-        "the first document begins at 0; and the start that was found needs room for its window and the target":
-            lambda ids, end, length: starts(ids, end, length, first=False, room=0),
-        "a window may run on into the next document; it must only end before the list does":
-            lambda ids, end, length: [s for s in starts(ids, end, length) if end not in ids[s : s + length]],
-        "a window needs `context_length` tokens and the target behind them; the last start leaves no room for that":
-            lambda ids, end, length: starts(ids, end, length, room=0),
-        "starts at which no whole window fits any more must be left out":
-            lambda ids, end, length: starts(ids, end, length, room=-length),
-    }  # fmt: skip
+        "these are the places of the end-of-text tokens; the document begins one place behind": lambda ids, end, length: (
+            starts(ids, end, length, behind=0)
+        ),
+        "the first document begins at 0, with no end-of-text token before it": lambda ids, end, length: (
+            starts(ids, end, length, first=False)
+        ),
+        "the first document begins at 0, with no end-of-text token before it; `ids[i - 1]` is the last id for i = 0": lambda ids, end, length: [
+            i for i in range(len(ids) - length) if ids[i - 1] == end
+        ],
+        "the first document begins at 0, and every other one place behind an end-of-text token": lambda ids, end, length: (
+            starts(ids, end, length, first=False, behind=0)
+        ),
+        "the first document begins at 0; and the start that was found needs room for its window and the target": lambda ids, end, length: (
+            starts(ids, end, length, first=False, room=0)
+        ),
+        "a window may run on into the next document; it must only end before the list does": lambda ids, end, length: [
+            s for s in starts(ids, end, length) if end not in ids[s : s + length]
+        ],
+        "a window needs `context_length` tokens and the target behind them; the last start leaves no room for that": lambda ids, end, length: (
+            starts(ids, end, length, room=0)
+        ),
+        "starts at which no whole window fits any more must be left out": lambda ids, end, length: (
+            starts(ids, end, length, room=-length)
+        ),
+    }
     judge(attempt, starts, inputs, mistakes)
 
 
@@ -454,7 +588,9 @@ def _one_hot(ids, rows):
 
 @exercise_check("embed")
 def check_embed(attempt):
-    """embed(ids, token_table, position_table): token row plus position row, (batch, tokens, emb_dim)."""
+    """embed(ids, token_table, position_table): token row plus position row, (batch, tokens,
+    emb_dim).
+    """
     generator = torch.Generator().manual_seed(5)
 
     def case(batch, tokens, vocab, context, emb_dim):
@@ -471,33 +607,45 @@ def check_embed(attempt):
         return looked_up(ids, token_table) + looked_up(places, position_table)
 
     mistakes = {
-        "the positions are missing: only the token rows came back":
-            lambda ids, table, places: looked_up(ids, table),
-        "the rows of the position table were chosen by the token id; they belong to the place in the window":
-            lambda ids, table, places: looked_up(ids, table) + looked_up(ids, places),
-        "position 0 must take row 0 of the position table; here it takes row 1":
-            lambda ids, table, places: looked_up(ids, table) + places[1 : ids.shape[1] + 1],
-        "token and position were put side by side; they are added":
-            lambda ids, table, places: torch.cat([looked_up(ids, table), embedded(ids, table * 0, places)], dim=-1),
-        "token and position were multiplied; they are added":
-            lambda ids, table, places: looked_up(ids, table) * places[: ids.shape[1]],
-        "every position got row 0 of the position table":
-            lambda ids, table, places: looked_up(ids, table) + places[0],
-        "the position table is longer than the window: take its first `tokens` rows only":
-            lambda ids, table, places: looked_up(ids, table) + places,
-        "the rows of the position table were given to the rows of the batch, not to the places in the window":
-            lambda ids, table, places: looked_up(ids, table) + places[: ids.shape[0], None],
-        "`ids.shape[0]` is the number of rows in the batch; the number of places is `ids.shape[1]`":
-            lambda ids, table, places: looked_up(ids, table) + places[: ids.shape[0]],
-        "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not call them":
-            lambda ids, table, places: table(ids),
-    }  # fmt: skip
+        "the positions are missing: only the token rows came back": lambda ids, table, places: (
+            looked_up(ids, table)
+        ),
+        "the rows of the position table were chosen by the token id; they belong to the place in the window": lambda ids, table, places: (
+            looked_up(ids, table) + looked_up(ids, places)
+        ),
+        "position 0 must take row 0 of the position table; here it takes row 1": lambda ids, table, places: (
+            looked_up(ids, table) + places[1 : ids.shape[1] + 1]
+        ),
+        "token and position were put side by side; they are added": lambda ids, table, places: (
+            torch.cat([looked_up(ids, table), embedded(ids, table * 0, places)], dim=-1)
+        ),
+        "token and position were multiplied; they are added": lambda ids, table, places: (
+            looked_up(ids, table) * places[: ids.shape[1]]
+        ),
+        "every position got row 0 of the position table": lambda ids, table, places: (
+            looked_up(ids, table) + places[0]
+        ),
+        "the position table is longer than the window: take its first `tokens` rows only": lambda ids, table, places: (
+            looked_up(ids, table) + places
+        ),
+        "the rows of the position table were given to the rows of the batch, not to the places in the window": lambda ids, table, places: (
+            looked_up(ids, table) + places[: ids.shape[0], None]
+        ),
+        "`ids.shape[0]` is the number of rows in the batch; the number of places is `ids.shape[1]`": lambda ids, table, places: (
+            looked_up(ids, table) + places[: ids.shape[0]]
+        ),
+        "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not call them": lambda ids, table, places: (
+            table(ids)
+        ),
+    }
     judge(attempt, embedded, inputs, mistakes)
 
 
 @exercise_check("table_gradient")
 def check_table_gradient(attempt):
-    """table_gradient(ids, upstream, vocab_size): the gradient of the embedding table, (vocab, emb_dim)."""
+    """table_gradient(ids, upstream, vocab_size): the gradient of the embedding table, (vocab,
+    emb_dim).
+    """
     generator = torch.Generator().manual_seed(6)
 
     def case(batch, tokens, vocab, emb_dim):
@@ -525,19 +673,26 @@ def check_table_gradient(attempt):
     mistakes = {
         "a token that comes twice keeps only its last gradient; the gradients of all its places add up": overwritten,
         "the gradients of a token that comes twice were averaged; they add up": mean,
-        "the batch is missing: sum over the batch and the places, so that the shape is (vocab, emb_dim)":
-            lambda ids, upstream, rows: _one_hot(ids, rows).transpose(1, 2) @ upstream,
-        "the shape is turned round: one row for each token of the vocabulary":
-            lambda ids, upstream, rows: gradient(ids, upstream, rows).T,
-        "only the first row of the batch was used":
-            lambda ids, upstream, rows: gradient(ids[:1], upstream[:1], rows),
-        "this counts the tokens; their upstream gradients are to be added up":
-            lambda ids, upstream, rows: gradient(ids, torch.ones_like(upstream), rows),
-        "the sign is turned round: this is the step of gradient descent, not the gradient":
-            lambda ids, upstream, rows: -gradient(ids, upstream, rows),
-        "nothing was added: `index_add` gives back a new tensor, `index_add_` changes the one it belongs to":
-            lambda ids, upstream, rows: torch.zeros(rows, upstream.shape[-1]),
-        "the sum was divided by the number of tokens; add the gradients up and leave them so":
-            lambda ids, upstream, rows: gradient(ids, upstream, rows) / ids.numel(),
-    }  # fmt: skip
+        "the batch is missing: sum over the batch and the places, so that the shape is (vocab, emb_dim)": lambda ids, upstream, rows: (
+            _one_hot(ids, rows).transpose(1, 2) @ upstream
+        ),
+        "the shape is turned round: one row for each token of the vocabulary": lambda ids, upstream, rows: (
+            gradient(ids, upstream, rows).T
+        ),
+        "only the first row of the batch was used": lambda ids, upstream, rows: gradient(
+            ids[:1], upstream[:1], rows
+        ),
+        "this counts the tokens; their upstream gradients are to be added up": lambda ids, upstream, rows: (
+            gradient(ids, torch.ones_like(upstream), rows)
+        ),
+        "the sign is turned round: this is the step of gradient descent, not the gradient": lambda ids, upstream, rows: (
+            -gradient(ids, upstream, rows)
+        ),
+        "nothing was added: `index_add` gives back a new tensor, `index_add_` changes the one it belongs to": lambda ids, upstream, rows: (
+            torch.zeros(rows, upstream.shape[-1])
+        ),
+        "the sum was divided by the number of tokens; add the gradients up and leave them so": lambda ids, upstream, rows: (
+            gradient(ids, upstream, rows) / ids.numel()
+        ),
+    }
     judge(attempt, gradient, inputs, mistakes)

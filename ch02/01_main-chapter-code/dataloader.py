@@ -1,4 +1,6 @@
-"""From a long list of token ids to batches of (input, target): the target is the input one token later."""
+"""From a long list of token ids to batches of (input, target): the target is the input one token
+later.
+"""
 
 import numpy as np
 import torch
@@ -6,7 +8,8 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class TokenDataset(Dataset):
-    """Windows over one flat array of token ids, which is kept once, however many windows look at it.
+    """Windows over one flat array of token ids, which is kept once, however many windows look at
+    it.
 
     >>> data = TokenDataset([10, 11, 12, 13, 14], context_length=2)
     >>> data[1]
@@ -14,27 +17,34 @@ class TokenDataset(Dataset):
     """
 
     def __init__(self, tokens, context_length, stride=None, starts=None):
-        """`tokens`: (n,) list, tensor or array, a memory map included; `stride`: steps between windows, default
-        `context_length`, so that they do not overlap; `starts`: the first position of each window, instead of a stride.
+        """`tokens`: (n,) list, tensor or array, a memory map included; `stride`: steps between
+        windows, default `context_length`, so that they do not overlap; `starts`: the first position
+        of each window, instead of a stride.
 
         Raises ValueError if no window fits, or if one of `starts` leaves no room for a window.
         """
         if context_length < 1 or (stride is not None and stride < 1):
-            raise ValueError(f"context_length ({context_length}) and stride ({stride}) must be at least 1")
+            raise ValueError(
+                f"context_length ({context_length}) and stride ({stride}) must be at least 1"
+            )
         if starts is not None and stride is not None:
             raise ValueError("give a stride or the starts of the windows, not both")
         self.tokens = torch.tensor(tokens) if isinstance(tokens, list | tuple) else tokens
         self.context_length = context_length
         self.stride = stride or context_length
         self.starts = starts
-        last = len(tokens) - context_length - 1  # the last start with room for a window and its target
+        last = (
+            len(tokens) - context_length - 1
+        )  # the last start with room for a window and its target
         if last < 0:
             raise ValueError(
                 f"{len(tokens)} tokens are too few for one window of {context_length} and its target: "
                 f"use a longer text or a context length of at most {max(len(tokens) - 1, 0)}"
             )
         if starts is not None and not (len(starts) and 0 <= min(starts) and max(starts) <= last):
-            raise ValueError(f"starts must be at least one position, each of them between 0 and {last}")
+            raise ValueError(
+                f"starts must be at least one position, each of them between 0 and {last}"
+            )
         self.length = last // self.stride + 1 if starts is None else len(starts)
 
     def __len__(self):
@@ -54,15 +64,26 @@ class TokenDataset(Dataset):
 
 
 def create_dataloader(
-    tokens, batch_size=8, context_length=256, stride=None, starts=None, shuffle=True, drop_last=True, seed=None
+    tokens,
+    batch_size=8,
+    context_length=256,
+    stride=None,
+    starts=None,
+    shuffle=True,
+    drop_last=True,
+    seed=None,
 ):
     """Batches of inputs and targets, (batch, tokens) each, over the windows of `TokenDataset`.
 
-    The same `seed` gives the same order; each epoch has another. `drop_last` leaves out a last batch that is not full.
-    Raises ValueError if not even one batch comes out.
+    The same `seed` gives the same order; each epoch has another. `drop_last` leaves out a last
+    batch that is not full. Raises ValueError if not even one batch comes out.
     """
     dataset = TokenDataset(tokens, context_length, stride, starts)
     if drop_last and len(dataset) < batch_size:
-        raise ValueError(f"{len(dataset)} windows make no batch of {batch_size}: use a smaller batch")
+        raise ValueError(
+            f"{len(dataset)} windows make no batch of {batch_size}: use a smaller batch"
+        )
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    return DataLoader(dataset, batch_size, shuffle=shuffle, drop_last=drop_last, generator=generator)
+    return DataLoader(
+        dataset, batch_size, shuffle=shuffle, drop_last=drop_last, generator=generator
+    )

@@ -1,10 +1,14 @@
-"""Tests of chapter 2: the tokenizers, the data loader, the checks of the exercises, the notebook's code."""
+"""Tests of chapter 2: the tokenizers, the data loader, the checks of the exercises, the notebook's
+code.
+"""
 
 import sys
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 import ast
@@ -26,7 +30,13 @@ import torch
 from ch02_01_main_chapter_code import checks
 from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
-from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, GPT2_PATTERN, UNKNOWN, SimpleTokenizer, gpt2_tokenizer
+from ch02_01_main_chapter_code.tokenizer import (
+    END_OF_TEXT,
+    GPT2_PATTERN,
+    UNKNOWN,
+    SimpleTokenizer,
+    gpt2_tokenizer,
+)
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -56,7 +66,15 @@ def trained():
 
 def test_simple_tokenizer_numbers_words_alphabetically_and_the_specials_last():
     tokenizer = SimpleTokenizer.train("the owl saw the fox.")
-    assert tokenizer.vocab == {".": 0, "fox": 1, "owl": 2, "saw": 3, "the": 4, UNKNOWN: 5, END_OF_TEXT: 6}
+    assert tokenizer.vocab == {
+        ".": 0,
+        "fox": 1,
+        "owl": 2,
+        "saw": 3,
+        "the": 4,
+        UNKNOWN: 5,
+        END_OF_TEXT: 6,
+    }
     assert tokenizer.n_vocab == 7 and tokenizer.end_of_text == 6
     assert tokenizer.encode("the fox saw the owl.") == [4, 1, 3, 4, 2, 0]
 
@@ -77,7 +95,11 @@ def test_simple_tokenizer_takes_special_strings_as_text_unless_they_are_allowed(
 
 def test_simple_tokenizer_keeps_ids_that_a_vocabulary_brings():
     tokenizer = SimpleTokenizer({"fox": 7, UNKNOWN: 3})
-    assert tokenizer.encode("fox owl") == [7, 3] and tokenizer.end_of_text == 8 and tokenizer.n_vocab == 9
+    assert (
+        tokenizer.encode("fox owl") == [7, 3]
+        and tokenizer.end_of_text == 8
+        and tokenizer.n_vocab == 9
+    )
 
 
 def test_simple_tokenizer_brings_the_story_back_but_for_spaces():
@@ -99,7 +121,9 @@ def test_gpt2_tokenizer_equals_known_ids_and_needs_no_network(monkeypatch, tmp_p
 
     for name in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, refuse)
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))  # empty: nothing fetched before can help
+    monkeypatch.setenv(
+        "TIKTOKEN_CACHE_DIR", str(tmp_path)
+    )  # empty: nothing fetched before can help
     tokenizer = gpt2_tokenizer()
     assert tokenizer.encode("Hello, world!") == [15496, 11, 995, 0]
     assert tokenizer.n_vocab == 50_257 and tokenizer.end_of_text == 50_256
@@ -116,26 +140,67 @@ def test_gpt2_tokenizer_takes_special_strings_as_text_unless_they_are_allowed(gp
 # ---------------------------------------------------------------------------------------------------------------------
 
 SCRIPTS = {
-    "latin": (0x20, 0x250), "greek": (0x370, 0x400), "cyrillic": (0x400, 0x500), "hebrew": (0x590, 0x600),
-    "arabic": (0x600, 0x700), "devanagari": (0x900, 0x980), "thai": (0xE00, 0xE80), "hangul": (0xAC00, 0xB000),
-    "kana": (0x3040, 0x3100), "han": (0x4E00, 0x5200), "emoji": (0x1F300, 0x1FAF0), "joiners": (0x2000, 0x2070),
-    "control": (0x00, 0x20), "c1": (0x7F, 0xA1), "math": (0x1D400, 0x1D800), "private": (0xE000, 0xE100),
-    "tags": (0xE0000, 0xE0080), "marks": (0x300, 0x370), "numbers": (0x2150, 0x2190), "last": (0x10FF00, 0x110000),
-}  # fmt: skip
+    "latin": (0x20, 0x250),
+    "greek": (0x370, 0x400),
+    "cyrillic": (0x400, 0x500),
+    "hebrew": (0x590, 0x600),
+    "arabic": (0x600, 0x700),
+    "devanagari": (0x900, 0x980),
+    "thai": (0xE00, 0xE80),
+    "hangul": (0xAC00, 0xB000),
+    "kana": (0x3040, 0x3100),
+    "han": (0x4E00, 0x5200),
+    "emoji": (0x1F300, 0x1FAF0),
+    "joiners": (0x2000, 0x2070),
+    "control": (0x00, 0x20),
+    "c1": (0x7F, 0xA1),
+    "math": (0x1D400, 0x1D800),
+    "private": (0xE000, 0xE100),
+    "tags": (0xE0000, 0xE0080),
+    "marks": (0x300, 0x370),
+    "numbers": (0x2150, 0x2190),
+    "last": (0x10FF00, 0x110000),
+}
 NASTY = [
-    "", " ", "  ", "\n", "\r\n", "\t \n ", " a", "a ", "  a  b  ", "\u00a0a\u2003b\u3000", "\x00\x01\x7f", "\ufeffBOM",
-    "I'll you're he'd DON'T 'S 'll''s", "x = 1\n\n    if y:\n\t\tz += 2\n", "3.14159 1,000,000 ½ ² Ⅷ ٣", "...!?!?--_--",
-    "naïve na\u0131ve e\u0301 é \u1e9e", "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽 🇩🇪🇫🇷", "مرحبا בעולם नमस्ते สวัสดี 你好 こんにちは 안녕",
-    "\ud800", "a\udfffb", "\ud83d\ude00 \ude00\ud83d", "<|endoftext|>", "<|endoftext", "<|endoftext|><|endoftext|>",
-    "<|<|endoftext|>|>", "ﬁ ﬂ Å Å ſ", "\u202eright to left\u202c", "Z̸̡͝a̴l̷g̵o̶", "\U0010ffff\ufffd\ufffe",
-]  # fmt: skip
+    "",
+    " ",
+    "  ",
+    "\n",
+    "\r\n",
+    "\t \n ",
+    " a",
+    "a ",
+    "  a  b  ",
+    "\u00a0a\u2003b\u3000",
+    "\x00\x01\x7f",
+    "\ufeffBOM",
+    "I'll you're he'd DON'T 'S 'll''s",
+    "x = 1\n\n    if y:\n\t\tz += 2\n",
+    "3.14159 1,000,000 ½ ² Ⅷ ٣",
+    "...!?!?--_--",
+    "naïve na\u0131ve e\u0301 é \u1e9e",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽 🇩🇪🇫🇷",
+    "مرحبا בעולם नमस्ते สวัสดี 你好 こんにちは 안녕",
+    "\ud800",
+    "a\udfffb",
+    "\ud83d\ude00 \ude00\ud83d",
+    "<|endoftext|>",
+    "<|endoftext",
+    "<|endoftext|><|endoftext|>",
+    "<|<|endoftext|>|>",
+    "ﬁ ﬂ Å Å ſ",
+    "\u202eright to left\u202c",
+    "Z̸̡͝a̴l̷g̵o̶",
+    "\U0010ffff\ufffd\ufffe",
+]
 
 
 def random_strings(count, seed):
-    """Strings of mixed scripts, with words, runs of one character, lone surrogates and special strings among them.
+    """Strings of mixed scripts, with words, runs of one character, lone surrogates and special
+    strings among them.
 
-    Without characters that Unicode has not assigned yet: whether such a one is a letter depends on the Unicode version
-    that `regex` and tiktoken were built with, and these differ.
+    Without characters that Unicode has not assigned yet: whether such a one is a letter depends on
+    the Unicode version that `regex` and tiktoken were built with, and these differ.
     """
     rng = random.Random(seed)
     words = STORY.split(" ")
@@ -155,10 +220,15 @@ def random_strings(count, seed):
         if kind < 7:
             return rng.choice(" \n\tae0.'-\u00e9\u4f60") * rng.randint(2, 60)
         if kind < 8:
-            return rng.choice([END_OF_TEXT, "'s", "'LL", "\r\n", "\ud801", "\udc00", "<|", "\u200d"])
+            return rng.choice(
+                [END_OF_TEXT, "'s", "'LL", "\r\n", "\ud801", "\udc00", "<|", "\u200d"]
+            )
         return rng.choice([any_of(0, 0x110000), any_of(0, 256)])
 
-    return [rng.choice(["", " ", "  "]).join(piece() for _ in range(rng.randint(1, 12))) for _ in range(count)]
+    return [
+        rng.choice(["", " ", "  "]).join(piece() for _ in range(rng.randint(1, 12)))
+        for _ in range(count)
+    ]
 
 
 def first_difference(strings, ours, theirs, allowed=()):
@@ -167,7 +237,9 @@ def first_difference(strings, ours, theirs, allowed=()):
     return next(different, None)
 
 
-@pytest.mark.parametrize("allowed", [(), (END_OF_TEXT,)], ids=["special strings are text", "special strings allowed"])
+@pytest.mark.parametrize(
+    "allowed", [(), (END_OF_TEXT,)], ids=["special strings are text", "special strings allowed"]
+)
 def test_gpt2_merges_equal_tiktoken_on_random_and_nasty_strings(ours, gpt2, allowed):
     strings = NASTY + random_strings(4000, seed=len(allowed)) + [STORY, TALES]
     assert first_difference(strings, ours, gpt2, allowed) is None
@@ -175,7 +247,9 @@ def test_gpt2_merges_equal_tiktoken_on_random_and_nasty_strings(ours, gpt2, allo
 
 @pytest.mark.parametrize("character", ["a", " ", "\n", "0", "!", "é", "你", "😀", "\x00", "\u0301"])
 def test_gpt2_merges_equal_tiktoken_on_ten_thousand_times_the_same_character(ours, gpt2, character):
-    assert first_difference([character * 10_000, "x" + character * 10_000 + "y"], ours, gpt2) is None
+    assert (
+        first_difference([character * 10_000, "x" + character * 10_000 + "y"], ours, gpt2) is None
+    )
 
 
 def test_decode_brings_every_valid_text_back(ours, trained):
@@ -183,7 +257,11 @@ def test_decode_brings_every_valid_text_back(ours, trained):
         valid = not any(0xD800 <= ord(character) < 0xE000 for character in text)
         for tokenizer in (ours, trained):
             back = tokenizer.decode(tokenizer.encode(text))
-            assert back == (text if valid else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+            assert back == (
+                text
+                if valid
+                else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            )
 
 
 def test_decode_of_half_a_character_and_of_an_unknown_id(ours, gpt2):
@@ -205,7 +283,11 @@ def test_allowing_a_special_string_that_is_none_is_an_error(ours):
 
 
 def naive_merges(texts, n_merges, pattern=GPT2_PATTERN):
-    words = [[bytes([b]) for b in word.encode()] for text in texts for word in regex.findall(pattern, text)]
+    words = [
+        [bytes([b]) for b in word.encode()]
+        for text in texts
+        for word in regex.findall(pattern, text)
+    ]
     merges = []
     while len(merges) < n_merges:
         counts = Counter(pair for word in words for pair in zip(word, word[1:], strict=False))
@@ -247,23 +329,33 @@ def test_training_equals_recounting_everything(name):
     tokenizer = BPETokenizer.train(texts, vocab_size=256 + 1 + n_merges)
     assert tokenizer.merges == naive_merges(texts, n_merges)
     made = {left + right for left, right in tokenizer.merges}
-    assert len(made) == len(tokenizer.merges) == tokenizer.n_vocab - 257  # each merge makes a new token
+    assert (
+        len(made) == len(tokenizer.merges) == tokenizer.n_vocab - 257
+    )  # each merge makes a new token
     assert sorted(tokenizer.tokens) == list(range(tokenizer.n_vocab))
 
 
 def test_of_equally_frequent_pairs_the_greater_byte_strings_come_first():
     # every pair once: z+y > y+x > b+a as byte strings
-    assert BPETokenizer.train("ba zy yx", vocab_size=256 + 3, special_tokens=()).merges[0] == (b"z", b"y")
-    # (b"a", b"b") and (b"aa", b"b") tie after the first merge in this text; the longer left side is the greater
+    assert BPETokenizer.train("ba zy yx", vocab_size=256 + 3, special_tokens=()).merges[0] == (
+        b"z",
+        b"y",
+    )
+    # (b"a", b"b") and (b"aa", b"b") tie after the first merge in this text; the longer left side is
+    # the greater
     texts = ["aa aa aab ab"]
-    assert BPETokenizer.train(texts, vocab_size=260, special_tokens=()).merges == naive_merges(texts, 4)
+    assert BPETokenizer.train(texts, vocab_size=260, special_tokens=()).merges == naive_merges(
+        texts, 4
+    )
 
 
 def test_the_vocabulary_is_bytes_then_merges_then_special_tokens(trained):
     assert trained.n_vocab == 600
     assert [trained.tokens[i] for i in (0, 65, 255)] == [b"\x00", b"A", b"\xff"]
     assert trained.tokens[256] == b"".join(trained.merges[0])
-    assert trained.special_tokens == {END_OF_TEXT: 598, "<|user|>": 599} and trained.end_of_text == 598
+    assert (
+        trained.special_tokens == {END_OF_TEXT: 598, "<|user|>": 599} and trained.end_of_text == 598
+    )
 
 
 def test_a_vocabulary_without_room_for_the_bytes_is_an_error():
@@ -280,7 +372,9 @@ def test_several_texts_do_not_touch():
 def test_special_strings_in_the_text_are_borders_and_are_not_learned():
     merges = BPETokenizer.train(f"xy{END_OF_TEXT}xy{END_OF_TEXT}xy", 300).merges
     assert merges == [(b"x", b"y")]
-    assert b"<|" in {a + b for a, b in BPETokenizer.train(END_OF_TEXT * 3, 300, special_tokens=()).merges}
+    assert b"<|" in {
+        a + b for a, b in BPETokenizer.train(END_OF_TEXT * 3, 300, special_tokens=()).merges
+    }
 
 
 def test_a_longer_special_string_wins_over_its_beginning():
@@ -297,9 +391,22 @@ def test_a_longer_special_string_wins_over_its_beginning():
 def test_save_and_load_give_the_same_tokenizer(trained, tmp_path):
     trained.save(tmp_path / "tokenizer.json")
     again = BPETokenizer.load(tmp_path / "tokenizer.json")
-    for name in ("vocab", "merges", "special_tokens", "pattern", "tokens", "n_vocab", "end_of_text"):
+    for name in (
+        "vocab",
+        "merges",
+        "special_tokens",
+        "pattern",
+        "tokens",
+        "n_vocab",
+        "end_of_text",
+    ):
         assert getattr(again, name) == getattr(trained, name), name
-    assert first_difference(NASTY + random_strings(300, seed=1), again, trained, (END_OF_TEXT, "<|user|>")) is None
+    assert (
+        first_difference(
+            NASTY + random_strings(300, seed=1), again, trained, (END_OF_TEXT, "<|user|>")
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize("which", ["gpt2", "trained", "two letters"])
@@ -315,7 +422,9 @@ def test_the_saved_file_encodes_the_same_in_tokenizers(ours, trained, tmp_path, 
     strings = [s for s in NASTY + random_strings(800, seed=2) if s.isprintable() or s.isascii()]
     for text in [*(s for s in strings if not regex.search(r"\p{Cs}", s)), STORY[:3000], corpus]:
         # tokenizers always takes special strings for special tokens, so ours is told to
-        assert theirs.encode(text).ids == tokenizer.encode(text, tuple(tokenizer.special_tokens)), repr(text)
+        assert theirs.encode(text).ids == tokenizer.encode(text, tuple(tokenizer.special_tokens)), (
+            repr(text)
+        )
         assert theirs.decode(theirs.encode(text).ids, skip_special_tokens=False) == text
 
 
@@ -326,7 +435,9 @@ def test_gpt2s_object_saves_the_same_file(gpt2, ours, tmp_path):
 
 
 def test_a_gpt2_file_in_the_form_of_the_hub_loads(ours, tmp_path):
-    """There merges are strings, ByteLevel stands alone and cuts by GPT-2's pattern, and the model has no type."""
+    """There merges are strings, ByteLevel stands alone and cuts by GPT-2's pattern, and the model
+    has no type.
+    """
     ours.save(tmp_path / "ours.json")
     data = json.loads((tmp_path / "ours.json").read_text(encoding="utf-8"))
     data["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
@@ -349,14 +460,20 @@ DAMAGE = {
     "not json": lambda path: path.write_text("merges"),
     "bytes": lambda path: path.write_bytes(bytes(range(256))),
     "a list": lambda path: path.write_text("[1, 2]"),
-    "a number as model": lambda path: path.write_text('{"model": 3, "pre_tokenizer": {}, "added_tokens": []}'),
+    "a number as model": lambda path: path.write_text(
+        '{"model": 3, "pre_tokenizer": {}, "added_tokens": []}'
+    ),
     "no pre_tokenizer": lambda path: change(path, pre_tokenizer=None),
     "cut by spaces": lambda path: change(path, pre_tokenizer={"type": "Whitespace"}),
     "WordPiece": lambda path: change(path, model={"type": "WordPiece"}),
     "a byte is missing": lambda path: change(path, model={"vocab": {"a": 0}}),
     "a merge of three": lambda path: change(path, model={"merges": [["a", "b", "c"]]}),
-    "a merge without its token": lambda path: change(path, model={"merges": [["\u0120", "\u0120"], ["q", "Z"]]}),
-    "a prefix space": lambda path: change(path, pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}),
+    "a merge without its token": lambda path: change(
+        path, model={"merges": [["\u0120", "\u0120"], ["q", "Z"]]}
+    ),
+    "a prefix space": lambda path: change(
+        path, pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}
+    ),
 }
 
 
@@ -390,7 +507,9 @@ def test_a_failed_save_leaves_the_old_file(trained, ours, tmp_path, monkeypatch)
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("length, stride", [(4, None), (4, 1), (4, 2), (4, 7), (1, 1), (19, None), (19, 5)])
+@pytest.mark.parametrize(
+    "length, stride", [(4, None), (4, 1), (4, 2), (4, 7), (1, 1), (19, None), (19, 5)]
+)
 def test_windows_are_all_that_fit_and_targets_are_one_token_later(length, stride):
     data = TokenDataset(list(range(100, 120)), length, stride)
     step = stride or length
@@ -402,7 +521,9 @@ def test_windows_are_all_that_fit_and_targets_are_one_token_later(length, stride
         assert inputs.dtype == targets.dtype == torch.int64
 
 
-@pytest.mark.parametrize("kind", ["list", "tuple", "tensor", "int32 tensor", "array", "read-only array", "memory map"])
+@pytest.mark.parametrize(
+    "kind", ["list", "tuple", "tensor", "int32 tensor", "array", "read-only array", "memory map"]
+)
 def test_every_kind_of_array_gives_the_same_windows(kind, tmp_path, recwarn):
     numbers = [5, 60_000, 7, 8, 9, 10, 11]
     tokens = {
@@ -411,7 +532,9 @@ def test_every_kind_of_array_gives_the_same_windows(kind, tmp_path, recwarn):
         "tensor": lambda: torch.tensor(numbers),
         "int32 tensor": lambda: torch.tensor(numbers, dtype=torch.int32),
         "array": lambda: np.array(numbers, dtype=np.uint16),
-        "read-only array": lambda: np.frombuffer(np.array(numbers).tobytes(), dtype=np.array(numbers).dtype),
+        "read-only array": lambda: np.frombuffer(
+            np.array(numbers).tobytes(), dtype=np.array(numbers).dtype
+        ),
         "memory map": lambda: on_disk(tmp_path / "tokens.bin", numbers),
     }[kind]()
     pairs = [(a.tolist(), b.tolist()) for a, b in TokenDataset(tokens, 2)]
@@ -428,20 +551,28 @@ def on_disk(path, numbers):
 def test_starts_say_where_windows_begin():
     data = TokenDataset(torch.arange(10), 3, starts=[0, 5, 6])
     assert [pair[0].tolist() for pair in data] == [[0, 1, 2], [5, 6, 7], [6, 7, 8]]
-    assert TokenDataset(torch.arange(10), 3, starts=torch.tensor([6, 1]))[-1][1].tolist() == [2, 3, 4]
+    assert TokenDataset(torch.arange(10), 3, starts=torch.tensor([6, 1]))[-1][1].tolist() == [
+        2,
+        3,
+        4,
+    ]
 
 
 def test_windows_of_a_tensor_are_views_of_it():
     tokens = torch.arange(1000)
     data = TokenDataset(tokens, 10, stride=5)
     inputs, targets = data[3]
-    assert inputs.data_ptr() == tokens[15:].data_ptr() and targets.data_ptr() == tokens[16:].data_ptr()
+    assert (
+        inputs.data_ptr() == tokens[15:].data_ptr() and targets.data_ptr() == tokens[16:].data_ptr()
+    )
     tokens[16] = -1
     assert inputs[1] == targets[0] == -1
 
 
 def test_a_billion_tokens_on_disk_take_no_memory(tmp_path):
-    with open(tmp_path / "tokens.bin", "wb") as file:  # a sparse file: zeros that take no room, and five tokens
+    with open(
+        tmp_path / "tokens.bin", "wb"
+    ) as file:  # a sparse file: zeros that take no room, and five tokens
         file.seek(2 * (1_000_000_000 - 5))
         file.write(np.array([1, 2, 3, 4, 65_535], dtype=np.uint16).tobytes())
     tokens = np.memmap(tmp_path / "tokens.bin", dtype=np.uint16, mode="r")
@@ -459,16 +590,19 @@ def test_a_billion_tokens_on_disk_take_no_memory(tmp_path):
     assert peak < 1_000_000, f"{peak:,} bytes"
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(tokens=[1, 2, 3], context_length=3), "3 tokens are too few.*at most 2"),
-    (dict(tokens=[], context_length=3), "0 tokens are too few"),
-    (dict(tokens=[1, 2, 3], context_length=0), "must be at least 1"),
-    (dict(tokens=[1, 2, 3], context_length=2, stride=0), "must be at least 1"),
-    (dict(tokens=[1, 2, 3], context_length=1, stride=1, starts=[0]), "not both"),
-    (dict(tokens=[1, 2, 3], context_length=2, starts=[0, 1]), "between 0 and 0"),
-    (dict(tokens=[1, 2, 3], context_length=1, starts=[-1]), "between 0 and 1"),
-    (dict(tokens=[1, 2, 3], context_length=1, starts=[]), "at least one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(tokens=[1, 2, 3], context_length=3), "3 tokens are too few.*at most 2"),
+        (dict(tokens=[], context_length=3), "0 tokens are too few"),
+        (dict(tokens=[1, 2, 3], context_length=0), "must be at least 1"),
+        (dict(tokens=[1, 2, 3], context_length=2, stride=0), "must be at least 1"),
+        (dict(tokens=[1, 2, 3], context_length=1, stride=1, starts=[0]), "not both"),
+        (dict(tokens=[1, 2, 3], context_length=2, starts=[0, 1]), "between 0 and 0"),
+        (dict(tokens=[1, 2, 3], context_length=1, starts=[-1]), "between 0 and 1"),
+        (dict(tokens=[1, 2, 3], context_length=1, starts=[]), "at least one"),
+    ],
+)
 def test_windows_that_cannot_be_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         TokenDataset(**arguments)
@@ -493,8 +627,12 @@ def order(loader):
 
 
 def test_batches_have_the_shape_and_targets_follow_inputs():
-    batches = list(create_dataloader(list(range(41)), batch_size=3, context_length=4, shuffle=False))
-    assert [inputs.shape for inputs, _ in batches] == [(3, 4)] * 3  # ten windows make three batches of three
+    batches = list(
+        create_dataloader(list(range(41)), batch_size=3, context_length=4, shuffle=False)
+    )
+    assert [inputs.shape for inputs, _ in batches] == [
+        (3, 4)
+    ] * 3  # ten windows make three batches of three
     for inputs, targets in batches:
         assert torch.equal(targets, inputs + 1)
 
@@ -517,7 +655,9 @@ def test_the_seed_fixes_the_order_and_epochs_differ():
 
 def test_drop_last_leaves_out_the_batch_that_is_not_full():
     sizes = {
-        drop: [len(inputs) for inputs, _ in create_dataloader(list(range(41)), 4, 4, drop_last=drop)]
+        drop: [
+            len(inputs) for inputs, _ in create_dataloader(list(range(41)), 4, 4, drop_last=drop)
+        ]
         for drop in (True, False)
     }
     assert sizes == {True: [4, 4], False: [4, 4, 2]}
@@ -541,7 +681,12 @@ def test_not_even_one_batch_is_an_error():
 
 @checks.exercise_check("double")
 def check_double(attempt):
-    checks.judge(attempt, lambda x: 2 * x, [(2,), (5,)], {"it squares": lambda x: x * x, "it stops": lambda x: 1 / 0})
+    checks.judge(
+        attempt,
+        lambda x: 2 * x,
+        [(2,), (5,)],
+        {"it squares": lambda x: x * x, "it stops": lambda x: 1 / 0},
+    )
 
 
 def left_empty(x):
@@ -562,24 +707,40 @@ def without_return(x):
     x * 2
 
 
-@pytest.mark.parametrize("attempt", [None, ..., left_empty, not_implemented, returns_ellipsis, lambda x: None])
+@pytest.mark.parametrize(
+    "attempt", [None, ..., left_empty, not_implemented, returns_ellipsis, lambda x: None]
+)
 def test_an_untouched_cell_is_not_attempted(attempt, capsys):
     verdict = check_double(attempt)
     assert not verdict and verdict.message == "… double: not attempted yet."
     assert capsys.readouterr().out == verdict.message + "\n"
 
 
-@pytest.mark.parametrize("attempt, passed, message", [
-    (lambda x: x + x, True, "✓ double: right."),
-    (lambda x: x * x, False, "✗ double: for (5) the result is 25, expected 10. Likely mistake: it squares."),
-    (lambda x: 1 + x if x == 2 else 2 * x, False, "✗ double: for (2) the result is 3, expected 4."),
-    (lambda x: 1 / 0, False,
-     "✗ double: for (2) it stops with ZeroDivisionError: division by zero. Likely mistake: it stops."),
-    (lambda: 4, False, "✗ double: for (2) it stops with TypeError: "),
-    (without_return, False, "✗ double: your function gives back None: is a `return` missing?"),
-    (7, False, "✗ double: for (2) it stops with TypeError: 'int' object is not callable."),
-    (lambda x: "4", False, "✗ double: for (2) the result is '4', expected 4."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "attempt, passed, message",
+    [
+        (lambda x: x + x, True, "✓ double: right."),
+        (
+            lambda x: x * x,
+            False,
+            "✗ double: for (5) the result is 25, expected 10. Likely mistake: it squares.",
+        ),
+        (
+            lambda x: 1 + x if x == 2 else 2 * x,
+            False,
+            "✗ double: for (2) the result is 3, expected 4.",
+        ),
+        (
+            lambda x: 1 / 0,
+            False,
+            "✗ double: for (2) it stops with ZeroDivisionError: division by zero. Likely mistake: it stops.",
+        ),
+        (lambda: 4, False, "✗ double: for (2) it stops with TypeError: "),
+        (without_return, False, "✗ double: your function gives back None: is a `return` missing?"),
+        (7, False, "✗ double: for (2) it stops with TypeError: 'int' object is not callable."),
+        (lambda x: "4", False, "✗ double: for (2) the result is '4', expected 4."),
+    ],
+)
 def test_a_check_prints_one_line_and_never_raises(attempt, passed, message, capsys):
     verdict = check_double(attempt)
     assert bool(verdict) is passed and verdict.message.startswith(message)
@@ -606,7 +767,9 @@ def test_a_check_may_look_at_a_class_and_may_itself_stop():
 
     assert check_owl(Untouched).message == "… owl: not attempted yet."
     assert check_owl(Wrong).message == "✗ owl: an owl says hoo"
-    assert check_owl(Broken).message.startswith("✗ owl: your code stops with AttributeError: 'Broken' object")
+    assert check_owl(Broken).message.startswith(
+        "✗ owl: your code stops with AttributeError: 'Broken' object"
+    )
 
 
 def test_attempts_cannot_change_the_inputs_of_a_check():
@@ -622,32 +785,43 @@ def test_a_verdict_shows_nothing_as_the_last_line_of_a_cell():
     assert formatter.format(checks.Verdict(True, "✓")) == ({}, {})
 
 
-@pytest.mark.parametrize("got, want, words", [
-    ([1, 2], [1, 2], None),
-    ((1, 2), [1, 2], None),
-    ([1, 3], [1, 2], "the result[1] is 3, expected 2"),
-    ([1], [1, 2], "the result has 1 items, expected 2"),
-    (5, [1, 2], "the result is a int, expected a list"),
-    ([[1], [2, 4]], [[1], [2, 3]], "the result[1][1] is 4, expected 3"),
-    ({"a": 1}, {"a": 1}, None),
-    ({"a": 2}, {"a": 1}, "the result['a'] is 2, expected 1"),
-    ({}, {"a": 1}, "the result lacks 'a': 1"),
-    ({"a": 1, "b": 0}, {"a": 1}, "the result has 'b': 0 too many"),
-    (0.1 + 0.2, 0.3, None),
-    (3, 3.0, None),
-    (3.0, 3, "the result is 3.0, expected 3"),
-    (np.int64(3), 3, None),
-    (torch.ones(2) + 1e-7, torch.ones(2), None),
-    ([1.0, 1.0], torch.ones(2), "the result is a list, expected a tensor of shape (2,)"),
-    (torch.tensor([1, 2]), [1, 2], None),
-    (torch.ones(2), (torch.ones(1), torch.ones(1)), "the result is a Tensor, expected a tuple"),
-    (torch.ones(2, 1), torch.ones(2), "the result has the shape (2, 1), expected (2,)"),
-    (torch.ones(2).long(), torch.ones(2), "the result has the dtype torch.int64, expected torch.float32"),
-    (torch.tensor([[1.0, 2], [3, 5]]), torch.tensor([[1.0, 2], [3, 4]]), "the result[1, 1] is 5, expected 4"),
-    (torch.tensor([float("nan")]), torch.ones(1), "the result[0] is nan, expected 1"),
-    (torch.tensor([1.0, 7, 1, 9]), torch.ones(4), "the result[1] is 7, expected 1"),
-    ([1, 7, 1, 9], [1, 1, 1, 1], "the result[1] is 7, expected 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "got, want, words",
+    [
+        ([1, 2], [1, 2], None),
+        ((1, 2), [1, 2], None),
+        ([1, 3], [1, 2], "the result[1] is 3, expected 2"),
+        ([1], [1, 2], "the result has 1 items, expected 2"),
+        (5, [1, 2], "the result is a int, expected a list"),
+        ([[1], [2, 4]], [[1], [2, 3]], "the result[1][1] is 4, expected 3"),
+        ({"a": 1}, {"a": 1}, None),
+        ({"a": 2}, {"a": 1}, "the result['a'] is 2, expected 1"),
+        ({}, {"a": 1}, "the result lacks 'a': 1"),
+        ({"a": 1, "b": 0}, {"a": 1}, "the result has 'b': 0 too many"),
+        (0.1 + 0.2, 0.3, None),
+        (3, 3.0, None),
+        (3.0, 3, "the result is 3.0, expected 3"),
+        (np.int64(3), 3, None),
+        (torch.ones(2) + 1e-7, torch.ones(2), None),
+        ([1.0, 1.0], torch.ones(2), "the result is a list, expected a tensor of shape (2,)"),
+        (torch.tensor([1, 2]), [1, 2], None),
+        (torch.ones(2), (torch.ones(1), torch.ones(1)), "the result is a Tensor, expected a tuple"),
+        (torch.ones(2, 1), torch.ones(2), "the result has the shape (2, 1), expected (2,)"),
+        (
+            torch.ones(2).long(),
+            torch.ones(2),
+            "the result has the dtype torch.int64, expected torch.float32",
+        ),
+        (
+            torch.tensor([[1.0, 2], [3, 5]]),
+            torch.tensor([[1.0, 2], [3, 4]]),
+            "the result[1, 1] is 5, expected 4",
+        ),
+        (torch.tensor([float("nan")]), torch.ones(1), "the result[0] is nan, expected 1"),
+        (torch.tensor([1.0, 7, 1, 9]), torch.ones(4), "the result[1] is 7, expected 1"),
+        ([1, 7, 1, 9], [1, 1, 1, 1], "the result[1] is 7, expected 1"),
+    ],
+)
 def test_difference_names_the_first_wrong_place(got, want, words):
     assert checks.difference(got, want) == words
 
@@ -664,7 +838,9 @@ def frequent_vocab(words, size):
 
 
 def join_documents(documents, tokenizer):
-    return [number for text in documents for number in [*tokenizer.encode(text), tokenizer.end_of_text]]
+    return [
+        number for text in documents for number in [*tokenizer.encode(text), tokenizer.end_of_text]
+    ]
 
 
 def bytes_per_token(text, ids):
@@ -689,7 +865,11 @@ def count_pairs(tokens):
 
 def count_changes(tokens, pair):
     before, after = count_pairs(tokens), count_pairs(merge_pair(tokens, pair))
-    return {other: after[other] - before[other] for other in before | after if after[other] != before[other]}
+    return {
+        other: after[other] - before[other]
+        for other in before | after
+        if after[other] != before[other]
+    }
 
 
 def count_windows(n_tokens, context_length, stride):
@@ -711,9 +891,15 @@ def table_gradient(ids, upstream, vocab_size):
 
 
 SOLUTIONS = [
-    frequent_vocab, join_documents, bytes_per_token, count_changes, count_windows, document_starts, embed,
+    frequent_vocab,
+    join_documents,
+    bytes_per_token,
+    count_changes,
+    count_windows,
+    document_starts,
+    embed,
     table_gradient,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda function: function.__name__)
@@ -724,7 +910,10 @@ def test_the_solution_of_each_exercise_passes(solution):
 
 @pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda function: function.__name__)
 def test_each_exercise_left_alone_is_not_attempted(solution):
-    assert "not attempted yet" in getattr(checks, f"check_{solution.__name__}")(left_empty_of(solution)).message
+    assert (
+        "not attempted yet"
+        in getattr(checks, f"check_{solution.__name__}")(left_empty_of(solution)).message
+    )
 
 
 def left_empty_of(solution):
@@ -741,7 +930,9 @@ def first_seen(words, size):
 
 
 def joined_with_specials(documents, tokenizer):
-    return tokenizer.encode(END_OF_TEXT.join(documents) + END_OF_TEXT, allowed_special=(END_OF_TEXT,))
+    return tokenizer.encode(
+        END_OF_TEXT.join(documents) + END_OF_TEXT, allowed_special=(END_OF_TEXT,)
+    )
 
 
 def separated(documents, tokenizer):
@@ -797,7 +988,10 @@ def only_neighbours(tokens, pair):
 
 
 def averaged(ids, upstream, vocab_size):
-    total, counts = table_gradient(ids, upstream, vocab_size), torch.bincount(ids.flatten(), minlength=vocab_size)
+    total, counts = (
+        table_gradient(ids, upstream, vocab_size),
+        torch.bincount(ids.flatten(), minlength=vocab_size),
+    )
     return total / counts.clamp(min=1)[:, None]
 
 
@@ -808,24 +1002,52 @@ def one_hot(ids, vocab_size):
 WRONG = {
     "frequent_vocab": [
         (first_seen, "alphabetical order, not in the order in which they appear"),
-        (lambda words, size: {w: i + 1 for w, i in frequent_vocab(words, size).items()}, "ids begin at 1"),
-        (lambda words, size: {w: i for w, i in frequent_vocab(words, size).items() if w != UNKNOWN}, "is missing"),
+        (
+            lambda words, size: {w: i + 1 for w, i in frequent_vocab(words, size).items()},
+            "ids begin at 1",
+        ),
+        (
+            lambda words, size: {
+                w: i for w, i in frequent_vocab(words, size).items() if w != UNKNOWN
+            },
+            "is missing",
+        ),
         (lambda words, size: frequent_vocab(words, size - 1), "on top of the `size` words"),
         (lambda words, size: frequent_vocab(words, len(words)), "all words were kept"),
-        (lambda words, size: {w: i for i, w in enumerate([*sorted(list(frequent_vocab(words, size))[:-1]), UNKNOWN])},
-         "alphabetical order; the most frequent one must get 0"),
+        (
+            lambda words, size: {
+                w: i
+                for i, w in enumerate([*sorted(list(frequent_vocab(words, size))[:-1]), UNKNOWN])
+            },
+            "alphabetical order; the most frequent one must get 0",
+        ),
         (lambda words, size: frequent_vocab(words, size) | {UNKNOWN: size}, "the next free id"),
-        (lambda words, size: {i: w for w, i in frequent_vocab(words, size).items()}, "wrong way round"),
+        (
+            lambda words, size: {i: w for w, i in frequent_vocab(words, size).items()},
+            "wrong way round",
+        ),
     ],
     "join_documents": [
         (separated, "the last document has no end-of-text token"),
-        (lambda documents, t: [i for d in documents for i in [t.end_of_text, *t.encode(d)]], "must stand behind it"),
+        (
+            lambda documents, t: [i for d in documents for i in [t.end_of_text, *t.encode(d)]],
+            "must stand behind it",
+        ),
         (lambda documents, t: [t.encode(d) + [t.end_of_text] for d in documents], "one flat list"),
-        (lambda documents, t: [i for d in documents for i in t.encode(d + END_OF_TEXT)], "encoded as ordinary text"),
+        (
+            lambda documents, t: [i for d in documents for i in t.encode(d + END_OF_TEXT)],
+            "encoded as ordinary text",
+        ),
         (joined_with_specials, "a document that talks about <|endoftext|> ends there"),
         (lambda documents, t: t.encode(END_OF_TEXT.join(documents)), "put between the documents"),
-        (lambda documents, t: [part for d in documents for part in (t.encode(d), t.end_of_text)], "`append` puts"),
-        (lambda documents, t: sum((t.encode(d) for d in documents), []) + [t.end_of_text], "only the last document"),
+        (
+            lambda documents, t: [part for d in documents for part in (t.encode(d), t.end_of_text)],
+            "`append` puts",
+        ),
+        (
+            lambda documents, t: sum((t.encode(d) for d in documents), []) + [t.end_of_text],
+            "only the last document",
+        ),
     ],
     "bytes_per_token": [
         (lambda text, ids: len(text) / len(ids), "characters were counted"),
@@ -838,70 +1060,151 @@ WRONG = {
         (subtracted, "leave the zeros out"),
         (only_appeared, "only what appears was counted"),
         (without_the_pair_itself, "the merged pair itself is missing"),
-        (lambda tokens, pair: {p: -n for p, n in count_changes(tokens, pair).items()}, "signs are turned round"),
-        (lambda tokens, pair: dict(count_pairs(merge_pair(tokens, pair))), "counts after the merge, not the changes"),
+        (
+            lambda tokens, pair: {p: -n for p, n in count_changes(tokens, pair).items()},
+            "signs are turned round",
+        ),
+        (
+            lambda tokens, pair: dict(count_pairs(merge_pair(tokens, pair))),
+            "counts after the merge, not the changes",
+        ),
         (only_neighbours, "may itself have been merged"),
-        (lambda tokens, pair: {p: n // abs(n) for p, n in count_changes(tokens, pair).items()
-                               if (p in count_pairs(tokens)) != (p in count_pairs(merge_pair(tokens, pair)))},
-         "each pair was counted once"),
+        (
+            lambda tokens, pair: {
+                p: n // abs(n)
+                for p, n in count_changes(tokens, pair).items()
+                if (p in count_pairs(tokens)) != (p in count_pairs(merge_pair(tokens, pair)))
+            },
+            "each pair was counted once",
+        ),
     ],
     "count_windows": [
-        (lambda n, length, stride: max(0, (n - length) // stride + 1), "the target of its last position"),
+        (
+            lambda n, length, stride: max(0, (n - length) // stride + 1),
+            "the target of its last position",
+        ),
         (lambda n, length, stride: max(0, (n - length - 1) // stride), "one window is missing"),
         (lambda n, length, stride: (n - length - 1) // stride + 1, "not a negative number"),
         (lambda n, length, stride: max(0, n - length), "the stride was ignored"),
-        (lambda n, length, stride: n - length, "the stride was ignored; and a text that is too short"),
-        (lambda n, length, stride: (n - length) // stride + 1, "the target of its last position, was forgotten; and a text"),
-        (lambda n, length, stride: (n - length) // stride + 1 if n >= length else 0, "last position, was forgotten."),
-        (lambda n, length, stride: (n - length) // stride + 1 if n > length else 0, "not only behind the first"),
-        (lambda n, length, stride: (n - length) // stride, "round up; and a text that is too short"),
+        (
+            lambda n, length, stride: n - length,
+            "the stride was ignored; and a text that is too short",
+        ),
+        (
+            lambda n, length, stride: (n - length) // stride + 1,
+            "the target of its last position, was forgotten; and a text",
+        ),
+        (
+            lambda n, length, stride: (n - length) // stride + 1 if n >= length else 0,
+            "last position, was forgotten.",
+        ),
+        (
+            lambda n, length, stride: (n - length) // stride + 1 if n > length else 0,
+            "not only behind the first",
+        ),
+        (
+            lambda n, length, stride: (n - length) // stride,
+            "round up; and a text that is too short",
+        ),
         (lambda n, length, stride: max(0, (n - length) // stride), "round up"),
         (lambda n, length, stride: (n - length) / stride, "`/` gives a float"),
         (lambda n, length, stride: max(0, (n - length - 1) / stride + 1), "a fraction of a window"),
         (lambda n, length, stride: len([s for s in range(0, n, stride)]), "no longer fit"),
     ],
     "document_starts": [
-        (lambda ids, end, length: [0] + [i for i, t in enumerate(ids) if t == end and i + length < len(ids)],
-         "the document begins one place behind"),
-        (lambda ids, end, length: [s for s in document_starts(ids, end, length) if s], "begins at 0"),
-        (lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i - 1] == end], "last id for i = 0"),
-        (lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i] == end], "every other one place"),
-        (lambda ids, end, length: [i + 1 for i in range(len(ids) - length) if ids[i] == end], "needs room"),
-        (lambda ids, end, length: [s for s in document_starts(ids, end, length) if end not in ids[s : s + length]],
-         "run on into the next document"),
-        (lambda ids, end, length: document_starts(ids, end, length - 1), "the last start leaves no room"),
-        (lambda ids, end, length: [0] + [i + 1 for i, t in enumerate(ids) if t == end], "must be left out"),
+        (
+            lambda ids, end, length: (
+                [0] + [i for i, t in enumerate(ids) if t == end and i + length < len(ids)]
+            ),
+            "the document begins one place behind",
+        ),
+        (
+            lambda ids, end, length: [s for s in document_starts(ids, end, length) if s],
+            "begins at 0",
+        ),
+        (
+            lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i - 1] == end],
+            "last id for i = 0",
+        ),
+        (
+            lambda ids, end, length: [i for i in range(len(ids) - length) if ids[i] == end],
+            "every other one place",
+        ),
+        (
+            lambda ids, end, length: [i + 1 for i in range(len(ids) - length) if ids[i] == end],
+            "needs room",
+        ),
+        (
+            lambda ids, end, length: [
+                s for s in document_starts(ids, end, length) if end not in ids[s : s + length]
+            ],
+            "run on into the next document",
+        ),
+        (
+            lambda ids, end, length: document_starts(ids, end, length - 1),
+            "the last start leaves no room",
+        ),
+        (
+            lambda ids, end, length: [0] + [i + 1 for i, t in enumerate(ids) if t == end],
+            "must be left out",
+        ),
     ],
     "embed": [
         (lambda ids, table, places: table[ids], "the positions are missing"),
         (lambda ids, table, places: table[ids] + places[ids], "chosen by the token id"),
         (lambda ids, table, places: table[ids] * places[: ids.shape[1]], "multiplied"),
         (lambda ids, table, places: table[ids] + places, "take its first `tokens` rows only"),
-        (lambda ids, table, places: torch.cat([table[ids], places[: ids.shape[1]].expand(*ids.shape, -1)], dim=-1),
-         "side by side"),
-        (lambda ids, table, places: table[ids] + places[: len(ids)].unsqueeze(1), "the rows of the batch"),
-        (lambda ids, table, places: table[ids] + places[: len(ids)], "the number of places is `ids.shape[1]`"),
-        (lambda ids, table, places: table(ids) + places(torch.arange(ids.shape[1])), "do not call them"),
+        (
+            lambda ids, table, places: torch.cat(
+                [table[ids], places[: ids.shape[1]].expand(*ids.shape, -1)], dim=-1
+            ),
+            "side by side",
+        ),
+        (
+            lambda ids, table, places: table[ids] + places[: len(ids)].unsqueeze(1),
+            "the rows of the batch",
+        ),
+        (
+            lambda ids, table, places: table[ids] + places[: len(ids)],
+            "the number of places is `ids.shape[1]`",
+        ),
+        (
+            lambda ids, table, places: table(ids) + places(torch.arange(ids.shape[1])),
+            "do not call them",
+        ),
     ],
     "table_gradient": [
         (by_assignment, "keeps only its last gradient"),
         (averaged, "averaged"),
         (lambda ids, upstream, rows: one_hot(ids, rows).mT @ upstream, "the batch is missing"),
-        (lambda ids, upstream, rows: table_gradient(ids, upstream, rows).T, "turned round: one row"),
-        (lambda ids, upstream, rows: table_gradient(ids[0], upstream[0][None], rows), "first row of the batch"),
+        (
+            lambda ids, upstream, rows: table_gradient(ids, upstream, rows).T,
+            "turned round: one row",
+        ),
+        (
+            lambda ids, upstream, rows: table_gradient(ids[0], upstream[0][None], rows),
+            "first row of the batch",
+        ),
         (index_add_thrown_away, "`index_add_` changes"),
-        (lambda ids, upstream, rows: table_gradient(ids, upstream, rows) / ids.numel(), "divided by the number of tokens"),
+        (
+            lambda ids, upstream, rows: table_gradient(ids, upstream, rows) / ids.numel(),
+            "divided by the number of tokens",
+        ),
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
-    "name, number", [(name, number) for name in WRONG for number in range(len(WRONG[name]))], ids=str
+    "name, number",
+    [(name, number) for name in WRONG for number in range(len(WRONG[name]))],
+    ids=str,
 )
 def test_a_typical_mistake_is_named(name, number):
     attempt, words = WRONG[name][number]
     verdict = getattr(checks, f"check_{name}")(attempt)
-    assert not verdict and "Likely mistake: " in verdict.message and words in verdict.message, verdict.message
+    assert not verdict and "Likely mistake: " in verdict.message and words in verdict.message, (
+        verdict.message
+    )
 
 
 def test_every_exercise_has_a_solution_and_four_wrong_ones():
@@ -918,7 +1221,9 @@ NOTEBOOK = FOLDER / "ch02.ipynb"
 
 
 def test_the_notebook_teaches_this_very_code():
-    assert_same_code(NOTEBOOK, FOLDER / "tokenizer.py", ["SimpleTokenizer", "gpt2_tokenizer", "GPT2_PATTERN"])
+    assert_same_code(
+        NOTEBOOK, FOLDER / "tokenizer.py", ["SimpleTokenizer", "gpt2_tokenizer", "GPT2_PATTERN"]
+    )
     assert_same_code(NOTEBOOK, FOLDER / "dataloader.py", ["TokenDataset", "create_dataloader"])
 
 
@@ -926,15 +1231,25 @@ def test_the_notebook_teaches_this_very_code():
 def plain():
     """The notebook's plain byte-pair encoding, as an object with its functions."""
     found = notebook_definitions(NOTEBOOK)
-    names = ["GPT2_PATTERN", "count_pairs", "merge_pair", "split_words", "train_bpe", "encode_word", "encode_text",
-             "decode_tokens"]  # fmt: skip
+    names = [
+        "GPT2_PATTERN",
+        "count_pairs",
+        "merge_pair",
+        "split_words",
+        "train_bpe",
+        "encode_word",
+        "encode_text",
+        "decode_tokens",
+    ]
     tree = ast.Module([found[name] for name in names], type_ignores=[])
     functions = {"Counter": Counter, "regex": regex}
     exec(compile(tree, str(NOTEBOOK), "exec"), functions)
     return type("Plain", (), {name: staticmethod(functions[name]) for name in names[1:]})
 
 
-@pytest.mark.parametrize("name", ["story", "ties", "runs", "scripts", "nothing left to merge", "two letters, seed 1"])
+@pytest.mark.parametrize(
+    "name", ["story", "ties", "runs", "scripts", "nothing left to merge", "two letters, seed 1"]
+)
 def test_the_notebooks_plain_bpe_gives_the_same_results(plain, name):
     texts, n_merges = CORPORA[name]
     fast = BPETokenizer.train(texts, vocab_size=257 + n_merges)

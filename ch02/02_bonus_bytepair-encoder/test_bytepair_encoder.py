@@ -1,10 +1,14 @@
-"""The claims of bytepair-encoder.ipynb: all encoders give the same ids, and trainers differ at ties only."""
+"""The claims of bytepair-encoder.ipynb: all encoders give the same ids, and trainers differ at ties
+only.
+"""
 
 import sys
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 import ast
@@ -34,14 +38,20 @@ def functions(ours):
     names = ["plain_word", "plain_encode", "rust_merges"]
     ranks = {pair: rank for rank, pair in enumerate(ours.merges)}
     space = {"regex": regex, "GPT2_PATTERN": GPT2_PATTERN, "ours": ours, "ranks": ranks}
-    exec(compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"), space)
+    exec(
+        compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"),
+        space,
+    )
     return space
 
 
 def test_the_plain_encoder_gives_the_same_ids(functions, ours):
     rng = random.Random(0)
     characters = "aabcdeo  \n.,'0é狐🦊"
-    texts = ["".join(rng.choices(characters, k=rng.randint(0, 40))) for _ in range(500)] + [TALES[:5000], "moo" * 100]
+    texts = ["".join(rng.choices(characters, k=rng.randint(0, 40))) for _ in range(500)] + [
+        TALES[:5000],
+        "moo" * 100,
+    ]
     for text in texts:
         assert functions["plain_encode"](text) == ours.encode(text), repr(text)
 

@@ -2,8 +2,9 @@
 
     attention(Q, K, V) = softmax(Q Kᵀ / √head_dim) V
 
-The first three classes write the formula out; `MultiHeadAttention`, which the model uses, leaves it to torch's
-`scaled_dot_product_attention`, which never stores the (tokens, tokens) matrix [Dao et al. 2022, arXiv:2205.14135].
+The first three classes write the formula out; `MultiHeadAttention`, which the model uses, leaves it
+to torch's `scaled_dot_product_attention`, which never stores the (tokens, tokens) matrix [Dao et
+al. 2022, arXiv:2205.14135].
 """
 
 import torch
@@ -12,7 +13,9 @@ from torch import nn
 
 
 class SelfAttention(nn.Module):
-    """One head in which every token looks at every token: (batch, tokens, emb_dim) to (batch, tokens, head_dim)."""
+    """One head in which every token looks at every token: (batch, tokens, emb_dim) to (batch,
+    tokens, head_dim).
+    """
 
     def __init__(self, emb_dim, head_dim, qkv_bias=False):
         super().__init__()
@@ -21,13 +24,19 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(emb_dim, head_dim, bias=qkv_bias)
 
     def forward(self, x):
-        queries, keys, values = self.query(x), self.key(x), self.value(x)  # (batch, tokens, head_dim) each
+        queries, keys, values = (
+            self.query(x),
+            self.key(x),
+            self.value(x),
+        )  # (batch, tokens, head_dim) each
         scores = queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5  # (batch, tokens, tokens)
         return scores.softmax(dim=-1) @ values  # (batch, tokens, head_dim)
 
 
 class CausalAttention(nn.Module):
-    """One head in which a token looks at itself and the tokens before it, with dropout on the weights."""
+    """One head in which a token looks at itself and the tokens before it, with dropout on the
+    weights.
+    """
 
     def __init__(self, emb_dim, head_dim, context_length, drop_rate=0.0, qkv_bias=False):
         super().__init__()
@@ -40,9 +49,15 @@ class CausalAttention(nn.Module):
 
     def forward(self, x):
         tokens = x.shape[-2]
-        queries, keys, values = self.query(x), self.key(x), self.value(x)  # (batch, tokens, head_dim) each
+        queries, keys, values = (
+            self.query(x),
+            self.key(x),
+            self.value(x),
+        )  # (batch, tokens, head_dim) each
         scores = queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5  # (batch, tokens, tokens)
-        scores = scores.masked_fill(self.future[:tokens, :tokens], -torch.inf)  # before the softmax: rows sum to 1
+        scores = scores.masked_fill(
+            self.future[:tokens, :tokens], -torch.inf
+        )  # before the softmax: rows sum to 1
         return self.dropout(scores.softmax(dim=-1)) @ values  # (batch, tokens, head_dim)
 
 
@@ -52,18 +67,24 @@ class MultiHeadAttentionWrapper(nn.Module):
     def __init__(self, emb_dim, head_dim, context_length, drop_rate=0.0, n_heads=1, qkv_bias=False):
         super().__init__()
         self.heads = nn.ModuleList(
-            [CausalAttention(emb_dim, head_dim, context_length, drop_rate, qkv_bias) for _ in range(n_heads)]
+            [
+                CausalAttention(emb_dim, head_dim, context_length, drop_rate, qkv_bias)
+                for _ in range(n_heads)
+            ]
         )
 
     def forward(self, x):
-        return torch.cat([head(x) for head in self.heads], dim=-1)  # (batch, tokens, n_heads * head_dim)
+        return torch.cat(
+            [head(x) for head in self.heads], dim=-1
+        )  # (batch, tokens, n_heads * head_dim)
 
 
 class KVCache:
     """Keys and values of all tokens seen so far, so that the next token computes only its own.
 
-    One cache serves a whole model: each layer keeps its own buffers, under its number. They grow by doubling, so a
-    token costs no copy of the past. Where the model gets an `attention_mask`, it covers the cached tokens too.
+    One cache serves a whole model: each layer keeps its own buffers, under its number. They grow by
+    doubling, so a token costs no copy of the past. Where the model gets an `attention_mask`, it
+    covers the cached tokens too.
     """
 
     def __init__(self):
@@ -76,11 +97,16 @@ class KVCache:
         return min(self.lengths.values(), default=0)
 
     def update(self, keys, values, layer=0):
-        """Append (batch, heads, tokens, head_dim) keys and values; return all of them, the past included."""
+        """Append (batch, heads, tokens, head_dim) keys and values; return all of them, the past
+        included.
+        """
         past = self.lengths.get(layer, 0)
         total = past + keys.shape[2]
         if layer not in self.buffers or self.buffers[layer][0].shape[2] < total:
-            grown = [new.new_empty(*new.shape[:2], max(64, 2 * total), new.shape[3]) for new in (keys, values)]
+            grown = [
+                new.new_empty(*new.shape[:2], max(64, 2 * total), new.shape[3])
+                for new in (keys, values)
+            ]
             for old, new in zip(self.buffers.get(layer, ()), grown, strict=False):
                 new[:, :, :past] = old[:, :, :past]
             self.buffers[layer] = grown
@@ -93,8 +119,9 @@ class KVCache:
 class MultiHeadAttention(nn.Module):
     """All heads at once, causal: (batch, tokens, emb_dim) to the same shape.
 
-    One matrix makes queries, keys and values of all heads; a reshape deals them out. `layer` is this module's number
-    in a `KVCache`. Raises ValueError if `emb_dim` is not divisible by `n_heads`.
+    One matrix makes queries, keys and values of all heads; a reshape deals them out. `layer` is
+    this module's number in a `KVCache`. Raises ValueError if `emb_dim` is not divisible by
+    `n_heads`.
     """
 
     def __init__(self, emb_dim, n_heads, drop_rate=0.0, qkv_bias=False, layer=0):
@@ -108,9 +135,11 @@ class MultiHeadAttention(nn.Module):
         self.proj = nn.Linear(emb_dim, emb_dim)
 
     def forward(self, x, cache=None, attention_mask=None, return_weights=False):
-        """`attention_mask`: (batch, tokens), True for real tokens; with a cache it covers the cached ones too.
+        """`attention_mask`: (batch, tokens), True for real tokens; with a cache it covers the
+        cached ones too.
 
-        With `return_weights` the result is a pair: the output and the weights, (batch, heads, tokens, all tokens).
+        With `return_weights` the result is a pair: the output and the weights, (batch, heads,
+        tokens, all tokens).
         """
         batch, tokens, emb_dim = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.n_heads, emb_dim // self.n_heads)
@@ -123,21 +152,27 @@ class MultiHeadAttention(nn.Module):
             out, weights = explicit_attention(queries, keys, values, allowed, drop_rate)
         else:
             causal = allowed is None and tokens > 1  # torch's own causal mask is the fastest
-            out = F.scaled_dot_product_attention(queries, keys, values, allowed, drop_rate, is_causal=causal)
+            out = F.scaled_dot_product_attention(
+                queries, keys, values, allowed, drop_rate, is_causal=causal
+            )
         out = self.proj(out.transpose(1, 2).reshape(batch, tokens, emb_dim))
         return (out, weights) if return_weights else out
 
 
 def allowed_pairs(tokens, total, attention_mask, device):
-    """Which of the `total` keys each of the last `tokens` may look at, or None where the plain rule does: one new
-    token looks at everything, a whole sequence at its own past."""
+    """Which of the `total` keys each of the last `tokens` may look at, or None where the plain rule
+    does: one new token looks at everything, a whole sequence at its own past."""
     if attention_mask is None and (tokens == 1 or tokens == total):
         return None
-    allowed = torch.ones(tokens, total, dtype=torch.bool, device=device).tril(diagonal=total - tokens)
+    allowed = torch.ones(tokens, total, dtype=torch.bool, device=device).tril(
+        diagonal=total - tokens
+    )
     if attention_mask is None:
         return allowed
     if attention_mask.shape[1] != total:
-        raise ValueError(f"attention_mask covers {attention_mask.shape[1]} tokens, but there are {total}")
+        raise ValueError(
+            f"attention_mask covers {attention_mask.shape[1]} tokens, but there are {total}"
+        )
     # A padding token may look at itself, or its softmax would be over nothing and give NaN.
     itself = torch.eye(total, dtype=torch.bool, device=device)[-tokens:]
     return allowed & (attention_mask[:, None, None, :].bool() | itself)  # (batch, 1, tokens, total)
@@ -146,11 +181,16 @@ def allowed_pairs(tokens, total, attention_mask, device):
 def explicit_attention(queries, keys, values, allowed, drop_rate=0.0):
     """The formula, step by step, for looking at the weights, which are those before dropout.
 
-    Queries, keys and values are (batch, heads, tokens, head_dim), `allowed` is what `allowed_pairs` gives.
+    Queries, keys and values are (batch, heads, tokens, head_dim), `allowed` is what `allowed_pairs`
+    gives.
     """
     tokens, total = queries.shape[2], keys.shape[2]
     if allowed is None:
-        allowed = torch.ones(tokens, total, dtype=torch.bool, device=queries.device).tril(total - tokens)
-    scores = queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5  # (batch, heads, tokens, total)
+        allowed = torch.ones(tokens, total, dtype=torch.bool, device=queries.device).tril(
+            total - tokens
+        )
+    scores = (
+        queries @ keys.transpose(-2, -1) / keys.shape[-1] ** 0.5
+    )  # (batch, heads, tokens, total)
     weights = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
     return F.dropout(weights, drop_rate) @ values, weights

@@ -1,6 +1,7 @@
 """Self-checks for the exercises of chapter 3. How a check works is told in chapter 2's checks.py.
 
-Each check has a reference, random inputs of several shapes, and the typical mistakes with the code that makes them.
+Each check has a reference, random inputs of several shapes, and the typical mistakes with the code
+that makes them.
 """
 
 import copy
@@ -38,19 +39,25 @@ def check_context_vectors(attempt):
     """context_vectors(x): softmax(x xᵀ) x, (tokens, emb_dim)."""
     inputs = [(normal(seed, *sizes(seed, 2)),) for seed in range(4)]
     mistakes = {
-        "there is no softmax: the weights are the raw scores, and rows do not sum to 1": lambda x: x @ x.T @ x,
-        "the softmax went down the columns, or the weights were transposed; each row, one word that looks, must sum to 1":
-            lambda x: softmax(x @ x.T, dim=0) @ x,
-        "the scores were divided by their sum, which fails for negative scores: use the softmax":
-            lambda x: x @ x.T / (x @ x.T).sum(dim=-1, keepdim=True) @ x,
+        "there is no softmax: the weights are the raw scores, and rows do not sum to 1": lambda x: (
+            x @ x.T @ x
+        ),
+        "the softmax went down the columns, or the weights were transposed; each row, one word that looks, must sum to 1": lambda x: (
+            softmax(x @ x.T, dim=0) @ x
+        ),
+        "the scores were divided by their sum, which fails for negative scores: use the softmax": lambda x: (
+            x @ x.T / (x @ x.T).sum(dim=-1, keepdim=True) @ x
+        ),
         "all weights are equal: this is the plain average": lambda x: x.mean(dim=0).expand_as(x),
         "these are the weights; the product `weights @ x` is missing": lambda x: softmax(x @ x.T),
         "these are the scores; the softmax and the product with x are missing": lambda x: x @ x.T,
-        "the scores are numbers times numbers of the same place; a dot product also adds them up":
-            lambda x: softmax(x * x) * x,
-        "the scores are divided by √d already; here they are plain dot products, the scale comes in section 3":
-            lambda x: softmax(x @ x.T / x.shape[-1] ** 0.5) @ x,
-    }  # fmt: skip
+        "the scores are numbers times numbers of the same place; a dot product also adds them up": lambda x: (
+            softmax(x * x) * x
+        ),
+        "the scores are divided by √d already; here they are plain dot products, the scale comes in section 3": lambda x: (
+            softmax(x @ x.T / x.shape[-1] ** 0.5) @ x
+        ),
+    }
     judge(attempt, lambda x: softmax(x @ x.T) @ x, inputs, mistakes)
 
 
@@ -69,15 +76,22 @@ def check_scaled_scores(attempt):
         "the scores are not divided by √d": lambda q, k: q @ k.T,
         "divided by d, not by its square root (or by √d twice)": lambda q, k: q @ k.T / q.shape[-1],
         "multiplied by √d, not divided": lambda q, k: q @ k.T * q.shape[-1] ** 0.5,
-        "divided by the square root of the number of keys; d is the length of one vector":
-            lambda q, k: q @ k.T / len(k) ** 0.5,
-        "divided by the square root of the number of tokens; d is the length of one vector":
-            lambda q, k: q @ k.T / len(q) ** 0.5,
-        "rows and columns are exchanged: a row belongs to a query, a column to a key": lambda q, k: scores(q, k).T,
-        "this is the softmax already; only the scores are asked for": lambda q, k: softmax(scores(q, k)),
-        "`queries * keys` multiplies number by number; all pairs come from `queries @ keys.T`":
-            lambda q, k: q * k / q.shape[-1] ** 0.5,
-    }  # fmt: skip
+        "divided by the square root of the number of keys; d is the length of one vector": lambda q, k: (
+            q @ k.T / len(k) ** 0.5
+        ),
+        "divided by the square root of the number of tokens; d is the length of one vector": lambda q, k: (
+            q @ k.T / len(q) ** 0.5
+        ),
+        "rows and columns are exchanged: a row belongs to a query, a column to a key": lambda q, k: (
+            scores(q, k).T
+        ),
+        "this is the softmax already; only the scores are asked for": lambda q, k: softmax(
+            scores(q, k)
+        ),
+        "`queries * keys` multiplies number by number; all pairs come from `queries @ keys.T`": lambda q, k: (
+            q * k / q.shape[-1] ** 0.5
+        ),
+    }
     judge(attempt, scores, inputs, mistakes)
 
 
@@ -93,27 +107,38 @@ def check_causal_weights(attempt):
         return lambda scores: softmax(scores.masked_fill(mask(scores.shape[-1]), value))
 
     mistakes = {
-        "the mask was applied after the softmax: rows no longer sum to 1":
-            lambda scores: softmax(scores).masked_fill(future(scores.shape[-1]), 0),
-        "the mask was applied after the softmax, and with -inf: weights must not be negative":
-            lambda scores: softmax(scores).masked_fill(future(scores.shape[-1]), -torch.inf),
-        "the future was set to 0, not to -inf: e^0 is 1, so it keeps its weight": masked_with(future, 0),
-        "the past was masked, not the future: the mask is True above the diagonal, `triu(diagonal=1)`":
-            masked_with(lambda tokens: future(tokens).T),
-        "the past and the word itself were masked, not the future: the mask is upside down":
-            masked_with(lambda tokens: ~future(tokens)),
-        "the diagonal was masked too: a word may look at itself, and the first one has nobody else, hence nan":
-            masked_with(lambda tokens: future(tokens, diagonal=0)),
+        "the mask was applied after the softmax: rows no longer sum to 1": lambda scores: softmax(
+            scores
+        ).masked_fill(future(scores.shape[-1]), 0),
+        "the mask was applied after the softmax, and with -inf: weights must not be negative": lambda scores: (
+            softmax(scores).masked_fill(future(scores.shape[-1]), -torch.inf)
+        ),
+        "the future was set to 0, not to -inf: e^0 is 1, so it keeps its weight": masked_with(
+            future, 0
+        ),
+        "the past was masked, not the future: the mask is True above the diagonal, `triu(diagonal=1)`": masked_with(
+            lambda tokens: future(tokens).T
+        ),
+        "the past and the word itself were masked, not the future: the mask is upside down": masked_with(
+            lambda tokens: ~future(tokens)
+        ),
+        "the diagonal was masked too: a word may look at itself, and the first one has nobody else, hence nan": masked_with(
+            lambda tokens: future(tokens, diagonal=0)
+        ),
         "nothing was masked: every word sees the future": softmax,
-        "the mask begins one place too late: each word still sees the next one":
-            masked_with(lambda tokens: future(tokens, diagonal=2)),
-        "the softmax went down the columns; it must go along the words looked at (dim=-1)":
-            lambda scores: softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=-2),
-        "the softmax went over the batch; it must go along the words looked at (dim=-1)":
-            lambda scores: softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=0),
-        "these are the masked scores; the softmax is missing":
-            lambda scores: scores.masked_fill(future(scores.shape[-1]), -torch.inf),
-    }  # fmt: skip
+        "the mask begins one place too late: each word still sees the next one": masked_with(
+            lambda tokens: future(tokens, diagonal=2)
+        ),
+        "the softmax went down the columns; it must go along the words looked at (dim=-1)": lambda scores: (
+            softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=-2)
+        ),
+        "the softmax went over the batch; it must go along the words looked at (dim=-1)": lambda scores: (
+            softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=0)
+        ),
+        "these are the masked scores; the softmax is missing": lambda scores: scores.masked_fill(
+            future(scores.shape[-1]), -torch.inf
+        ),
+    }
     judge(attempt, causal, inputs, mistakes)
 
 
@@ -136,21 +161,31 @@ def check_apply_dropout(attempt):
         keep[:, 0] = True
         inputs.append((weights, keep if drop_rate else torch.ones_like(keep), drop_rate))
     if is_random(attempt, (softmax(normal(4, 20, 20)), normal(5, 20, 20) > 0, 0.5)):
-        raise Mistake("called twice with the same inputs it gives two results: use `keep`; the dice are thrown already.")
+        raise Mistake(
+            "called twice with the same inputs it gives two results: use `keep`; the dice are thrown already."
+        )
 
     mistakes = {
-        "the weights that are kept must grow by 1 / (1 - drop_rate), or a row is too small on average":
-            lambda weights, keep, rate: weights * keep,
-        "divided by drop_rate; what is kept is the share 1 - drop_rate":
-            lambda weights, keep, rate: weights * keep / torch.tensor(rate),
-        "multiplied by 1 - drop_rate, not divided": lambda weights, keep, rate: weights * keep * (1 - rate),
-        "keep is upside down: True means that the weight stays":
-            lambda weights, keep, rate: weights * ~keep / (1 - rate),
-        "each row was made to sum to 1 again; dropout enlarges all weights alike, by 1 / (1 - drop_rate)":
-            lambda weights, keep, rate: weights * keep / (weights * keep).sum(dim=-1, keepdim=True),
-        "the weights were enlarged, but nothing was dropped": lambda weights, keep, rate: weights / (1 - rate),
+        "the weights that are kept must grow by 1 / (1 - drop_rate), or a row is too small on average": lambda weights, keep, rate: (
+            weights * keep
+        ),
+        "divided by drop_rate; what is kept is the share 1 - drop_rate": lambda weights, keep, rate: (
+            weights * keep / torch.tensor(rate)
+        ),
+        "multiplied by 1 - drop_rate, not divided": lambda weights, keep, rate: (
+            weights * keep * (1 - rate)
+        ),
+        "keep is upside down: True means that the weight stays": lambda weights, keep, rate: (
+            weights * ~keep / (1 - rate)
+        ),
+        "each row was made to sum to 1 again; dropout enlarges all weights alike, by 1 / (1 - drop_rate)": lambda weights, keep, rate: (
+            weights * keep / (weights * keep).sum(dim=-1, keepdim=True)
+        ),
+        "the weights were enlarged, but nothing was dropped": lambda weights, keep, rate: (
+            weights / (1 - rate)
+        ),
         "nothing was done to the weights": lambda weights, keep, rate: weights,
-    }  # fmt: skip
+    }
     judge(attempt, lambda weights, keep, rate: weights * keep / (1 - rate), inputs, mistakes)
 
 
@@ -171,12 +206,16 @@ def check_split_heads(attempt):
         "the numbers were dealt out in turn, like cards; a head takes neighbours: the last axis becomes (n_heads, "
         "head_dim), in this order": lambda x, n: x.reshape(*x.shape[:2], -1, n).permute(0, 3, 1, 2),
         "the last axis is cut, but heads and tokens are not exchanged yet: transpose(1, 2)": cut,
-        "n_heads and head_dim are exchanged: these are head_dim heads of n_heads numbers":
-            lambda x, n: x.reshape(*x.shape[:2], -1, n).transpose(1, 2),
-        "tokens and head_dim are exchanged: the order is (batch, heads, tokens, head_dim)":
-            lambda x, n: cut(x, n).permute(0, 2, 3, 1),
-        "the heads came before the batch; the batch stays first": lambda x, n: cut(x, n).permute(2, 0, 1, 3),
-    }  # fmt: skip
+        "n_heads and head_dim are exchanged: these are head_dim heads of n_heads numbers": lambda x, n: (
+            x.reshape(*x.shape[:2], -1, n).transpose(1, 2)
+        ),
+        "tokens and head_dim are exchanged: the order is (batch, heads, tokens, head_dim)": lambda x, n: (
+            cut(x, n).permute(0, 2, 3, 1)
+        ),
+        "the heads came before the batch; the batch stays first": lambda x, n: cut(x, n).permute(
+            2, 0, 1, 3
+        ),
+    }
     judge(attempt, lambda x, n: cut(x, n).transpose(1, 2), inputs, mistakes)
 
 
@@ -197,7 +236,10 @@ def check_multi_head(attempt):
     for seed in range(3):
         batch, tokens, n_heads, head_dim = sizes(seed, 4)
         emb_dim = n_heads * head_dim
-        matrices = [normal(seed + 10 * columns, emb_dim, columns * emb_dim) / emb_dim**0.5 for columns in (3, 1)]
+        matrices = [
+            normal(seed + 10 * columns, emb_dim, columns * emb_dim) / emb_dim**0.5
+            for columns in (3, 1)
+        ]
         inputs.append((normal(seed, batch, tokens, emb_dim), *matrices, n_heads))
 
     def late_mask(scores):
@@ -210,72 +252,115 @@ def check_multi_head(attempt):
 
     mistakes = {
         "the causal mask is missing": lambda *args: attend(*args, weigh=softmax),
-        "the mask was applied after the softmax: rows no longer sum to 1": lambda *args: attend(*args, weigh=late_mask),
-        "divided by √emb_dim; the scores of a head are sums of head_dim products":
-            lambda x, *rest: attend(x, *rest, d=x.shape[-1]),
+        "the mask was applied after the softmax: rows no longer sum to 1": lambda *args: attend(
+            *args, weigh=late_mask
+        ),
+        "divided by √emb_dim; the scores of a head are sums of head_dim products": lambda x, *rest: (
+            attend(x, *rest, d=x.shape[-1])
+        ),
         "the scores are not divided by √head_dim": lambda *args: attend(*args, d=1),
-        "the heads were joined without transpose(1, 2), which mixes up tokens and heads":
-            lambda *args: attend(*args, merge=False),
-        "the last step, `@ w_out`, is missing": lambda x, w_qkv, w_out, n: attend(x, w_qkv, torch.eye(len(w_out)), n),
-        "w_out stands transposed: it is multiplied as it is, `@ w_out`, unlike the weight of an nn.Linear":
-            lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out.T, n),
-        "queries and keys are exchanged: the first third of the numbers are the queries":
-            lambda *args: attend(*args, order=(1, 0, 2)),
-        "the thirds are queries, keys, values, in this order": lambda *args: attend(*args, order=(2, 1, 0)),
+        "the heads were joined without transpose(1, 2), which mixes up tokens and heads": lambda *args: (
+            attend(*args, merge=False)
+        ),
+        "the last step, `@ w_out`, is missing": lambda x, w_qkv, w_out, n: attend(
+            x, w_qkv, torch.eye(len(w_out)), n
+        ),
+        "w_out stands transposed: it is multiplied as it is, `@ w_out`, unlike the weight of an nn.Linear": lambda x, w_qkv, w_out, n: (
+            attend(x, w_qkv, w_out.T, n)
+        ),
+        "queries and keys are exchanged: the first third of the numbers are the queries": lambda *args: (
+            attend(*args, order=(1, 0, 2))
+        ),
+        "the thirds are queries, keys, values, in this order": lambda *args: attend(
+            *args, order=(2, 1, 0)
+        ),
         "cut into heads before thirds: first come the queries of all heads, then all keys, then all values": interleaved,
         "all heads were taken as one": lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out, 1),
-    }  # fmt: skip
+    }
     judge(attempt, attend, inputs, mistakes)
 
 
 @exercise_check("weights_bytes")
 def check_weights_bytes(attempt):
-    """weights_bytes(batch, n_heads, tokens, bytes_per_number): memory of all attention weights of one layer."""
+    """weights_bytes(batch, n_heads, tokens, bytes_per_number): memory of all attention weights of
+    one layer.
+    """
     inputs = [(1, 12, 1024, 4), (8, 4, 256, 2), (3, 5, 70, 4)]
     mistakes = {
-        "every token has a weight for every token, so tokens counts twice": lambda b, h, t, size: b * h * t * size,
+        "every token has a weight for every token, so tokens counts twice": lambda b, h, t, size: (
+            b * h * t * size
+        ),
         "each head has a matrix of its own": lambda b, h, t, size: b * t * t * size,
         "each text of the batch has matrices of its own": lambda b, h, t, size: h * t * t * size,
-        "this counts numbers; each takes bytes_per_number bytes": lambda b, h, t, size: b * h * t * t,
-        "the number is right, but it is a float; bytes are counted in whole numbers":
-            lambda b, h, t, size: float(b * h * t * t * size),
+        "this counts numbers; each takes bytes_per_number bytes": lambda b, h, t, size: (
+            b * h * t * t
+        ),
+        "the number is right, but it is a float; bytes are counted in whole numbers": lambda b, h, t, size: (
+            float(b * h * t * t * size)
+        ),
         "these are bits": lambda b, h, t, size: 8 * b * h * t * t * size,
-        "the half above the diagonal is stored as well, as zeros": lambda b, h, t, size: b * h * t * t * size // 2,
-        "only one text's heads were squared: heads do not look at each other": lambda b, h, t, s: b * (h * t) ** 2 * s,
+        "the half above the diagonal is stored as well, as zeros": lambda b, h, t, size: (
+            b * h * t * t * size // 2
+        ),
+        "only one text's heads were squared: heads do not look at each other": lambda b, h, t, s: (
+            b * (h * t) ** 2 * s
+        ),
     }
     judge(attempt, lambda b, h, t, size: b * h * t * t * size, inputs, mistakes)
 
 
 @exercise_check("attend_next")
 def check_attend_next(attempt):
-    """attend_next(query, past_keys, past_values, new_key, new_value): the output, all keys, all values."""
+    """attend_next(query, past_keys, past_values, new_key, new_value): the output, all keys, all
+    values.
+    """
     inputs = []
     for seed in range(4):
         past, d = sizes(seed, 2, low=3)
         rows = normal(seed, 3, 1, d)
         inputs.append((rows[0], *normal(seed + 10, 2, past, d), rows[1], rows[2]))
 
-    def step(query, past_keys, past_values, new_key, new_value, visible=slice(None), d=None, after=True):
+    def step(
+        query, past_keys, past_values, new_key, new_value, visible=slice(None), d=None, after=True
+    ):
         pairs = [(past_keys, new_key), (past_values, new_value)]
         keys, values = (torch.cat([old, new] if after else [new, old]) for old, new in pairs)
         scores = query @ keys[visible].T / (d or query.shape[-1]) ** 0.5
         return softmax(scores) @ values[visible], keys, values
 
     mistakes = {
-        "the new word does not see itself: append its key and value first, then attend":
-            lambda *args: step(*args, visible=slice(-1)),
-        "a mask let the new word see only the first key; the last word may see all":
-            lambda *args: step(*args, visible=slice(1)),
-        "the new word sees only itself: attend to all keys": lambda *args: step(*args, visible=slice(-1, None)),
+        "the new word does not see itself: append its key and value first, then attend": lambda *args: (
+            step(*args, visible=slice(-1))
+        ),
+        "a mask let the new word see only the first key; the last word may see all": lambda *args: (
+            step(*args, visible=slice(1))
+        ),
+        "the new word sees only itself: attend to all keys": lambda *args: step(
+            *args, visible=slice(-1, None)
+        ),
         "the scores are not divided by √d": lambda *args: step(*args, d=1),
-        "the new row stands before the past; it belongs behind it": lambda *args: step(*args, after=False),
-        "the cache that came back lacks the new row": lambda *args: (step(*args)[0], args[1], args[2]),
-        "keys and values came back in the wrong order": lambda *args: tuple(step(*args)[i] for i in (0, 2, 1)),
-        "the weights were applied to the keys, not to the values":
-            lambda q, keys, values, key, value: (step(q, keys, keys, key, key)[0], *step(q, keys, values, key, value)[1:]),
-        "the new word's key and value are exchanged": lambda q, keys, values, k, v: step(q, keys, values, v, k),
-        "only the output came back; return the output, all keys, all values": lambda *args: step(*args)[0],
-    }  # fmt: skip
+        "the new row stands before the past; it belongs behind it": lambda *args: step(
+            *args, after=False
+        ),
+        "the cache that came back lacks the new row": lambda *args: (
+            step(*args)[0],
+            args[1],
+            args[2],
+        ),
+        "keys and values came back in the wrong order": lambda *args: tuple(
+            step(*args)[i] for i in (0, 2, 1)
+        ),
+        "the weights were applied to the keys, not to the values": lambda q, keys, values, key, value: (
+            step(q, keys, keys, key, key)[0],
+            *step(q, keys, values, key, value)[1:],
+        ),
+        "the new word's key and value are exchanged": lambda q, keys, values, k, v: step(
+            q, keys, values, v, k
+        ),
+        "only the output came back; return the output, all keys, all values": lambda *args: step(
+            *args
+        )[0],
+    }
     judge(attempt, step, inputs, mistakes)
 
 
@@ -291,18 +376,30 @@ def check_previous_share(attempt):
         return weights.diagonal(offset, dim1=-2, dim2=-1)  # (heads, tokens - |offset|)
 
     mistakes = {
-        "this is the diagonal above, the weight on the next token": lambda weights: diagonal(weights, 1).mean(dim=-1),
-        "this is the weight of each token on itself": lambda weights: diagonal(weights, 0).mean(dim=-1),
-        "the first token has nobody before it: there are tokens - 1 places to average over":
-            lambda weights: diagonal(weights, -1).sum(dim=-1) / weights.shape[-1],
+        "this is the diagonal above, the weight on the next token": lambda weights: diagonal(
+            weights, 1
+        ).mean(dim=-1),
+        "this is the weight of each token on itself": lambda weights: diagonal(weights, 0).mean(
+            dim=-1
+        ),
+        "the first token has nobody before it: there are tokens - 1 places to average over": lambda weights: (
+            diagonal(weights, -1).sum(dim=-1) / weights.shape[-1]
+        ),
         "this is a sum, not an average": lambda weights: diagonal(weights, -1).sum(dim=-1),
-        "this is the weight on the first token of the text": lambda weights: weights[:, 1:, 0].mean(dim=-1),
-        "the heads were averaged too; each head gets a number of its own":
-            lambda weights: diagonal(weights, -1).mean(),
-        "these are the weights at each place; average them for each head": lambda weights: diagonal(weights, -1),
-        "the average is over the heads; it must be over the places, one number for each head":
-            lambda weights: diagonal(weights, -1).mean(dim=0),
-        "`diagonal` without dim1 and dim2 takes the first two axes, heads and tokens: give it dim1=1, dim2=2":
-            lambda weights: weights.diagonal(-1).mean(dim=-1),
-    }  # fmt: skip
+        "this is the weight on the first token of the text": lambda weights: weights[:, 1:, 0].mean(
+            dim=-1
+        ),
+        "the heads were averaged too; each head gets a number of its own": lambda weights: diagonal(
+            weights, -1
+        ).mean(),
+        "these are the weights at each place; average them for each head": lambda weights: diagonal(
+            weights, -1
+        ),
+        "the average is over the heads; it must be over the places, one number for each head": lambda weights: (
+            diagonal(weights, -1).mean(dim=0)
+        ),
+        "`diagonal` without dim1 and dim2 takes the first two axes, heads and tokens: give it dim1=1, dim2=2": lambda weights: (
+            weights.diagonal(-1).mean(dim=-1)
+        ),
+    }
     judge(attempt, lambda weights: diagonal(weights, -1).mean(dim=-1), inputs, mistakes)

@@ -7,9 +7,9 @@ import torch
 def plot_attention(weights, tokens, key_tokens=None, titles=None, columns=4):
     """Draw one map per head: a row is a token that looks, a column a token that is looked at.
 
-    `weights`: (tokens, keys) or (heads, tokens, keys); `tokens`: the words of the rows; `key_tokens`: the words of the
-    columns where they differ; `titles`: one per head. Returns the matplotlib figure.
-    Raises ValueError if the words do not fit the weights.
+    `weights`: (tokens, keys) or (heads, tokens, keys); `tokens`: the words of the rows;
+    `key_tokens`: the words of the columns where they differ; `titles`: one per head. Returns the
+    matplotlib figure. Raises ValueError if the words do not fit the weights.
     """
     weights = torch.as_tensor(weights).detach().float().cpu()
     maps = weights[None] if weights.dim() == 2 else weights

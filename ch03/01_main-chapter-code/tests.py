@@ -1,4 +1,5 @@
-"""Tests of chapter 3: the attention classes, the cache, the plot, the exercises' checks, and the notebook's code.
+"""Tests of chapter 3: the attention classes, the cache, the plot, the exercises' checks, and the
+notebook's code.
 
 `python tests.py` or `pytest` in this folder.
 """
@@ -12,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-if __name__ == "__main__":  # pytest reads the root conftest.py, which knows the chapters in a clone not installed
+if (
+    __name__ == "__main__"
+):  # pytest reads the root conftest.py, which knows the chapters in a clone not installed
     raise SystemExit(pytest.main([__file__]))
 
 from ch03_01_main_chapter_code import checks
@@ -41,27 +44,43 @@ def assert_close(got, expected, tolerance=1e-5):
     torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
 
 
-# --- one head -----------------------------------------------------------------------------------------------------
+# --- one head -------------------------------------------------------------------------------------
 
 
 def attend_with_loops(module, x, causal):
-    """The formula with one Python loop for each index; x: (tokens, emb_dim). Returns a list of lists."""
-    queries, keys, values = (layer(x).tolist() for layer in (module.query, module.key, module.value))
+    """The formula with one Python loop for each index; x: (tokens, emb_dim). Returns a list of
+    lists.
+    """
+    queries, keys, values = (
+        layer(x).tolist() for layer in (module.query, module.key, module.value)
+    )
     rows = []
     for i, query in enumerate(queries):
         visible = range(i + 1) if causal else range(len(keys))
-        scores = [sum(a * b for a, b in zip(query, keys[j], strict=True)) / len(query) ** 0.5 for j in visible]
+        scores = [
+            sum(a * b for a, b in zip(query, keys[j], strict=True)) / len(query) ** 0.5
+            for j in visible
+        ]
         exponentials = [2.718281828459045**score for score in scores]
         weights = [exponential / sum(exponentials) for exponential in exponentials]
         columns = range(len(values[0]))
-        rows.append([sum(weight * values[j][c] for weight, j in zip(weights, visible, strict=True)) for c in columns])
+        rows.append(
+            [
+                sum(weight * values[j][c] for weight, j in zip(weights, visible, strict=True))
+                for c in columns
+            ]
+        )
     return rows
 
 
 @pytest.mark.parametrize("qkv_bias", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
 def test_one_head_equals_loops(device, causal, qkv_bias):
-    head = CausalAttention(6, 4, 9, qkv_bias=qkv_bias) if causal else SelfAttention(6, 4, qkv_bias=qkv_bias)
+    head = (
+        CausalAttention(6, 4, 9, qkv_bias=qkv_bias)
+        if causal
+        else SelfAttention(6, 4, qkv_bias=qkv_bias)
+    )
     head.to(device)
     x = torch.randn(2, 5, 6, device=device)
     expected = torch.tensor([attend_with_loops(head, row, causal) for row in x], device=device)
@@ -70,7 +89,11 @@ def test_one_head_equals_loops(device, causal, qkv_bias):
 
 
 def test_qkv_bias_makes_biases():
-    for module in (SelfAttention(4, 2), CausalAttention(4, 2, 3), MultiHeadAttentionWrapper(4, 2, 3, n_heads=2)):
+    for module in (
+        SelfAttention(4, 2),
+        CausalAttention(4, 2, 3),
+        MultiHeadAttentionWrapper(4, 2, 3, n_heads=2),
+    ):
         assert not any("bias" in name for name, _ in module.named_parameters())
     for module in (SelfAttention(4, 2, True), CausalAttention(4, 2, 3, qkv_bias=True)):
         assert sum("bias" in name for name, _ in module.named_parameters()) == 3
@@ -92,7 +115,7 @@ def test_the_mask_of_one_head_is_a_buffer_that_is_not_saved():
     assert "future" in dict(head.named_buffers()) and "future" not in head.state_dict()
 
 
-# --- many heads ---------------------------------------------------------------------------------------------------
+# --- many heads -----------------------------------------------------------------------------------
 
 
 def torch_twin(ours):
@@ -122,7 +145,9 @@ def test_many_heads_equal_torch(device, n_heads, qkv_bias):
     ours = filled_attention(device, n_heads=n_heads, qkv_bias=qkv_bias)
     x = torch.randn(2, 7, 12, device=device)
     future = torch.ones(7, 7, dtype=torch.bool, device=device).triu(1)
-    expected, expected_weights = torch_twin(ours)(x, x, x, attn_mask=future, average_attn_weights=False)
+    expected, expected_weights = torch_twin(ours)(
+        x, x, x, attn_mask=future, average_attn_weights=False
+    )
     out, weights = ours(x, return_weights=True)
     assert_close(ours(x), expected)
     assert_close(out, expected)
@@ -146,7 +171,10 @@ def test_right_padding_equals_torch(device):
 def test_many_heads_equal_the_wrapper(device):
     ours = filled_attention(device, qkv_bias=True)
     wrapper = MultiHeadAttentionWrapper(12, 4, 10, n_heads=3, qkv_bias=True).to(device)
-    weights, biases = ours.qkv.weight.view(3, 3, 4, 12), ours.qkv.bias.view(3, 3, 4)  # (q k v, heads, head_dim, …)
+    weights, biases = (
+        ours.qkv.weight.view(3, 3, 4, 12),
+        ours.qkv.bias.view(3, 3, 4),
+    )  # (q k v, heads, head_dim, …)
     with torch.no_grad():
         for number, head in enumerate(wrapper.heads):
             for kind, layer in enumerate((head.query, head.key, head.value)):
@@ -160,7 +188,10 @@ def test_many_heads_equal_the_wrapper(device):
 def test_padding_changes_nothing(device, side):
     ours = filled_attention(device)
     rows = [torch.randn(1, tokens, 12, device=device) for tokens in (7, 4, 1)]
-    batch, real = torch.randn(3, 7, 12, device=device), torch.zeros(3, 7, dtype=torch.bool, device=device)
+    batch, real = (
+        torch.randn(3, 7, 12, device=device),
+        torch.zeros(3, 7, dtype=torch.bool, device=device),
+    )
     for number, row in enumerate(rows):
         place = slice(7 - row.shape[1], 7) if side == "left" else slice(0, row.shape[1])
         batch[number, place], real[number, place] = row[0], True
@@ -171,12 +202,17 @@ def test_padding_changes_nothing(device, side):
     for number, row in enumerate(rows):
         assert_close(fast[number, real[number]], ours(row)[0])
         assert_close(out[number, real[number]], ours(row)[0])
-        assert (weights[number][:, real[number]][..., ~real[number]] == 0).all()  # no real token looks at padding
+        assert (
+            weights[number][:, real[number]][..., ~real[number]] == 0
+        ).all()  # no real token looks at padding
 
 
 def test_a_mask_of_ones_and_zeros_works_like_a_bool_mask(device):
     ours = filled_attention(device)
-    x, real = torch.randn(2, 4, 12, device=device), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]], device=device)
+    x, real = (
+        torch.randn(2, 4, 12, device=device),
+        torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]], device=device),
+    )
     assert torch.equal(ours(x, attention_mask=real), ours(x, attention_mask=real.bool()))
 
 
@@ -216,14 +252,16 @@ def test_the_weights_are_those_of_the_fast_path(device, masked):
     real[1, :3] = False
     mask = real if masked else None
     out, weights = ours(x, attention_mask=mask, return_weights=True)
-    assert (out - ours(x, attention_mask=mask)).abs().max() < 1e-6 * max(1.0, out.abs().max().item())
+    assert (out - ours(x, attention_mask=mask)).abs().max() < 1e-6 * max(
+        1.0, out.abs().max().item()
+    )
     assert weights.shape == (2, 3, 9, 9)
     assert_close(weights.sum(dim=-1), torch.ones(2, 3, 9, device=device))
     assert (weights.triu(1) == 0).all()  # nothing on the future
     assert (weights >= 0).all()
 
 
-# --- dropout, gradients, errors -----------------------------------------------------------------------------------
+# --- dropout, gradients, errors -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["one head", "wrapper", "many heads"])
@@ -249,7 +287,9 @@ def without_dropout(module):
 
 
 def test_dropout_drops_weights_and_doubles_the_rest(device):
-    """With one-hot values the output is the row of weights itself, so what dropout did to it can be read."""
+    """With one-hot values the output is the row of weights itself, so what dropout did to it can be
+    read.
+    """
     head = CausalAttention(8, 8, 8, drop_rate=0.5).to(device)
     with torch.no_grad():
         head.value.weight.copy_(torch.eye(8))
@@ -262,7 +302,9 @@ def test_dropout_drops_weights_and_doubles_the_rest(device):
     share = kept.float().mean(dim=0)[expected > 0]
     assert (0.4 < share).all() and (share < 0.6).all()
     assert (rows.sum(dim=-1) != 1).any()  # rows sum to one on average only
-    assert (kept[:, 6, :7] != kept[:, 7, :7]).any()  # each row drops its own: weights are dropped, not values
+    assert (
+        kept[:, 6, :7] != kept[:, 7, :7]
+    ).any()  # each row drops its own: weights are dropped, not values
     assert_close(rows.mean(dim=0), expected, tolerance=0.1)
 
 
@@ -309,7 +351,7 @@ def test_errors():
         module(torch.randn(1, 1, 12), cache, attention_mask=torch.ones(1, 1))
 
 
-# --- the cache ----------------------------------------------------------------------------------------------------
+# --- the cache ------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -321,7 +363,9 @@ def in_pieces(layers, x, sizes, attention_mask=None):
         assert cache.length == start
         start += size
         for layer in layers:
-            piece = layer(piece, cache, None if attention_mask is None else attention_mask[:, :start])
+            piece = layer(
+                piece, cache, None if attention_mask is None else attention_mask[:, :start]
+            )
         outputs.append(piece)
     assert cache.length == start == x.shape[1]
     return torch.cat(outputs, dim=1)
@@ -355,7 +399,9 @@ def test_the_cache_with_left_padding(device, sizes):
     x = torch.randn(3, 9, 12, device=device)
     real = torch.ones(3, 9, dtype=torch.bool, device=device)
     real[1, :2], real[2, :5] = False, False
-    assert_close(in_pieces(layers, x, sizes, real)[real], at_once(layers, x, real)[real], tolerance=1e-4)
+    assert_close(
+        in_pieces(layers, x, sizes, real)[real], at_once(layers, x, real)[real], tolerance=1e-4
+    )
     alone = at_once(layers, x[2:, 5:])
     assert_close(in_pieces(layers, x, sizes, real)[2:, 5:], alone, tolerance=1e-4)
 
@@ -382,7 +428,9 @@ def test_the_cache_keeps_its_layers_apart():
 
 
 def test_the_cache_copies_the_past_seldom():
-    """Buffers grow by doubling: 1000 single tokens move to a new buffer a handful of times, not 1000 times."""
+    """Buffers grow by doubling: 1000 single tokens move to a new buffer a handful of times, not
+    1000 times.
+    """
     cache, places = KVCache(), set()
     for _ in range(1000):
         keys, _ = cache.update(torch.ones(1, 1, 1, 2), torch.ones(1, 1, 1, 2))
@@ -391,7 +439,7 @@ def test_the_cache_copies_the_past_seldom():
     assert len(places) <= 6
 
 
-# --- the plot -----------------------------------------------------------------------------------------------------
+# --- the plot -------------------------------------------------------------------------------------
 
 WORDS = ["Mia", "the", "fox", "saw", "the", "moon"]
 
@@ -441,15 +489,21 @@ def test_plot_attention_works_without_a_screen():
         "import torch; from plot_attention import plot_attention\n"
         "plot_attention(torch.rand(2, 3, 3), ['a', 'b', 'c']).savefig(sys.stdout.buffer, format='png')"
     )
-    environment = {name: text for name, text in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
+    environment = {
+        name: text for name, text in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")
+    }
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {code}"], cwd=FOLDER, env=environment, capture_output=True, timeout=60
+        [sys.executable, "-c", f"import sys; {code}"],
+        cwd=FOLDER,
+        env=environment,
+        capture_output=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.startswith(b"\x89PNG")
 
 
-# --- the exercises and their checks -------------------------------------------------------------------------------
+# --- the exercises and their checks ---------------------------------------------------------------
 
 
 def future_of(scores):
@@ -458,7 +512,9 @@ def future_of(scores):
 
 
 def solved_context_vectors(x):
-    return torch.stack([sum(w * row for w, row in zip((x @ query).softmax(0), x, strict=True)) for query in x])
+    return torch.stack(
+        [sum(w * row for w, row in zip((x @ query).softmax(0), x, strict=True)) for query in x]
+    )
 
 
 def solved_causal_weights(scores):
@@ -501,7 +557,9 @@ def forgets_itself(query, past_keys, past_values, new_key, new_value):
 
 def masks_from_the_top_left(query, past_keys, past_values, new_key, new_value):
     keys, values = torch.cat([past_keys, new_key]), torch.cat([past_values, new_value])
-    scores = (query @ keys.T).masked_fill(~torch.ones(1, len(keys), dtype=torch.bool).tril(), -torch.inf)
+    scores = (query @ keys.T).masked_fill(
+        ~torch.ones(1, len(keys), dtype=torch.bool).tril(), -torch.inf
+    )
     return scores.softmax(-1) @ values, keys, values
 
 
@@ -511,11 +569,17 @@ def puts_the_new_row_first(query, past_keys, past_values, new_key, new_value):
 
 
 def keeps_the_old_cache(query, past_keys, past_values, new_key, new_value):
-    return solved_attend_next(query, past_keys, past_values, new_key, new_value)[0], past_keys, past_values
+    return (
+        solved_attend_next(query, past_keys, past_values, new_key, new_value)[0],
+        past_keys,
+        past_values,
+    )
 
 
 def solved_previous_share(weights):
-    return torch.stack([torch.stack([head[i, i - 1] for i in range(1, len(head))]).mean() for head in weights])
+    return torch.stack(
+        [torch.stack([head[i, i - 1] for i in range(1, len(head))]).mean() for head in weights]
+    )
 
 
 # exercise: (a right answer, [(a wrong answer, words of the message that names its mistake), …])
@@ -547,28 +611,57 @@ EXERCISES = {
     "causal_weights": (
         solved_causal_weights,
         [
-            (lambda s: s.softmax(-1).masked_fill(future_of(s), 0), "applied after the softmax: rows no longer sum to 1"),
+            (
+                lambda s: s.softmax(-1).masked_fill(future_of(s), 0),
+                "applied after the softmax: rows no longer sum to 1",
+            ),
             (lambda s: s.masked_fill(future_of(s), 0).softmax(-1), "not to -inf"),
             (lambda s: (s * ~future_of(s)).softmax(-1), "not to -inf"),
-            (lambda s: s.masked_fill(future_of(s).T, -torch.inf).softmax(-1), "the past was masked"),
-            (lambda s: s.masked_fill(~future_of(s).T, -torch.inf).softmax(-1), "the diagonal was masked too"),
+            (
+                lambda s: s.masked_fill(future_of(s).T, -torch.inf).softmax(-1),
+                "the past was masked",
+            ),
+            (
+                lambda s: s.masked_fill(~future_of(s).T, -torch.inf).softmax(-1),
+                "the diagonal was masked too",
+            ),
             (lambda s: s.softmax(-1), "nothing was masked"),
-            (lambda s: s.masked_fill(future_of(s).triu(2), -torch.inf).softmax(-1), "still sees the next one"),
+            (
+                lambda s: s.masked_fill(future_of(s).triu(2), -torch.inf).softmax(-1),
+                "still sees the next one",
+            ),
             (lambda s: s.masked_fill(future_of(s), -torch.inf).softmax(-2), "down the columns"),
         ],
     ),
     "apply_dropout": (
-        lambda weights, keep, rate: torch.where(keep, weights / (1 - rate), torch.zeros_like(weights)),
+        lambda weights, keep, rate: torch.where(
+            keep, weights / (1 - rate), torch.zeros_like(weights)
+        ),
         [
             (lambda weights, keep, rate: weights * keep, "must grow by"),
-            (lambda weights, keep, rate: weights * keep * (1 - rate), "multiplied by 1 - drop_rate"),
+            (
+                lambda weights, keep, rate: weights * keep * (1 - rate),
+                "multiplied by 1 - drop_rate",
+            ),
             (lambda weights, keep, rate: weights.masked_fill(keep, 0) / (1 - rate), "upside down"),
-            (lambda w, keep, rate: w * keep / (w * keep).sum(-1, keepdim=True), "each row was made to sum to 1"),
+            (
+                lambda w, keep, rate: w * keep / (w * keep).sum(-1, keepdim=True),
+                "each row was made to sum to 1",
+            ),
             (lambda weights, keep, rate: weights / (1 - rate), "nothing was dropped"),
-            (lambda weights, keep, rate: weights * keep / rate if rate else weights / 0 * keep, "what is kept is the share"),
+            (
+                lambda weights, keep, rate: weights * keep / rate if rate else weights / 0 * keep,
+                "what is kept is the share",
+            ),
             (lambda weights, keep, rate: weights, "nothing was done"),
-            (lambda weights, keep, rate: nn.functional.dropout(weights, rate), "the dice are thrown already"),
-            (lambda weights, keep, rate: nn.Dropout(rate)(weights * keep), "the dice are thrown already"),
+            (
+                lambda weights, keep, rate: nn.functional.dropout(weights, rate),
+                "the dice are thrown already",
+            ),
+            (
+                lambda weights, keep, rate: nn.Dropout(rate)(weights * keep),
+                "the dice are thrown already",
+            ),
             (lambda weights, keep, rate: weights @ keep, "it stops with"),
         ],
     ),
@@ -576,9 +669,15 @@ EXERCISES = {
         solved_split_heads,
         [
             (lambda x, n: x.view(x.shape[0], n, x.shape[1], -1), "tears the tokens apart"),
-            (lambda x, n: torch.stack([x[..., i::n] for i in range(n)], dim=1), "dealt out in turn"),
+            (
+                lambda x, n: torch.stack([x[..., i::n] for i in range(n)], dim=1),
+                "dealt out in turn",
+            ),
             (lambda x, n: x.view(x.shape[0], x.shape[1], n, -1), "transpose(1, 2)"),
-            (lambda x, n: x.view(x.shape[0], x.shape[1], -1, n).transpose(1, 2), "n_heads and head_dim are exchanged"),
+            (
+                lambda x, n: x.view(x.shape[0], x.shape[1], -1, n).transpose(1, 2),
+                "n_heads and head_dim are exchanged",
+            ),
             (lambda x, n: torch.stack(x.chunk(n, dim=-1)), "the batch stays first"),
         ],
     ),
@@ -586,24 +685,57 @@ EXERCISES = {
         solved_multi_head,
         [
             (lambda *inputs: solved_multi_head(*inputs, mask=False), "the causal mask is missing"),
-            (lambda *inputs: solved_multi_head(*inputs, scale=inputs[0].shape[-1]), "divided by √emb_dim"),
+            (
+                lambda *inputs: solved_multi_head(*inputs, scale=inputs[0].shape[-1]),
+                "divided by √emb_dim",
+            ),
             (lambda *inputs: solved_multi_head(*inputs, scale=1), "not divided by √head_dim"),
             (heads_merged_wrongly, "without transpose(1, 2)"),
-            (lambda x, w, w_out, n: solved_multi_head(x, w, torch.eye(len(w_out)), n), "`@ w_out`, is missing"),
-            (lambda *inputs: solved_multi_head(*inputs, first="kqv"), "queries and keys are exchanged"),
-            (lambda *inputs: solved_multi_head(*inputs, first="vkq"), "queries, keys, values, in this order"),
-            (lambda x, w, w_out, n: solved_multi_head(x, w, w_out, 1), "all heads were taken as one"),
+            (
+                lambda x, w, w_out, n: solved_multi_head(x, w, torch.eye(len(w_out)), n),
+                "`@ w_out`, is missing",
+            ),
+            (
+                lambda *inputs: solved_multi_head(*inputs, first="kqv"),
+                "queries and keys are exchanged",
+            ),
+            (
+                lambda *inputs: solved_multi_head(*inputs, first="vkq"),
+                "queries, keys, values, in this order",
+            ),
+            (
+                lambda x, w, w_out, n: solved_multi_head(x, w, w_out, 1),
+                "all heads were taken as one",
+            ),
         ],
     ),
     "weights_bytes": (
         lambda batch, n_heads, tokens, size: size * tokens**2 * n_heads * batch,
         [
-            (lambda batch, n_heads, tokens, size: batch * n_heads * tokens * size, "tokens counts twice"),
-            (lambda batch, n_heads, tokens, size: batch * tokens**2 * size, "each head has a matrix of its own"),
-            (lambda batch, n_heads, tokens, size: n_heads * tokens**2 * size, "each text of the batch"),
-            (lambda batch, n_heads, tokens, size: batch * n_heads * tokens**2, "bytes_per_number bytes"),
-            (lambda batch, n_heads, tokens, size: batch * n_heads * tokens**2 * size * 8, "these are bits"),
-            (lambda batch, n_heads, tokens, size: batch * n_heads * tokens**2 * size // 2, "above the diagonal"),
+            (
+                lambda batch, n_heads, tokens, size: batch * n_heads * tokens * size,
+                "tokens counts twice",
+            ),
+            (
+                lambda batch, n_heads, tokens, size: batch * tokens**2 * size,
+                "each head has a matrix of its own",
+            ),
+            (
+                lambda batch, n_heads, tokens, size: n_heads * tokens**2 * size,
+                "each text of the batch",
+            ),
+            (
+                lambda batch, n_heads, tokens, size: batch * n_heads * tokens**2,
+                "bytes_per_number bytes",
+            ),
+            (
+                lambda batch, n_heads, tokens, size: batch * n_heads * tokens**2 * size * 8,
+                "these are bits",
+            ),
+            (
+                lambda batch, n_heads, tokens, size: batch * n_heads * tokens**2 * size // 2,
+                "above the diagonal",
+            ),
         ],
     ),
     "attend_next": (
@@ -613,10 +745,20 @@ EXERCISES = {
             (masks_from_the_top_left, "only the first key"),
             (puts_the_new_row_first, "stands before the past"),
             (keeps_the_old_cache, "lacks the new row"),
-            (lambda *inputs: solved_attend_next(*inputs)[0],
-             "the result is a Tensor, expected a tuple. Likely mistake: only the output came back"),
-            (lambda *inputs: solved_attend_next(*inputs)[::2] + solved_attend_next(*inputs)[1:2], "wrong order"),
-            (lambda *inputs: solved_attend_next(inputs[0] * inputs[0].shape[1] ** 0.5, *inputs[1:]), "divided by √d"),
+            (
+                lambda *inputs: solved_attend_next(*inputs)[0],
+                "the result is a Tensor, expected a tuple. Likely mistake: only the output came back",
+            ),
+            (
+                lambda *inputs: solved_attend_next(*inputs)[::2] + solved_attend_next(*inputs)[1:2],
+                "wrong order",
+            ),
+            (
+                lambda *inputs: solved_attend_next(
+                    inputs[0] * inputs[0].shape[1] ** 0.5, *inputs[1:]
+                ),
+                "divided by √d",
+            ),
         ],
     ),
     "previous_share": (
@@ -637,7 +779,7 @@ class TestExercises(ExerciseTests):
     checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch03.ipynb"
 
 
-# --- the notebook -------------------------------------------------------------------------------------------------
+# --- the notebook ---------------------------------------------------------------------------------
 
 
 def test_the_notebook_teaches_this_very_code():
@@ -656,7 +798,9 @@ def test_the_text_names_the_heads_that_the_cells_find():
     """Another tales-gpt has other heads: then sections 11's readings are to be written anew."""
     cells = json.loads((FOLDER / "ch03.ipynb").read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    printed = "\n".join("".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", []))
+    printed = "\n".join(
+        "".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", [])
+    )
 
     def found(label):
         (head,) = re.findall(rf"^{label} .*?head (\d\.\d)", printed, flags=re.MULTILINE)
@@ -670,8 +814,12 @@ def test_the_text_names_the_heads_that_the_cells_find():
 def test_the_drawn_result_is_what_the_notebook_prints():
     settings = runpy.run_path(str(FOLDER / "figures" / "draw.py"))
     cells = json.loads((FOLDER / "ch03.ipynb").read_text(encoding="utf-8"))["cells"]
-    outputs = ["".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", [])]
-    (printed,) = (output for output in outputs if output.startswith("the head that looks at Mia most is"))
+    outputs = [
+        "".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", [])
+    ]
+    (printed,) = (
+        output for output in outputs if output.startswith("the head that looks at Mia most is")
+    )
     head, *lines = printed.splitlines()
     assert head.endswith(f" {settings['HEAD']}:")
     weights = {int(place): float(weight) for _, place, *_, weight in map(str.split, lines)}

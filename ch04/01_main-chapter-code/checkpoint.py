@@ -1,12 +1,14 @@
-"""Models on disk: a checkpoint is a Hugging Face GPT-2 directory, so `transformers` reads ours and we read theirs.
+"""Models on disk: a checkpoint is a Hugging Face GPT-2 directory, so `transformers` reads ours and
+we read theirs.
 
     config.json          the numbers of the architecture
     model.safetensors    the weights, under Hugging Face's names, with a checksum for each matrix
     tokenizer.json       the tokenizer
 
-OpenAI's own folders, with a TensorFlow checkpoint, are read as well. Whatever is read is checked: every matrix for its
-name and shape, ours by their checksums, others' by whether they fit each other, and the loaded model against GPT-2's
-formulas. Every file is written under another name first and then put in place in one step: a crash leaves the old one whole.
+OpenAI's own folders, with a TensorFlow checkpoint, are read as well. Whatever is read is checked:
+every matrix for its name and shape, ours by their checksums, others' by whether they fit each
+other, and the loaded model against GPT-2's formulas. Every file is written under another name first
+and then put in place in one step: a crash leaves the old one whole.
 """
 
 import json
@@ -27,7 +29,8 @@ from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_token
 OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
 PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
-# Our module names and Hugging Face's; "linear" weights are stored as (in, out) there and as (out, in) in nn.Linear.
+# Our module names and Hugging Face's; "linear" weights are stored as (in, out) there and as (out,
+# in) in nn.Linear.
 OUTER_NAMES = {"tok_emb": "wte", "pos_emb": "wpe", "final_norm": "ln_f"}
 BLOCK_NAMES = {
     "norm1": "ln_1",
@@ -39,7 +42,8 @@ BLOCK_NAMES = {
 }
 LINEAR = {"attention.qkv", "attention.proj", "feed_forward.expand", "feed_forward.proj"}
 
-# Settings of a GPT-2 config.json that change what is computed, and the one value of each that our GPT computes.
+# Settings of a GPT-2 config.json that change what is computed, and the one value of each that our
+# GPT computes.
 FIXED_SETTINGS = {
     "activation_function": "gelu_new",
     "layer_norm_epsilon": 1e-5,
@@ -57,38 +61,51 @@ class Pretrained:
 
     @classmethod
     def from_pretrained(cls, name_or_folder):
-        """Read a checkpoint folder, ours, the hub's or OpenAI's, or a published `gpt2` … `gpt2-xl` by its name.
+        """Read a checkpoint folder, ours, the hub's or OpenAI's, or a published `gpt2` … `gpt2-xl`
+        by its name.
 
-        Returns the model in evaluation mode, in fp32, on the CPU, with its `tokenizer`.
-        Raises FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another kind, and
-        RuntimeError where a published one cannot be fetched, or OpenAI's not be read for want of TensorFlow.
+        Returns the model in evaluation mode, in fp32, on the CPU, with its `tokenizer`. Raises
+        FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another
+        kind, and RuntimeError where a published one cannot be fetched, or OpenAI's not be read for
+        want of TensorFlow.
         """
-        from ch04_01_main_chapter_code.gpt import GPTConfig  # gpt.py needs this module, so not at the top
+        from ch04_01_main_chapter_code.gpt import (
+            GPTConfig,
+        )  # gpt.py needs this module, so not at the top
 
         folder = find_checkpoint(name_or_folder)
         config = GPTConfig(**config_from_settings(read_settings(folder), folder))
-        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        with torch.device(
+            "meta"
+        ):  # no memory and no random numbers for weights that are replaced at once
             model = cls(config).eval()
         with open_weights(folder) as (path, matrices, checksums):
-            model.load_state_dict(read_weights(path, matrices, checksums, model), strict=True, assign=True)
+            model.load_state_dict(
+                read_weights(path, matrices, checksums, model), strict=True, assign=True
+            )
             if config.tie_weights:
                 model.head.weight = model.tok_emb.weight
             check_mapping(path, matrices, model)
         model.tokenizer = read_tokenizer(folder, config)
         if not checksums:  # so we did not write it
-            published().check_weights(path, model, {ours: bare(theirs) for ours, theirs, _ in name_pairs(config)})
+            published().check_weights(
+                path, model, {ours: bare(theirs) for ours, theirs, _ in name_pairs(config)}
+            )
         return model
 
     def save_pretrained(self, folder, tokenizer=None, metadata=None):
-        """Write the checkpoint folder, with `tokenizer` or the model's own. `metadata` ({str: str}) goes into the
-        header of model.safetensors, which is replaced last, in one step: the new checkpoint counts from then on."""
+        """Write the checkpoint folder, with `tokenizer` or the model's own. `metadata` ({str: str})
+        goes into the header of model.safetensors, which is replaced last, in one step: the new
+        checkpoint counts from then on."""
         tokenizer = tokenizer or self.tokenizer
         settings = settings_from_config(self.config, tokenizer)
         write_checkpoint(Path(folder), settings, hugging_face_weights(self), tokenizer, metadata)
 
 
 def write_checkpoint(folder, settings, tensors, tokenizer=None, metadata=None):
-    """Write the three files: `settings` of config.json, {Hugging Face's name: tensor}, and the tokenizer, if any."""
+    """Write the three files: `settings` of config.json, {Hugging Face's name: tensor}, and the
+    tokenizer, if any.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer is not None:
         write_atomically(folder / "tokenizer.json", tokenizer.save)
@@ -110,14 +127,18 @@ def write_atomically(path, write):
 
 
 def published():
-    """Chapter 5's module about the weights that others published: the one import of a later chapter."""
+    """Chapter 5's module about the weights that others published: the one import of a later
+    chapter.
+    """
     from ch05_01_main_chapter_code import published_weights
 
     return published_weights
 
 
 def find_checkpoint(name_or_folder):
-    """The folder of a checkpoint; a published name is looked up, and fetched if need be, by chapter 5's downloader."""
+    """The folder of a checkpoint; a published name is looked up, and fetched if need be, by chapter
+    5's downloader.
+    """
     folder = Path(name_or_folder).expanduser()
     if str(name_or_folder) in PUBLISHED and not folder.exists():
         return published().find_gpt2(str(name_or_folder))
@@ -136,7 +157,7 @@ def is_openais(folder):
     return (folder / "hparams.json").is_file() and not (folder / "model.safetensors").is_file()
 
 
-# --- config.json --------------------------------------------------------------------------------------------------
+# --- config.json ----------------------------------------------------------------------------------
 
 
 def settings_from_config(config, tokenizer):
@@ -175,13 +196,19 @@ def read_settings(folder):
 
 
 def config_from_settings(settings, folder):
-    """The fields of a `GPTConfig` from a config.json; refuses models that compute something else than our GPT."""
+    """The fields of a `GPTConfig` from a config.json; refuses models that compute something else
+    than our GPT.
+    """
     if settings.get("model_type") != "gpt2":
-        raise ValueError(f"{folder} holds a model of type {settings.get('model_type')!r}; this class reads 'gpt2'")
+        raise ValueError(
+            f"{folder} holds a model of type {settings.get('model_type')!r}; this class reads 'gpt2'"
+        )
     for name, expected in FIXED_SETTINGS.items():
         value = settings.get(name, expected)
         if value != expected and not (name == "n_inner" and value == 4 * settings["n_embd"]):
-            raise ValueError(f"{folder}/config.json says {name} = {value!r}; our GPT computes {expected!r} only")
+            raise ValueError(
+                f"{folder}/config.json says {name} = {value!r}; our GPT computes {expected!r} only"
+            )
     try:
         return {
             "vocab_size": settings["vocab_size"],
@@ -199,15 +226,18 @@ def config_from_settings(settings, folder):
         raise ValueError(f"{folder}/config.json is damaged: it does not say {error}") from None
 
 
-# --- model.safetensors --------------------------------------------------------------------------------------------
+# --- model.safetensors ----------------------------------------------------------------------------
 
 
 def name_pairs(config):
-    """All (our name, Hugging Face's name, is transposed) of a model with `config`, without biases it lacks."""
+    """All (our name, Hugging Face's name, is transposed) of a model with `config`, without biases
+    it lacks.
+    """
     modules = [(ours, theirs, False) for ours, theirs in OUTER_NAMES.items()]
     for layer in range(config.n_layers):
         modules += [
-            (f"blocks.{layer}.{ours}", f"h.{layer}.{theirs}", ours in LINEAR) for ours, theirs in BLOCK_NAMES.items()
+            (f"blocks.{layer}.{ours}", f"h.{layer}.{theirs}", ours in LINEAR)
+            for ours, theirs in BLOCK_NAMES.items()
         ]
     pairs = []
     for ours, theirs, linear in modules:
@@ -237,8 +267,8 @@ def checksum(tensor):
 
 @contextmanager
 def open_weights(folder):
-    """Open a checkpoint: gives its path, {Hugging Face's name without prefix: function that reads the matrix}, and
-    {that name: CRC-32} where the file brings it."""
+    """Open a checkpoint: gives its path, {Hugging Face's name without prefix: function that reads
+    the matrix}, and {that name: CRC-32} where the file brings it."""
     if is_openais(folder):
         path, matrices = published().open_openai(folder)
         yield path, matrices, {}
@@ -248,7 +278,11 @@ def open_weights(folder):
         with safe_open(path, framework="pt") as file:
             names = {bare(name): name for name in file.keys()}  # noqa: SIM118
             # The hub's GPT-2 stores its causal masks beside the weights.
-            names = {ours: name for ours, name in names.items() if not name.endswith((".attn.bias", ".masked_bias"))}
+            names = {
+                ours: name
+                for ours, name in names.items()
+                if not name.endswith((".attn.bias", ".masked_bias"))
+            }
             checksums = json.loads((file.metadata() or {}).get("crc32", "{}"))
             matrices = {name: partial(file.get_tensor, full) for name, full in names.items()}
             yield path, matrices, {bare(name): number for name, number in checksums.items()}
@@ -264,7 +298,8 @@ def bare(name):
 def read_weights(path, matrices, checksums, model):
     """The weights in `path` under our names, as fp32, ready for `load_state_dict`.
 
-    Raises ValueError with the name of the first matrix that is missing, unknown, of the wrong shape or damaged.
+    Raises ValueError with the name of the first matrix that is missing, unknown, of the wrong shape
+    or damaged.
     """
     expected = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
     unread, state = dict(matrices), {}
@@ -278,16 +313,22 @@ def read_weights(path, matrices, checksums, model):
         state |= checked(path, ours, theirs, tensor, transposed, expected)
     head = unread.pop("lm_head.weight", None)
     if unread:
-        raise ValueError(f"{path}: unknown matrix {min(unread)}; is config.json that of another model?")
+        raise ValueError(
+            f"{path}: unknown matrix {min(unread)}; is config.json that of another model?"
+        )
     if model.config.tie_weights:
         if head is not None and not torch.equal(head().float(), state["tok_emb.weight"]):
-            raise ValueError(f"{path}: lm_head.weight differs from wte.weight, but config.json says that they are tied")
+            raise ValueError(
+                f"{path}: lm_head.weight differs from wte.weight, but config.json says that they are tied"
+            )
         state["head.weight"] = state["tok_emb.weight"]
     return state
 
 
 def checked(path, ours, theirs, tensor, transposed, expected):
-    """{our name: tensor} with the shape that the model expects, or {} for a bias of zeros that it does without."""
+    """{our name: tensor} with the shape that the model expects, or {} for a bias of zeros that it
+    does without.
+    """
     if ours not in expected:
         if tensor.any():
             raise ValueError(f"{path}: {theirs} is not zero, but config.json says qkv_bias = false")
@@ -296,24 +337,29 @@ def checked(path, ours, theirs, tensor, transposed, expected):
     if tuple(right_way.shape) != expected[ours]:
         wanted = expected[ours][::-1] if transposed else expected[ours]
         hint = "; it looks transposed" if tuple(tensor.shape) == wanted[::-1] else ""
-        raise ValueError(f"{path}: the matrix {theirs} has the shape {tuple(tensor.shape)}, expected {wanted}{hint}")
+        raise ValueError(
+            f"{path}: the matrix {theirs} has the shape {tuple(tensor.shape)}, expected {wanted}{hint}"
+        )
     return {ours: right_way.float().contiguous()}
 
 
-# --- The loaded model against GPT-2's formulas ---------------------------------------------------------------------
+# --- The loaded model against GPT-2's formulas ----------------------------------------------------
 
 
 def check_mapping(path, matrices, model):
-    """Compute a few tokens twice: in the model, and from the file by GPT-2's formulas, which know no table of names.
+    """Compute a few tokens twice: in the model, and from the file by GPT-2's formulas, which know
+    no table of names.
 
-    Raises ValueError with the name of the first matrix that does something else in the model: it is in another's place
-    or transposed.
+    Raises ValueError with the name of the first matrix that does something else in the model: it is
+    in another's place or transposed.
     """
     count = min(4, model.config.context_length)
     idx = torch.arange(count, device="cpu") * 7919 % model.config.vocab_size  # (tokens,)
     outputs = []  # of every module with weights of its own, in the order in which they compute
     modules = [module for module in model.modules() if list(module.parameters(recurse=False))]
-    hooks = [module.register_forward_hook(lambda *call: outputs.append(call[-1])) for module in modules]
+    hooks = [
+        module.register_forward_hook(lambda *call: outputs.append(call[-1])) for module in modules
+    ]
     with torch.no_grad():
         model(idx[None])
     for hook in hooks:
@@ -322,11 +368,15 @@ def check_mapping(path, matrices, model):
     for (name, right), found in zip(expected, outputs, strict=True):
         difference = (found.view_as(right) - right).abs().max()
         if difference > 1e-3 * right.abs().max():
-            raise ValueError(f"{path}: {name} computes something else in the model than in GPT-2: it was put in wrongly")
+            raise ValueError(
+                f"{path}: {name} computes something else in the model than in GPT-2: it was put in wrongly"
+            )
 
 
 def gpt2_formulas(read, idx, config):
-    """GPT-2 for one row of ids, (tokens,), from the file's matrices: yields each part's name and output."""
+    """GPT-2 for one row of ids, (tokens,), from the file's matrices: yields each part's name and
+    output.
+    """
 
     def linear(x, name):
         return x @ read(f"{name}.weight") + read(f"{name}.bias")  # its weights are (in, out)
@@ -340,9 +390,17 @@ def gpt2_formulas(read, idx, config):
     later = torch.ones(len(idx), len(idx), dtype=torch.bool, device=idx.device).triu(1)
     for h in (f"h.{layer}" for layer in range(config.n_layers)):
         yield f"{h}.ln_1", (normed := norm(x, f"{h}.ln_1"))
-        yield f"{h}.attn.c_attn", (qkv := linear(normed, f"{h}.attn.c_attn"))  # (tokens, 3 · emb_dim)
-        q, k, v = (part.unflatten(-1, (config.n_heads, -1)).transpose(0, 1) for part in qkv.chunk(3, dim=-1))
-        scores = (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(later, -torch.inf)  # (heads, tokens, tokens)
+        yield (
+            f"{h}.attn.c_attn",
+            (qkv := linear(normed, f"{h}.attn.c_attn")),
+        )  # (tokens, 3 · emb_dim)
+        q, k, v = (
+            part.unflatten(-1, (config.n_heads, -1)).transpose(0, 1)
+            for part in qkv.chunk(3, dim=-1)
+        )
+        scores = (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(
+            later, -torch.inf
+        )  # (heads, tokens, tokens)
         heads = (scores.softmax(dim=-1) @ v).transpose(0, 1).flatten(1)
         yield f"{h}.attn.c_proj", (attended := linear(heads, f"{h}.attn.c_proj"))
         x = x + attended
@@ -355,7 +413,7 @@ def gpt2_formulas(read, idx, config):
     yield "lm_head", x @ read("wte.weight" if config.tie_weights else "lm_head.weight").T
 
 
-# --- tokenizer.json -----------------------------------------------------------------------------------------------
+# --- tokenizer.json -------------------------------------------------------------------------------
 
 
 def read_tokenizer(folder, config):

@@ -1,6 +1,7 @@
 """Self-checks for the exercises of chapter 4. How a check works is told in chapter 2's checks.py.
 
-Each check has a reference, random inputs of several shapes, and the typical mistakes with the code that makes them.
+Each check has a reference, random inputs of several shapes, and the typical mistakes with the code
+that makes them.
 """
 
 import copy
@@ -41,35 +42,52 @@ def check_layer_norm(attempt):
         return (x - x.mean(axes, keepdim=keepdim)) / (variance + eps).sqrt()
 
     mistakes = {
-        "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, `unbiased=False`":
-            lambda x, w, b, eps: scaled(x, eps, unbiased=True) * w + b,
-        "divided by the variance, not by its square root":
-            lambda x, w, b, eps: (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps) * w + b,
-        "eps stands outside the root; it belongs inside, beside the variance":
-            lambda x, w, b, eps: (x - x.mean(-1, keepdim=True)) / (x.std(-1, unbiased=False, keepdim=True) + eps) * w + b,
-        "mean and variance were taken over the tokens (dim=1), not over the numbers of each token (dim=-1)":
-            lambda x, w, b, eps: scaled(x, eps, 1) * w + b,
-        "mean and variance were taken over the batch (dim=0), not over the numbers of each token (dim=-1)":
-            lambda x, w, b, eps: scaled(x, eps, 0) * w + b,
-        "eps is missing; it is added to the variance, inside the root": lambda x, w, b, eps: scaled(x, 0) * w + b,
-        "one mean and one variance for everything; each token has its own, over dim=-1":
-            lambda x, w, b, eps: scaled(x, eps, (0, 1, 2)) * w + b,
-        "the mean was not subtracted": lambda x, w, b, eps: x / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b,
-        "the mean was subtracted, but nothing was divided": lambda x, w, b, eps: (x - x.mean(-1, keepdim=True)) * w + b,
+        "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, `unbiased=False`": lambda x, w, b, eps: (
+            scaled(x, eps, unbiased=True) * w + b
+        ),
+        "divided by the variance, not by its square root": lambda x, w, b, eps: (
+            (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps) * w + b
+        ),
+        "eps stands outside the root; it belongs inside, beside the variance": lambda x, w, b, eps: (
+            (x - x.mean(-1, keepdim=True)) / (x.std(-1, unbiased=False, keepdim=True) + eps) * w + b
+        ),
+        "mean and variance were taken over the tokens (dim=1), not over the numbers of each token (dim=-1)": lambda x, w, b, eps: (
+            scaled(x, eps, 1) * w + b
+        ),
+        "mean and variance were taken over the batch (dim=0), not over the numbers of each token (dim=-1)": lambda x, w, b, eps: (
+            scaled(x, eps, 0) * w + b
+        ),
+        "eps is missing; it is added to the variance, inside the root": lambda x, w, b, eps: (
+            scaled(x, 0) * w + b
+        ),
+        "one mean and one variance for everything; each token has its own, over dim=-1": lambda x, w, b, eps: (
+            scaled(x, eps, (0, 1, 2)) * w + b
+        ),
+        "the mean was not subtracted": lambda x, w, b, eps: (
+            x / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b
+        ),
+        "the mean was subtracted, but nothing was divided": lambda x, w, b, eps: (
+            (x - x.mean(-1, keepdim=True)) * w + b
+        ),
         "weight and bias are missing": lambda x, w, b, eps: scaled(x, eps),
         "the bias is missing": lambda x, w, b, eps: scaled(x, eps) * w,
         "the weight is missing": lambda x, w, b, eps: scaled(x, eps) + b,
-        "first the weight, then the bias; here the bias was multiplied, too": lambda x, w, b, eps: (scaled(x, eps) + b) * w,
-        "the shapes do not fit: `keepdim=True` keeps the axis of the mean and of the variance, (batch, tokens, 1)":
-            lambda x, w, b, eps: scaled(x, eps, keepdim=False) * w + b,
-    }  # fmt: skip
+        "first the weight, then the bias; here the bias was multiplied, too": lambda x, w, b, eps: (
+            (scaled(x, eps) + b) * w
+        ),
+        "the shapes do not fit: `keepdim=True` keeps the axis of the mean and of the variance, (batch, tokens, 1)": lambda x, w, b, eps: (
+            scaled(x, eps, keepdim=False) * w + b
+        ),
+    }
     judge(attempt, lambda x, w, b, eps: scaled(x, eps) * w + b, inputs, mistakes)
 
 
 @exercise_check("gelu")
 def check_gelu(attempt):
     """gelu(x): the approximation with tanh, for a tensor of any shape."""
-    inputs = [(torch.linspace(-4, 4, 33),)] + [(2 * normal(seed, *sizes(seed, seed)),) for seed in (1, 2, 3)]
+    inputs = [(torch.linspace(-4, 4, 33),)] + [
+        (2 * normal(seed, *sizes(seed, seed)),) for seed in (1, 2, 3)
+    ]
 
     def bend(x, cube=3, factor=0.044715, root=(2 / math.pi) ** 0.5):
         return torch.tanh(root * (x + factor * x**cube))
@@ -77,18 +95,25 @@ def check_gelu(attempt):
     mistakes = {
         "this is the exact GELU, with the error function; GPT-2 was trained with the approximation by tanh": F.gelu,
         "this is ReLU": torch.relu,
-        "this is x · sigmoid(1.702 x), another approximation": lambda x: x * torch.sigmoid(1.702 * x),
+        "this is x · sigmoid(1.702 x), another approximation": lambda x: (
+            x * torch.sigmoid(1.702 * x)
+        ),
         "this is x · sigmoid(x), which is called SiLU": F.silu,
         "the factor 0.5 is missing": lambda x: x * (1 + bend(x)),
         "`1 +` before the tanh is missing": lambda x: 0.5 * x * bend(x),
-        "the factor x in front is missing: this is the share that passes, not what passes": lambda x: 0.5 * (1 + bend(x)),
+        "the factor x in front is missing: this is the share that passes, not what passes": lambda x: (
+            0.5 * (1 + bend(x))
+        ),
         "x was squared; the formula has x³": lambda x: 0.5 * x * (1 + bend(x, cube=2)),
-        "the root of 2/π is missing: this multiplies by 2/π itself": lambda x: 0.5 * x * (1 + bend(x, root=2 / math.pi)),
-        "√(2/π) multiplies the whole bracket, the cube too":
-            lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * x + 0.044715 * x**3)),
+        "the root of 2/π is missing: this multiplies by 2/π itself": lambda x: (
+            0.5 * x * (1 + bend(x, root=2 / math.pi))
+        ),
+        "√(2/π) multiplies the whole bracket, the cube too": lambda x: (
+            0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * x + 0.044715 * x**3))
+        ),
         "this is √π/2, not √(2/π)": lambda x: 0.5 * x * (1 + bend(x, root=math.sqrt(math.pi) / 2)),
         "the cubic term is missing": lambda x: 0.5 * x * (1 + bend(x, factor=0)),
-    }  # fmt: skip
+    }
     judge(attempt, lambda x: 0.5 * x * (1 + bend(x)), inputs, mistakes)
 
 
@@ -130,26 +155,37 @@ def check_transformer_block(attempt):
         return x + feed_forward(x)
 
     mistakes = {
-        "this is post-norm, as in the Transformer of 2017: GPT-2 normalises what goes into a part, not the sum":
-            lambda x, n1, a, n2, f: n2(n1(x + a(x)) + f(n1(x + a(x)))),
-        "the shortcuts are missing: each part's result is added to its input":
-            lambda x, n1, a, n2, f: f(n2(a(n1(x)))),
-        "the shortcut around the attention is missing": lambda x, n1, a, n2, f: a(n1(x)) + f(n2(a(n1(x)))),
-        "the shortcut around the feed-forward layer is missing": lambda x, n1, a, n2, f: f(n2(x + a(n1(x)))),
+        "this is post-norm, as in the Transformer of 2017: GPT-2 normalises what goes into a part, not the sum": lambda x, n1, a, n2, f: (
+            n2(n1(x + a(x)) + f(n1(x + a(x))))
+        ),
+        "the shortcuts are missing: each part's result is added to its input": lambda x, n1, a, n2, f: (
+            f(n2(a(n1(x))))
+        ),
+        "the shortcut around the attention is missing": lambda x, n1, a, n2, f: (
+            a(n1(x)) + f(n2(a(n1(x))))
+        ),
+        "the shortcut around the feed-forward layer is missing": lambda x, n1, a, n2, f: f(
+            n2(x + a(n1(x)))
+        ),
         "the shortcut carries the normalised x; it must carry x itself: do not overwrite x with norm1(x)": normed_shortcut,
-        "the feed-forward layer must read what the attention has added, not the x from before it":
-            lambda x, n1, a, n2, f: x + a(n1(x)) + f(n2(x)),
-        "the second shortcut must carry the result of the first step, not the x from before it":
-            lambda x, n1, a, n2, f: x + f(n2(x + a(n1(x)))),
+        "the feed-forward layer must read what the attention has added, not the x from before it": lambda x, n1, a, n2, f: (
+            x + a(n1(x)) + f(n2(x))
+        ),
+        "the second shortcut must carry the result of the first step, not the x from before it": lambda x, n1, a, n2, f: (
+            x + f(n2(x + a(n1(x))))
+        ),
         "the norms are missing": lambda x, n1, a, n2, f: block(x, itself, a, itself, f),
         "norm2 is missing": lambda x, n1, a, n2, f: block(x, n1, a, itself, f),
         "norm1 is missing": lambda x, n1, a, n2, f: block(x, itself, a, n2, f),
         "norm1 was used twice": lambda x, n1, a, n2, f: block(x, n1, a, n1, f),
         "norm1 and norm2 are exchanged": lambda x, n1, a, n2, f: block(x, n2, a, n1, f),
-        "the norms stand behind the parts; they belong before them":
-            lambda x, n1, a, n2, f: block(x, itself, lambda y: n1(a(y)), itself, lambda y: n2(f(y))),
-        "first the attention, then the feed-forward layer": lambda x, n1, a, n2, f: block(x, n2, f, n1, a),
-    }  # fmt: skip
+        "the norms stand behind the parts; they belong before them": lambda x, n1, a, n2, f: block(
+            x, itself, lambda y: n1(a(y)), itself, lambda y: n2(f(y))
+        ),
+        "first the attention, then the feed-forward layer": lambda x, n1, a, n2, f: block(
+            x, n2, f, n1, a
+        ),
+    }
     judge(attempt, block, inputs, mistakes)
 
 
@@ -159,31 +195,53 @@ def check_last_logits(attempt):
     inputs = []
     for seed in range(4):
         batch, tokens, emb_dim, vocab_size = sizes(seed, 4)
-        inputs.append((normal(seed, batch, tokens, emb_dim), normal(seed + 10, vocab_size, emb_dim)))
+        inputs.append(
+            (normal(seed, batch, tokens, emb_dim), normal(seed + 10, vocab_size, emb_dim))
+        )
     mistakes = {
         "these are the logits of every token; only the last one is asked for": lambda h, t: h @ t.T,
         "these are the logits of the first token, not of the last": lambda h, t: h[:, 0] @ t.T,
-        "this is the last text of the batch; take the last token of every text, `hidden[:, -1]`": lambda h, t: h[-1] @ t.T,
+        "this is the last text of the batch; take the last token of every text, `hidden[:, -1]`": lambda h, t: (
+            h[-1] @ t.T
+        ),
         "the tokens were averaged; the last one alone is asked": lambda h, t: h.mean(dim=1) @ t.T,
-        "the axis of the tokens must go: `hidden[:, -1]`, not `hidden[:, -1:]`": lambda h, t: h[:, -1:] @ t.T,
-        "this is the softmax already; logits are the plain dot products": lambda h, t: (h[:, -1] @ t.T).softmax(dim=-1),
-        "the table is (vocab, emb_dim); multiply by its transpose, `table.T`": lambda h, t: h[:, -1] @ t,
+        "the axis of the tokens must go: `hidden[:, -1]`, not `hidden[:, -1:]`": lambda h, t: (
+            h[:, -1:] @ t.T
+        ),
+        "this is the softmax already; logits are the plain dot products": lambda h, t: (
+            h[:, -1] @ t.T
+        ).softmax(dim=-1),
+        "the table is (vocab, emb_dim); multiply by its transpose, `table.T`": lambda h, t: (
+            h[:, -1] @ t
+        ),
         "the axes are (batch, vocab), in this order": lambda h, t: t @ h[:, -1].T,
-        "divided by √emb_dim, which belongs to attention": lambda h, t: h[:, -1] @ t.T / h.shape[-1] ** 0.5,
-        "these are the most likely ids; return all scores": lambda h, t: (h[:, -1] @ t.T).argmax(dim=-1),
-        "the vectors were divided by their lengths; a logit is the dot product itself":
-            lambda h, t: F.normalize(h[:, -1], dim=-1) @ F.normalize(t, dim=-1).T,
-    }  # fmt: skip
+        "divided by √emb_dim, which belongs to attention": lambda h, t: (
+            h[:, -1] @ t.T / h.shape[-1] ** 0.5
+        ),
+        "these are the most likely ids; return all scores": lambda h, t: (h[:, -1] @ t.T).argmax(
+            dim=-1
+        ),
+        "the vectors were divided by their lengths; a logit is the dot product itself": lambda h, t: (
+            F.normalize(h[:, -1], dim=-1) @ F.normalize(t, dim=-1).T
+        ),
+    }
     judge(attempt, lambda h, t: h[:, -1] @ t.T, inputs, mistakes)
 
 
 @exercise_check("next_token_loss")
 def check_next_token_loss(attempt):
-    """next_token_loss(logits, ids): mean -ln p of the next token; (batch, tokens, vocab) and (batch, tokens)."""
+    """next_token_loss(logits, ids): mean -ln p of the next token; (batch, tokens, vocab) and
+    (batch, tokens).
+    """
     inputs = []
     for seed in range(4):
         batch, tokens, vocab_size = sizes(seed, 3, low=3)
-        inputs.append((2 * normal(seed, batch, tokens, vocab_size), ids_below(seed, vocab_size, batch, tokens)))
+        inputs.append(
+            (
+                2 * normal(seed, batch, tokens, vocab_size),
+                ids_below(seed, vocab_size, batch, tokens),
+            )
+        )
 
     def losses(logits, targets, dim=-1):
         """(batch, tokens); with dim=None the logits are logarithms of probabilities already."""
@@ -194,47 +252,89 @@ def check_next_token_loss(attempt):
         return losses(logits[:, :-1], ids[:, 1:], dim)
 
     mistakes = {
-        "not shifted: the target of a token is the token itself, and a model learns to copy":
-            lambda logits, ids: losses(logits, ids).mean(),
-        "shifted the wrong way: this teaches to guess the token before":
-            lambda logits, ids: losses(logits[:, 1:], ids[:, :-1]).mean(),
-        "shifted by two: each position must guess its next token": lambda logits, ids: losses(logits[:, :-2], ids[:, 2:]).mean(),
-        "rolled round: the last token got the first one as its target, but its target is not in the text":
-            lambda logits, ids: losses(logits, ids.roll(-1, dims=1)).mean(),
-        "this is a sum; the loss is the mean over all targets": lambda logits, ids: shifted(logits, ids).sum(),
-        "summed over the tokens, averaged over the batch only": lambda logits, ids: shifted(logits, ids).sum(1).mean(),
-        "there are batch · (tokens - 1) targets, not batch · tokens":
-            lambda logits, ids: shifted(logits, ids).sum() / ids.numel(),
+        "not shifted: the target of a token is the token itself, and a model learns to copy": lambda logits, ids: (
+            losses(logits, ids).mean()
+        ),
+        "shifted the wrong way: this teaches to guess the token before": lambda logits, ids: losses(
+            logits[:, 1:], ids[:, :-1]
+        ).mean(),
+        "shifted by two: each position must guess its next token": lambda logits, ids: losses(
+            logits[:, :-2], ids[:, 2:]
+        ).mean(),
+        "rolled round: the last token got the first one as its target, but its target is not in the text": lambda logits, ids: (
+            losses(logits, ids.roll(-1, dims=1)).mean()
+        ),
+        "this is a sum; the loss is the mean over all targets": lambda logits, ids: shifted(
+            logits, ids
+        ).sum(),
+        "summed over the tokens, averaged over the batch only": lambda logits, ids: (
+            shifted(logits, ids).sum(1).mean()
+        ),
+        "there are batch · (tokens - 1) targets, not batch · tokens": lambda logits, ids: (
+            shifted(logits, ids).sum() / ids.numel()
+        ),
         "the minus sign is missing": lambda logits, ids: -shifted(logits, ids).mean(),
-        "these are bits (log2); the loss is in nats (ln)": lambda logits, ids: shifted(logits, ids).mean() / math.log(2),
-        "the softmax is missing: this is minus the mean logit of the targets":
-            lambda logits, ids: -logits[:, :-1].gather(-1, ids[:, 1:, None]).mean(),
-        "the softmax went along the tokens; it goes along the vocabulary (dim=-1)":
-            lambda logits, ids: shifted(logits, ids, dim=1).mean(),
-        "the softmax went along the tokens, dim=1; it goes along the vocabulary, dim=-1":
-            lambda logits, ids: losses(logits.log_softmax(1)[:, :-1], ids[:, 1:], None).mean(),
-        "the softmax went along the batch (dim=0); it goes along the vocabulary (dim=-1)":
-            lambda logits, ids: shifted(logits, ids, dim=0).mean(),
-        "this is the mean probability of the targets, without the logarithm":
-            lambda logits, ids: (-shifted(logits, ids)).exp().mean(),
-        "the logarithm came after the mean; take it for each target, then the mean":
-            lambda logits, ids: -(-shifted(logits, ids)).exp().mean().log(),
-        "this is e to the loss, the perplexity": lambda logits, ids: shifted(logits, ids).mean().exp(),
+        "these are bits (log2); the loss is in nats (ln)": lambda logits, ids: (
+            shifted(logits, ids).mean() / math.log(2)
+        ),
+        "the softmax is missing: this is minus the mean logit of the targets": lambda logits, ids: (
+            -logits[:, :-1].gather(-1, ids[:, 1:, None]).mean()
+        ),
+        "the softmax went along the tokens; it goes along the vocabulary (dim=-1)": lambda logits, ids: (
+            shifted(logits, ids, dim=1).mean()
+        ),
+        "the softmax went along the tokens, dim=1; it goes along the vocabulary, dim=-1": lambda logits, ids: (
+            losses(logits.log_softmax(1)[:, :-1], ids[:, 1:], None).mean()
+        ),
+        "the softmax went along the batch (dim=0); it goes along the vocabulary (dim=-1)": lambda logits, ids: (
+            shifted(logits, ids, dim=0).mean()
+        ),
+        "this is the mean probability of the targets, without the logarithm": lambda logits, ids: (
+            (-shifted(logits, ids)).exp().mean()
+        ),
+        "the logarithm came after the mean; take it for each target, then the mean": lambda logits, ids: (
+            -(-shifted(logits, ids)).exp().mean().log()
+        ),
+        "this is e to the loss, the perplexity": lambda logits, ids: (
+            shifted(logits, ids).mean().exp()
+        ),
         "these are the losses of each token; return their mean": shifted,
-        "this is a mean for each text; return one mean over all targets": lambda logits, ids: shifted(logits, ids).mean(1),
-        "this is a mean for each place; return one mean over all targets": lambda logits, ids: shifted(logits, ids).mean(0),
-        "the number is right, but it is a float: leave out `.item()`, so that `backward()` works":
-            lambda logits, ids: shifted(logits, ids).mean().item(),
-    }  # fmt: skip
+        "this is a mean for each text; return one mean over all targets": lambda logits, ids: (
+            shifted(logits, ids).mean(1)
+        ),
+        "this is a mean for each place; return one mean over all targets": lambda logits, ids: (
+            shifted(logits, ids).mean(0)
+        ),
+        "the number is right, but it is a float: leave out `.item()`, so that `backward()` works": lambda logits, ids: (
+            shifted(logits, ids).mean().item()
+        ),
+    }
     judge(attempt, lambda logits, ids: shifted(logits, ids).mean(), inputs, mistakes)
 
 
 @exercise_check("gpt_parameters")
 def check_gpt_parameters(attempt):
     """gpt_parameters(vocab_size, context_length, emb_dim, n_layers, tied): a whole number."""
-    inputs = [(50257, 1024, 768, 12, True), (50257, 1024, 768, 12, False), (97, 40, 48, 3, True), (11, 5, 4, 1, False)]
+    inputs = [
+        (50257, 1024, 768, 12, True),
+        (50257, 1024, 768, 12, False),
+        (97, 40, 48, 3, True),
+        (11, 5, 4, 1, False),
+    ]
 
-    def count(vocab, context, d, layers, tied, attention=4, wide=4, biases=True, norms=2, final=True, head_bias=False):
+    def count(
+        vocab,
+        context,
+        d,
+        layers,
+        tied,
+        attention=4,
+        wide=4,
+        biases=True,
+        norms=2,
+        final=True,
+        head_bias=False,
+    ):
         linear = attention * d * d + 2 * wide * d * d + biases * (attention + wide + 1) * d
         block = linear + norms * 2 * d
         head = (0 if tied else vocab * d) + head_bias * vocab
@@ -242,33 +342,48 @@ def check_gpt_parameters(attempt):
 
     mistakes = {
         "the biases of the linear layers are missing": lambda *sizes: count(*sizes, biases=False),
-        "a tied head has no matrix of its own: count it only where tied is False":
-            lambda *sizes: count(*sizes[:-1], tied=False),
-        "an untied head has a matrix of its own, vocab_size · emb_dim": lambda *sizes: count(*sizes[:-1], tied=True),
+        "a tied head has no matrix of its own: count it only where tied is False": lambda *sizes: (
+            count(*sizes[:-1], tied=False)
+        ),
+        "an untied head has a matrix of its own, vocab_size · emb_dim": lambda *sizes: count(
+            *sizes[:-1], tied=True
+        ),
         "tied is turned round": lambda *sizes: count(*sizes[:-1], tied=not sizes[-1]),
-        "the norms are missing: each has a weight and a bias of emb_dim numbers":
-            lambda *sizes: count(*sizes, norms=0, final=False),
+        "the norms are missing: each has a weight and a bias of emb_dim numbers": lambda *sizes: (
+            count(*sizes, norms=0, final=False)
+        ),
         "the norms of the blocks are missing": lambda *sizes: count(*sizes, norms=0),
         "the final norm is missing": lambda *sizes: count(*sizes, final=False),
         "each block has two norms": lambda *sizes: count(*sizes, norms=1),
         "the position embeddings are missing": lambda vocab, context, *rest: count(vocab, 0, *rest),
-        "the token embeddings are missing": lambda vocab, *rest: count(vocab, *rest) - vocab * rest[1],
-        "attention has four matrices: queries, keys, values and the projection; here are three":
-            lambda *sizes: count(*sizes, attention=3),
-        "only one block was counted": lambda vocab, context, d, layers, tied: count(vocab, context, d, 1, tied),
+        "the token embeddings are missing": lambda vocab, *rest: (
+            count(vocab, *rest) - vocab * rest[1]
+        ),
+        "attention has four matrices: queries, keys, values and the projection; here are three": lambda *sizes: (
+            count(*sizes, attention=3)
+        ),
+        "only one block was counted": lambda vocab, context, d, layers, tied: count(
+            vocab, context, d, 1, tied
+        ),
         "the feed-forward layer is four times as wide inside": lambda *sizes: count(*sizes, wide=1),
         "the head has no bias": lambda *sizes: count(*sizes, head_bias=True),
-        "the number is right, but it is a float; parameters are counted in whole numbers":
-            lambda *sizes: float(count(*sizes)),
-    }  # fmt: skip
+        "the number is right, but it is a float; parameters are counted in whole numbers": lambda *sizes: (
+            float(count(*sizes))
+        ),
+    }
     judge(attempt, count, inputs, mistakes)
 
 
 @exercise_check("texts_that_fit")
 def check_texts_that_fit(attempt):
-    """texts_that_fit(memory, parameters, n_layers, emb_dim, tokens, bytes_per_number): a whole number of texts."""
-    inputs = [(8 * 10**9, 124_439_808, 12, 768, 1024, 4), (24 * 10**9, 1_557_611_200, 48, 1600, 700, 2),
-              (10**7, 642_560, 2, 128, 50, 4)]  # fmt: skip
+    """texts_that_fit(memory, parameters, n_layers, emb_dim, tokens, bytes_per_number): a whole
+    number of texts.
+    """
+    inputs = [
+        (8 * 10**9, 124_439_808, 12, 768, 1024, 4),
+        (24 * 10**9, 1_557_611_200, 48, 1600, 700, 2),
+        (10**7, 642_560, 2, 128, 50, 4),
+    ]
 
     def fit(memory, parameters, layers, d, tokens, size, pair=2, weights=1, floor=math.floor):
         return floor((memory - weights * parameters * size) / (pair * layers * d * tokens * size))
@@ -280,28 +395,43 @@ def check_texts_that_fit(attempt):
         return memory // ((parameters + 2 * layers * d * tokens) * size)
 
     mistakes = {
-        "a token leaves a key and a value: twice emb_dim numbers in each layer": lambda *sizes: fit(*sizes, pair=1),
+        "a token leaves a key and a value: twice emb_dim numbers in each layer": lambda *sizes: fit(
+            *sizes, pair=1
+        ),
         "queries are never needed again, so they are not kept": lambda *sizes: fit(*sizes, pair=3),
-        "the weights lie in the memory, too: take them off first": lambda *sizes: fit(*sizes, weights=0),
+        "the weights lie in the memory, too: take them off first": lambda *sizes: fit(
+            *sizes, weights=0
+        ),
         "the weights lie in the memory once; all texts share them": weights_for_each,
-        "each layer has keys and values of its own": lambda m, p, layers, *rest: fit(m, p, 1, *rest),
-        "the cache keeps every token of the text, not one": lambda m, p, layers, d, tokens, size: fit(m, p, layers, d, 1, size),
+        "each layer has keys and values of its own": lambda m, p, layers, *rest: fit(
+            m, p, 1, *rest
+        ),
+        "the cache keeps every token of the text, not one": lambda m, p, layers, d, tokens, size: (
+            fit(m, p, layers, d, 1, size)
+        ),
         "a number of the cache takes bytes_per_number bytes, too": not_in_bytes,
-        "the weights take bytes_per_number bytes each, not one":
-            lambda m, p, layers, d, tokens, size: fit(m, p / size, layers, d, tokens, size),
-        "the cache grows with the tokens, not with their square":
-            lambda m, p, layers, d, tokens, size: fit(m, p, layers, d, tokens**2, size),
-        "a text that fits in part does not fit: round down": lambda *sizes: fit(*sizes, floor=math.ceil),
+        "the weights take bytes_per_number bytes each, not one": lambda m, p, layers, d, tokens, size: (
+            fit(m, p / size, layers, d, tokens, size)
+        ),
+        "the cache grows with the tokens, not with their square": lambda m, p, layers, d, tokens, size: (
+            fit(m, p, layers, d, tokens**2, size)
+        ),
+        "a text that fits in part does not fit: round down": lambda *sizes: fit(
+            *sizes, floor=math.ceil
+        ),
         "whole texts are asked for: round down, with `//`": lambda *sizes: fit(*sizes, floor=float),
-        "the number is right, but it is a float; `//` on whole numbers gives a whole number": lambda *sizes: float(fit(*sizes)),
-    }  # fmt: skip
+        "the number is right, but it is a float; `//` on whole numbers gives a whole number": lambda *sizes: (
+            float(fit(*sizes))
+        ),
+    }
     judge(attempt, fit, inputs, mistakes)
 
 
 class ToyModel:
     """Logits of the next token, (vocab,), that depend on every id before it and on its place.
 
-    Whoever asks twice for the same ids, as a loop does that goes on after end_of_text, gets another answer.
+    Whoever asks twice for the same ids, as a loop does that goes on after end_of_text, gets another
+    answer.
     """
 
     def __init__(self, seed, vocab_size):
@@ -311,18 +441,32 @@ class ToyModel:
 
     def __call__(self, ids):
         ids = [int(i) for i in ids]
-        mixed = sum((place + 1) * (i + self.seed) for place, i in enumerate(ids)) + 97 * self.asked.count(ids)
+        mixed = sum(
+            (place + 1) * (i + self.seed) for place, i in enumerate(ids)
+        ) + 97 * self.asked.count(ids)
         self.asked.append(ids)
         return normal(1000 * self.seed + mixed, self.vocab_size)
 
 
 @exercise_check("greedy")
 def check_greedy(attempt):
-    """greedy(next_logits, ids, max_tokens, end_of_text): the prompt's ids and the new ones, without end_of_text."""
+    """greedy(next_logits, ids, max_tokens, end_of_text): the prompt's ids and the new ones, without
+    end_of_text.
+    """
     inputs = [(ToyModel(seed, 6), [2, 1, 0], 7, 5) for seed in range(6)]
     inputs += [(ToyModel(3, 9), [4, 8, 8, 1], 3, 8), (ToyModel(4, 50), [7, 11, 3], 5, 0)]
 
-    def write(next_logits, ids, max_tokens, end, pick=torch.argmax, stop=True, keep_end=False, see=slice(None), number=int):
+    def write(
+        next_logits,
+        ids,
+        max_tokens,
+        end,
+        pick=torch.argmax,
+        stop=True,
+        keep_end=False,
+        see=slice(None),
+        number=int,
+    ):
         ids = list(ids)
         for _ in range(max_tokens):
             token = number(pick(next_logits(ids[see])))
@@ -342,8 +486,10 @@ def check_greedy(attempt):
     def careful(next_logits, ids, max_tokens, end):
         before, result = list(ids), attempt(next_logits, ids, max_tokens, end)
         if ids != before:
-            raise Mistake("the list `ids` that your function was given has changed. Likely mistake: `ids.append` or `+=` "
-                          "on it; make a new list, `ids + [token]`.")  # fmt: skip
+            raise Mistake(
+                "the list `ids` that your function was given has changed. Likely mistake: `ids.append` or `+=` "
+                "on it; make a new list, `ids + [token]`."
+            )
         return result
 
     def prompt_only(next_logits, ids, max_tokens, end):
@@ -359,19 +505,32 @@ def check_greedy(attempt):
     mistakes = {
         "it does not stop at end_of_text": lambda *args: write(*args, stop=False),
         "it leaves end_of_text out and goes on; the text ends there: `break`, not `continue`": past_the_end,
-        "`argmax` gives a tensor; `.item()` makes a number of it": lambda *args: write(*args, number=lambda token: token),
-        "end_of_text is in the result; stop before it is appended": lambda *args: write(*args, keep_end=True),
-        "the new ids came back without the prompt": lambda model, ids, *rest: write(model, ids, *rest)[len(ids):],
+        "`argmax` gives a tensor; `.item()` makes a number of it": lambda *args: write(
+            *args, number=lambda token: token
+        ),
+        "end_of_text is in the result; stop before it is appended": lambda *args: write(
+            *args, keep_end=True
+        ),
+        "the new ids came back without the prompt": lambda model, ids, *rest: write(
+            model, ids, *rest
+        )[len(ids) :],
         "the least likely token was taken": lambda *args: write(*args, pick=torch.argmin),
         "every new token must be appended before the next one is guessed": prompt_only,
         "the model was asked once; ask it again after every new token": asked_once,
-        "the model saw only the last id; give it all of them": lambda *args: write(*args, see=slice(-1, None)),
-        "max_tokens counts the new tokens, not the prompt":
-            lambda model, ids, most, end: write(model, ids, max(0, most - len(ids)), end),
-        "there is one new token too few": lambda model, ids, most, end: write(model, ids, most - 1, end),
-        "there is one new token too many": lambda model, ids, most, end: write(model, ids, most + 1, end),
+        "the model saw only the last id; give it all of them": lambda *args: write(
+            *args, see=slice(-1, None)
+        ),
+        "max_tokens counts the new tokens, not the prompt": lambda model, ids, most, end: write(
+            model, ids, max(0, most - len(ids)), end
+        ),
+        "there is one new token too few": lambda model, ids, most, end: write(
+            model, ids, most - 1, end
+        ),
+        "there is one new token too many": lambda model, ids, most, end: write(
+            model, ids, most + 1, end
+        ),
         "the prompt itself may contain end_of_text; only a new one ends the text": until_the_end_is_in_the_text,
-    }  # fmt: skip
+    }
     judge(careful, write, inputs, mistakes)
 
 
@@ -381,7 +540,9 @@ class CountingModel:
     def __init__(self, seed):
         torch.manual_seed(seed)
         # an untied head, or the model would only repeat its last token
-        self.config = GPTConfig(60, 40, emb_dim=16, n_heads=2, n_layers=2, tie_weights=False, init_std=0.6)
+        self.config = GPTConfig(
+            60, 40, emb_dim=16, n_heads=2, n_layers=2, tie_weights=False, init_std=0.6
+        )
         self.model = GPT(self.config).eval()
         self.calls = []
 
@@ -393,13 +554,25 @@ class CountingModel:
 
 @exercise_check("write_with_cache")
 def check_write_with_cache(attempt):
-    """write_with_cache(model, idx, max_tokens): as generate_greedy, each token read once; (1, tokens + max_tokens)."""
+    """write_with_cache(model, idx, max_tokens): as generate_greedy, each token read once; (1,
+    tokens + max_tokens).
+    """
     inputs = []
     for seed, tokens, most in ((0, 6, 8), (1, 3, 5), (2, 1, 9)):
         with torch.random.fork_rng():
             inputs.append((CountingModel(seed), ids_below(seed, 60, 1, tokens), most))
 
-    def write(model, idx, max_tokens, cached=True, prompt=slice(None), later=slice(-1, None), at=-1, keepdim=True, extra=False):
+    def write(
+        model,
+        idx,
+        max_tokens,
+        cached=True,
+        prompt=slice(None),
+        later=slice(-1, None),
+        at=-1,
+        keepdim=True,
+        extra=False,
+    ):
         cache, new = (KVCache() if cached else None), idx[:, prompt]
         for _ in range(max_tokens):
             token = model(new, cache)[:, at].argmax(dim=-1, keepdim=keepdim)
@@ -422,20 +595,32 @@ def check_write_with_cache(attempt):
             logits = model(idx[:, -1:], cache) if extra or number < max_tokens - 1 else logits
         return idx
 
-    judge(attempt, lambda model, idx, most: generate_greedy(model.model, idx, most), inputs, {
-        "with a cache give the model the newest token only; the tokens before it are in the cache already":
-            lambda *args: write(*args, later=slice(None)),
-        "the model saw nothing but the newest token: make one cache before the loop and pass it to every call":
-            lambda *args: write(*args, cached=False),
-        "the first call must read the whole prompt, not only its last token":
-            lambda *args: write(*args, prompt=slice(-1, None)),
-        "the guess was taken from the first position; the next token stands at `logits[:, -1]`":
-            lambda *args: write(*args, at=0),
-        "the new ids came back without the prompt": lambda model, idx, most: write(model, idx, most)[:, idx.shape[1]:],
-        "the new token must be (1, 1) to be appended: `argmax(dim=-1, keepdim=True)`": lambda *args: write(*args, keepdim=False),
-        "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` keeps the axis, so does `idx[:, -1:]`":
-            one_axis_too_few,
-    })  # fmt: skip
+    judge(
+        attempt,
+        lambda model, idx, most: generate_greedy(model.model, idx, most),
+        inputs,
+        {
+            "with a cache give the model the newest token only; the tokens before it are in the cache already": lambda *args: (
+                write(*args, later=slice(None))
+            ),
+            "the model saw nothing but the newest token: make one cache before the loop and pass it to every call": lambda *args: (
+                write(*args, cached=False)
+            ),
+            "the first call must read the whole prompt, not only its last token": lambda *args: (
+                write(*args, prompt=slice(-1, None))
+            ),
+            "the guess was taken from the first position; the next token stands at `logits[:, -1]`": lambda *args: (
+                write(*args, at=0)
+            ),
+            "the new ids came back without the prompt": lambda model, idx, most: write(
+                model, idx, most
+            )[:, idx.shape[1] :],
+            "the new token must be (1, 1) to be appended: `argmax(dim=-1, keepdim=True)`": lambda *args: (
+                write(*args, keepdim=False)
+            ),
+            "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` keeps the axis, so does `idx[:, -1:]`": one_axis_too_few,
+        },
+    )
 
     def calls(write, model, idx, max_tokens):
         """How many tokens each call reads, if the model is new."""
@@ -444,16 +629,27 @@ def check_write_with_cache(attempt):
         return model.calls
 
     wasteful = {
-        "everything is computed anew for each token: pass one cache to every call, and after the prompt only the newest token":
-            lambda *args: write(*args, cached=False, later=slice(None)),
+        "everything is computed anew for each token: pass one cache to every call, and after the prompt only the newest token": lambda *args: (
+            write(*args, cached=False, later=slice(None))
+        ),
         "the prompt was read token by token; one call can read it whole": token_by_token,
-        "the prompt was read token by token, though one call can read it whole, and the last new token was read, too":
-            lambda *args: token_by_token(*args, extra=True),
-        "the last token was read too, though nobody asks what follows it": lambda *args: write(*args, extra=True),
-    }  # fmt: skip
+        "the prompt was read token by token, though one call can read it whole, and the last new token was read, too": lambda *args: (
+            token_by_token(*args, extra=True)
+        ),
+        "the last token was read too, though nobody asks what follows it": lambda *args: write(
+            *args, extra=True
+        ),
+    }
     for model, idx, most in inputs:
         read, once = calls(attempt, model, idx, most), [idx.shape[1], *[1] * (most - 1)]
         if read != once:
-            likely = [text for text, suspect in wasteful.items() if calls(suspect, model, idx, most) == read]
-            raise Mistake(f"the ids are right, but for a prompt of {idx.shape[1]} and {most} new tokens the model read {read} "
-                          f"tokens in its calls, expected {once}." + "".join(f" Likely mistake: {text}." for text in likely[:1]))
+            likely = [
+                text
+                for text, suspect in wasteful.items()
+                if calls(suspect, model, idx, most) == read
+            ]
+            raise Mistake(
+                f"the ids are right, but for a prompt of {idx.shape[1]} and {most} new tokens the model read {read} "
+                f"tokens in its calls, expected {once}."
+                + "".join(f" Likely mistake: {text}." for text in likely[:1])
+            )

@@ -5,15 +5,25 @@
 
 import argparse
 
-if __name__ == "__main__":  # before torch is loaded, which takes two seconds: --help answers at once
-    parser = argparse.ArgumentParser(description="Show a model's size and cost, and what it says untrained.")
-    parser.add_argument("--preset", default="gpt2-small", help="tales, gpt2-small … gpt2-xl (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random weights (default: %(default)s)")
+if (
+    __name__ == "__main__"
+):  # before torch is loaded, which takes two seconds: --help answers at once
+    parser = argparse.ArgumentParser(
+        description="Show a model's size and cost, and what it says untrained."
+    )
+    parser.add_argument(
+        "--preset", default="gpt2-small", help="tales, gpt2-small … gpt2-xl (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the random weights (default: %(default)s)"
+    )
     OPTIONS = parser.parse_args()
     try:
         import ch04_01_main_chapter_code.previous_chapters  # noqa: F401
     except ImportError as error:
-        raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
+        raise SystemExit(
+            f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+        ) from None
 
 from dataclasses import dataclass, replace
 
@@ -27,7 +37,9 @@ from ch04_01_main_chapter_code.previous_chapters import MultiHeadAttention, gpt2
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The numbers that make a GPT; the defaults are GPT-2 small. Raises ValueError for numbers that make none."""
+    """The numbers that make a GPT; the defaults are GPT-2 small. Raises ValueError for numbers that
+    make none.
+    """
 
     vocab_size: int = 50_257
     context_length: int = 1024
@@ -68,9 +80,12 @@ class GPTConfig:
 
 
 PRESETS = {
-    # So narrow a model needs larger weights to begin with; above all its tokens must differ from each other, or it
-    # learns that "Mia" and "Otto" are both names long before it can tell which of them it has read.
-    "tales": GPTConfig(2048, 192, emb_dim=128, n_heads=4, n_layers=2, init_std=0.05, embedding_std=0.4),
+    # So narrow a model needs larger weights to begin with; above all its tokens must differ from
+    # each other, or it learns that "Mia" and "Otto" are both names long before it can tell which of
+    # them it has read.
+    "tales": GPTConfig(
+        2048, 192, emb_dim=128, n_heads=4, n_layers=2, init_std=0.05, embedding_std=0.4
+    ),
     "gpt2-small": GPTConfig(),
     "gpt2-medium": GPTConfig(emb_dim=1024, n_heads=16, n_layers=24),
     "gpt2-large": GPTConfig(emb_dim=1280, n_heads=20, n_layers=36),
@@ -79,9 +94,11 @@ PRESETS = {
 
 
 class LayerNorm(nn.Module):
-    """Each token's vector to mean 0 and variance 1, then scaled and shifted [Ba et al. 2016, arXiv:1607.06450].
+    """Each token's vector to mean 0 and variance 1, then scaled and shifted [Ba et al. 2016,
+    arXiv:1607.06450].
 
-    y = (x − mean) / √(variance + eps) · weight + bias, with the biased variance (divided by emb_dim).
+    y = (x − mean) / √(variance + eps) · weight + bias, with the biased variance (divided by
+    emb_dim).
     """
 
     def __init__(self, emb_dim, eps=1e-5):
@@ -95,7 +112,8 @@ class LayerNorm(nn.Module):
 
 
 class GELU(nn.Module):
-    """x · Φ(x), in the approximation that GPT-2 was trained with [Hendrycks & Gimpel 2016, arXiv:1606.08415].
+    """x · Φ(x), in the approximation that GPT-2 was trained with [Hendrycks & Gimpel 2016,
+    arXiv:1606.08415].
 
     y = 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))
     """
@@ -105,7 +123,9 @@ class GELU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Each token by itself: four times as wide, bent, and back. (batch, tokens, emb_dim) to the same shape."""
+    """Each token by itself: four times as wide, bent, and back. (batch, tokens, emb_dim) to the
+    same shape.
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -118,12 +138,16 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed-forward, each behind a norm and beside a shortcut [Xiong et al. 2020, arXiv:2002.04745]."""
+    """Attention, then feed-forward, each behind a norm and beside a shortcut [Xiong et al. 2020,
+    arXiv:2002.04745].
+    """
 
     def __init__(self, config, layer=0):
         super().__init__()
         self.norm1 = LayerNorm(config.emb_dim)
-        self.attention = MultiHeadAttention(config.emb_dim, config.n_heads, config.drop_rate, config.qkv_bias, layer)
+        self.attention = MultiHeadAttention(
+            config.emb_dim, config.n_heads, config.drop_rate, config.qkv_bias, layer
+        )
         self.norm2 = LayerNorm(config.emb_dim)
         self.feed_forward = FeedForward(config)
         self.dropout = nn.Dropout(config.drop_rate)
@@ -134,7 +158,9 @@ class TransformerBlock(nn.Module):
 
 
 class GPT(Pretrained, nn.Module):
-    """Token ids in, logits of the next token out. `from_pretrained` and `save_pretrained`: see checkpoint.py."""
+    """Token ids in, logits of the next token out. `from_pretrained` and `save_pretrained`: see
+    checkpoint.py.
+    """
 
     def __init__(self, config):
         super().__init__()
@@ -142,16 +168,24 @@ class GPT(Pretrained, nn.Module):
         self.tok_emb = nn.Embedding(config.vocab_size, config.emb_dim)
         self.pos_emb = nn.Embedding(config.context_length, config.emb_dim)
         self.dropout = nn.Dropout(config.drop_rate)
-        self.blocks = nn.ModuleList([TransformerBlock(config, layer) for layer in range(config.n_layers)])
+        self.blocks = nn.ModuleList(
+            [TransformerBlock(config, layer) for layer in range(config.n_layers)]
+        )
         self.final_norm = LayerNorm(config.emb_dim)
         self.head = nn.Linear(config.emb_dim, config.vocab_size, bias=False)
-        if config.tie_weights:  # one matrix reads tokens and writes them [Press & Wolf 2017, arXiv:1608.05859]
+        if (
+            config.tie_weights
+        ):  # one matrix reads tokens and writes them [Press & Wolf 2017, arXiv:1608.05859]
             self.head.weight = self.tok_emb.weight
         self.apply(self.init_weights)
-        for block in self.blocks:  # 2 · n_layers of these add up in each token's vector: keep their sum at size one
+        for block in (
+            self.blocks
+        ):  # 2 · n_layers of these add up in each token's vector: keep their sum at size one
             for proj in (block.attention.proj, block.feed_forward.proj):
                 nn.init.normal_(proj.weight, std=config.init_std / (2 * config.n_layers) ** 0.5)
-        if config.embedding_std:  # larger embeddings, but first logits as small as if these had init_std
+        if (
+            config.embedding_std
+        ):  # larger embeddings, but first logits as small as if these had init_std
             nn.init.normal_(self.tok_emb.weight, std=config.embedding_std)
             nn.init.constant_(self.final_norm.weight, config.init_std / config.embedding_std)
 
@@ -162,23 +196,31 @@ class GPT(Pretrained, nn.Module):
             nn.init.zeros_(module.bias)
 
     def forward(self, idx, cache=None, attention_mask=None):
-        """`idx`: (batch, tokens) ids; `cache`: a `KVCache` that holds the tokens before them; `attention_mask`:
-        (batch, tokens), True for real tokens, padding left or right; with a cache it covers the cached tokens too.
+        """`idx`: (batch, tokens) ids; `cache`: a `KVCache` that holds the tokens before them;
+        `attention_mask`: (batch, tokens), True for real tokens, padding left or right; with a cache
+        it covers the cached tokens too.
 
-        Returns logits, (batch, tokens, vocab). Raises ValueError if the tokens do not fit into the context.
+        Returns logits, (batch, tokens, vocab). Raises ValueError if the tokens do not fit into the
+        context.
         """
         return self.head(self.trunk(idx, cache, attention_mask))
 
     def trunk(self, idx, cache=None, attention_mask=None):
-        """The last hidden states, (batch, tokens, emb_dim), after the final norm and before the head."""
+        """The last hidden states, (batch, tokens, emb_dim), after the final norm and before the
+        head.
+        """
         past = 0 if cache is None else cache.length
         total = past + idx.shape[1]
         if total > self.config.context_length:
-            raise ValueError(f"{total} tokens do not fit into a context of {self.config.context_length}")
+            raise ValueError(
+                f"{total} tokens do not fit into a context of {self.config.context_length}"
+            )
         if attention_mask is None:
             positions = torch.arange(past, total, device=idx.device)  # (tokens,)
         else:  # positions count real tokens only, so that padding on the left moves nothing
-            positions = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[:, past:]  # (batch, tokens)
+            positions = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)[
+                :, past:
+            ]  # (batch, tokens)
         x = self.dropout(self.tok_emb(idx) + self.pos_emb(positions))  # (batch, tokens, emb_dim)
         for block in self.blocks:
             x = block(x, cache, attention_mask)
@@ -188,14 +230,16 @@ class GPT(Pretrained, nn.Module):
 def language_model_loss(logits, targets):
     """Mean −ln p(target) over the targets that are not −100, in nats per token.
 
-    `logits`: (batch, tokens, vocab); `targets`: (batch, tokens) ids, −100 where nothing is to be learned.
+    `logits`: (batch, tokens, vocab); `targets`: (batch, tokens) ids, −100 where nothing is to be
+    learned.
     """
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
 
 
 @torch.no_grad()
 def generate_greedy(model, idx, max_tokens):
-    """Append the most likely token `max_tokens` times: (batch, tokens) ids to (batch, tokens + max_tokens).
+    """Append the most likely token `max_tokens` times: (batch, tokens) ids to (batch, tokens +
+    max_tokens).
 
     The plain loop, which computes everything anew for each token; chapter 5's `generate` remembers.
     """
@@ -212,11 +256,12 @@ def count_parameters(model):
 
 
 def flops_per_token(config, tokens=None):
-    """Floating-point operations of one forward pass per token, in a context of `tokens` (default: the full one).
+    """Floating-point operations of one forward pass per token, in a context of `tokens` (default:
+    the full one).
 
-    Two (multiply, add) for each weight of a matrix, and 4 · emb_dim for each earlier token in each layer's attention,
-    which looks back at tokens / 2 on average. A training step costs three times as much [Kaplan et al. 2020,
-    arXiv:2001.08361].
+    Two (multiply, add) for each weight of a matrix, and 4 · emb_dim for each earlier token in each
+    layer's attention, which looks back at tokens / 2 on average. A training step costs three times
+    as much [Kaplan et al. 2020, arXiv:2001.08361].
     """
     tokens = tokens or config.context_length
     matrices = 12 * config.n_layers * config.emb_dim**2 + config.vocab_size * config.emb_dim
@@ -231,10 +276,18 @@ def main(preset="gpt2-small", seed=0):
     parameters = count_parameters(model)
     cache = 2 * config.n_layers * config.context_length * config.emb_dim * 4
     print(f"preset        {preset}: {config}")
-    print(f"parameters    {parameters:,} ({parameters + config.vocab_size * config.emb_dim:,} with an untied head)")
-    print(f"weights       {parameters * 4 / 1e6:,.1f} MB in fp32, {parameters * 2 / 1e6:,.1f} MB in bf16")
-    print(f"training      {parameters * 16 / 1e6:,.1f} MB for weights, gradients and AdamW, before activations")
-    print(f"KV cache      {cache / 1e6:,.1f} MB for a full context of {config.context_length:,} tokens in fp32")
+    print(
+        f"parameters    {parameters:,} ({parameters + config.vocab_size * config.emb_dim:,} with an untied head)"
+    )
+    print(
+        f"weights       {parameters * 4 / 1e6:,.1f} MB in fp32, {parameters * 2 / 1e6:,.1f} MB in bf16"
+    )
+    print(
+        f"training      {parameters * 16 / 1e6:,.1f} MB for weights, gradients and AdamW, before activations"
+    )
+    print(
+        f"KV cache      {cache / 1e6:,.1f} MB for a full context of {config.context_length:,} tokens in fp32"
+    )
     megaflops = flops_per_token(config) / 1e6
     print(f"forward       {megaflops:,.1f} MFLOP per token, {3 * megaflops:,.1f} in training")
     if config.vocab_size == 50_257:

@@ -34,7 +34,12 @@ from scratch_llm_tools.exercises import ExerciseTests
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU"))]
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+    ),
+]
 SHAPES = [
     dict(vocab_size=211, context_length=24, emb_dim=32, n_heads=2, n_layers=2),
     dict(vocab_size=97, context_length=40, emb_dim=48, n_heads=6, n_layers=3),
@@ -56,7 +61,7 @@ def tiny(seed=0, **changes):
     return model
 
 
-# --- The parts ----------------------------------------------------------------------------------------------------
+# --- The parts ------------------------------------------------------------------------------------
 
 
 def test_layer_norm_is_torchs_and_uses_the_biased_variance():
@@ -66,7 +71,9 @@ def test_layer_norm_is_torchs_and_uses_the_biased_variance():
         norm.weight.data = torch.linspace(0.5, 2, 16)
         norm.bias.data = torch.linspace(-1, 1, 16)
     torch.testing.assert_close(ours(x), theirs(x))
-    by_hand = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    by_hand = (x - x.mean(-1, keepdim=True)) / (
+        x.var(-1, unbiased=False, keepdim=True) + 1e-5
+    ).sqrt()
     torch.testing.assert_close(ours(x), by_hand * ours.weight + ours.bias)
 
 
@@ -74,7 +81,9 @@ def test_gelu_is_the_tanh_formula():
     x = torch.linspace(-6, 6, 101, dtype=torch.float64)
     formula = 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))
     torch.testing.assert_close(GELU()(x), formula)
-    assert not torch.allclose(GELU()(x), torch.nn.functional.gelu(x), rtol=1e-6)  # the exact one differs a little
+    assert not torch.allclose(
+        GELU()(x), torch.nn.functional.gelu(x), rtol=1e-6
+    )  # the exact one differs a little
 
 
 def test_feed_forward_treats_each_token_by_itself():
@@ -140,11 +149,15 @@ def test_initial_weights_have_the_published_sizes():
     model = GPT(GPTConfig(vocab_size=500, context_length=64, emb_dim=192, n_heads=4, n_layers=8))
     assert model.tok_emb.weight.std().item() == pytest.approx(0.02, rel=0.02)
     assert model.blocks[3].attention.qkv.weight.std().item() == pytest.approx(0.02, rel=0.02)
-    assert model.blocks[3].feed_forward.proj.weight.std().item() == pytest.approx(0.02 / 16**0.5, rel=0.02)
+    assert model.blocks[3].feed_forward.proj.weight.std().item() == pytest.approx(
+        0.02 / 16**0.5, rel=0.02
+    )
     assert not model.blocks[0].feed_forward.expand.bias.any()
     idx = torch.randint(500, (4, 64))
     loss = language_model_loss(model(idx), torch.randint(500, (4, 64)))
-    assert loss.item() == pytest.approx(torch.tensor(500.0).log().item(), abs=0.1)  # a little above, as logits are not all equal
+    assert loss.item() == pytest.approx(
+        torch.tensor(500.0).log().item(), abs=0.1
+    )  # a little above, as logits are not all equal
 
 
 @pytest.mark.parametrize("preset", ["tales", "gpt2-small"])
@@ -154,10 +167,12 @@ def test_an_untrained_preset_guesses_among_all_tokens_alike(preset):
     idx, targets = torch.randint(config.vocab_size, (2, 2, 64)).unbind()
     with torch.no_grad():
         loss = language_model_loss(GPT(config)(idx), targets)
-    assert loss.item() == pytest.approx(torch.tensor(float(config.vocab_size)).log().item(), abs=0.3)
+    assert loss.item() == pytest.approx(
+        torch.tensor(float(config.vocab_size)).log().item(), abs=0.3
+    )
 
 
-# --- Against Hugging Face's GPT-2 -------------------------------------------------------------------------------------
+# --- Against Hugging Face's GPT-2 -----------------------------------------------------------------
 
 
 def pair(tmp_path, shape, dtype=torch.float32):
@@ -165,7 +180,11 @@ def pair(tmp_path, shape, dtype=torch.float32):
     transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
     ours = tiny(**shape).to(dtype)
     ours.save_pretrained(tmp_path)
-    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path, attn_implementation="eager").to(dtype).eval()
+    theirs = (
+        transformers.GPT2LMHeadModel.from_pretrained(tmp_path, attn_implementation="eager")
+        .to(dtype)
+        .eval()
+    )
     if dtype == torch.float64:  # the file holds fp32: give both the very same numbers
         ours = GPT.from_pretrained(tmp_path).to(dtype)
     return ours, theirs
@@ -185,7 +204,9 @@ def test_logits_and_loss_equal_hugging_faces(tmp_path, shape, device):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gradients_and_ten_adamw_steps_equal_hugging_faces_in_float64(tmp_path, shape):
     ours, theirs = pair(tmp_path, shape, torch.float64)
-    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1) for model in (ours, theirs)]
+    optimizers = [
+        torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1) for model in (ours, theirs)
+    ]
     for step in range(10):
         idx = torch.randint(shape["vocab_size"], (2, shape["context_length"]))
         # language_model_loss computes in fp32, as training should; here every digit counts
@@ -208,14 +229,17 @@ def difference(ours, theirs, of):
     worst = 0.0
     for name, other, transposed in checkpoint.name_pairs(ours.config):
         theirs_value = of(reference[other])
-        worst = max(worst, (of(mine[name]) - (theirs_value.T if transposed else theirs_value)).abs().max().item())
+        worst = max(
+            worst,
+            (of(mine[name]) - (theirs_value.T if transposed else theirs_value)).abs().max().item(),
+        )
         compared += 1
     assert compared == len(mine) == len(reference)
     print(f"greatest difference: {worst:.1e}")
     return worst
 
 
-# --- Time, cache, padding ---------------------------------------------------------------------------------------------
+# --- Time, cache, padding -------------------------------------------------------------------------
 
 
 def test_a_later_token_never_changes_an_earlier_logit(device):
@@ -267,7 +291,9 @@ def test_left_padding_works_with_the_cache(device):
     with torch.no_grad():
         pieces = [model(padded[:, :9], cache, mask[:, :9])]
         pieces += [model(padded[:, i : i + 1], cache, mask[:, : i + 1]) for i in range(9, 17)]
-        torch.testing.assert_close(torch.cat(pieces, dim=1)[:, 5:], model(row), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            torch.cat(pieces, dim=1)[:, 5:], model(row), atol=1e-5, rtol=1e-5
+        )
 
 
 def test_too_many_tokens_are_refused():
@@ -287,7 +313,11 @@ def test_head_of_trunk_is_forward():
 
 def test_loss_ignores_targets_of_minus_100():
     logits, targets = torch.randn(2, 3, 7), torch.tensor([[1, -100, 6], [-100, 0, -100]])
-    picked = [logits[0, 0].log_softmax(-1)[1], logits[0, 2].log_softmax(-1)[6], logits[1, 1].log_softmax(-1)[0]]
+    picked = [
+        logits[0, 0].log_softmax(-1)[1],
+        logits[0, 2].log_softmax(-1)[6],
+        logits[1, 1].log_softmax(-1)[0],
+    ]
     torch.testing.assert_close(language_model_loss(logits, targets), -sum(picked) / 3)
 
 
@@ -303,14 +333,23 @@ def test_generate_greedy_takes_the_likeliest_and_slides_over_the_window():
 
 def test_flops_formula_counts_every_matrix():
     config = GPTConfig(**SHAPES[1])
-    matrices = sum(p.numel() for n, p in GPT(config).named_parameters() if p.dim() == 2 and n != "pos_emb.weight")
-    assert flops_per_token(config, tokens=10) == 2 * matrices + 4 * config.n_layers * config.emb_dim * 5
+    matrices = sum(
+        p.numel()
+        for n, p in GPT(config).named_parameters()
+        if p.dim() == 2 and n != "pos_emb.weight"
+    )
+    assert (
+        flops_per_token(config, tokens=10)
+        == 2 * matrices + 4 * config.n_layers * config.emb_dim * 5
+    )
 
 
-# --- Checkpoints ------------------------------------------------------------------------------------------------------
+# --- Checkpoints ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", [{}, dict(tie_weights=False), dict(qkv_bias=False), dict(drop_rate=0.3)])
+@pytest.mark.parametrize(
+    "changes", [{}, dict(tie_weights=False), dict(qkv_bias=False), dict(drop_rate=0.3)]
+)
 def test_a_checkpoint_gives_the_same_model_back(tmp_path, changes):
     model = tiny(**changes)
     model.tokenizer = BPETokenizer.train("low lower lowest " * 3, 262)
@@ -328,9 +367,15 @@ def test_a_checkpoint_gives_the_same_model_back(tmp_path, changes):
 def test_reads_what_transformers_writes(tmp_path, tied):
     transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
     settings = transformers.GPT2Config(
-        vocab_size=90, n_positions=20, n_embd=24, n_head=3, n_layer=2, tie_word_embeddings=tied,
-        bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
+        vocab_size=90,
+        n_positions=20,
+        n_embd=24,
+        n_head=3,
+        n_layer=2,
+        tie_word_embeddings=tied,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
     theirs = transformers.GPT2LMHeadModel(settings).eval()
     theirs.save_pretrained(tmp_path)
     ours, idx = GPT.from_pretrained(tmp_path), torch.randint(90, (2, 20))
@@ -345,7 +390,10 @@ def test_transformers_loads_our_tokenizer_and_its_end(tmp_path):
     model.save_pretrained(tmp_path)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert theirs.encode("the moon, the sun") == model.tokenizer.encode("the moon, the sun")
-    assert transformers.GPT2Config.from_pretrained(tmp_path).eos_token_id == model.tokenizer.end_of_text
+    assert (
+        transformers.GPT2Config.from_pretrained(tmp_path).eos_token_id
+        == model.tokenizer.end_of_text
+    )
 
 
 def test_hub_style_names_and_masks_are_read(tmp_path):
@@ -353,7 +401,9 @@ def test_hub_style_names_and_masks_are_read(tmp_path):
     model = tiny()
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
-    tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(file).items()}
+    tensors = {
+        name.removeprefix("transformer."): tensor for name, tensor in load_file(file).items()
+    }
     tensors["h.0.attn.bias"] = torch.ones(1, 1, 24, 24)
     save_file({name: tensor.half() for name, tensor in tensors.items()}, file, {"format": "pt"})
     again, idx = GPT.from_pretrained(tmp_path), torch.randint(211, (1, 9))
@@ -366,7 +416,9 @@ def rewrite(folder, change):
     file = folder / "model.safetensors"
     tensors = load_file(file)
     change(tensors)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, {"format": "pt"})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, file, {"format": "pt"}
+    )
 
 
 QKV = "transformer.h.1.attn.c_attn.weight"
@@ -377,8 +429,14 @@ QKV = "transformer.h.1.attn.c_attn.weight"
     [
         (lambda t: t.pop(QKV), "h.1.attn.c_attn.weight is missing"),
         (lambda t: t.update({QKV: t[QKV].T}), "h.1.attn.c_attn.weight.*looks transposed"),
-        (lambda t: t.update({"transformer.h.7.ln_1.weight": torch.ones(32)}), "unknown matrix h.7.ln_1.weight"),
-        (lambda t: t.update({"transformer.wte.weight": torch.ones(210, 32)}), r"wte.weight has the shape \(210, 32\)"),
+        (
+            lambda t: t.update({"transformer.h.7.ln_1.weight": torch.ones(32)}),
+            "unknown matrix h.7.ln_1.weight",
+        ),
+        (
+            lambda t: t.update({"transformer.wte.weight": torch.ones(210, 32)}),
+            r"wte.weight has the shape \(210, 32\)",
+        ),
         (lambda t: t.update({"lm_head.weight": torch.ones(211, 32)}), "lm_head.weight differs"),
     ],
 )
@@ -431,7 +489,11 @@ def test_a_cut_file_is_called_damaged(tmp_path, size):
 def test_a_config_of_another_model_is_refused(tmp_path, settings, words):
     tiny().save_pretrained(tmp_path)
     file = tmp_path / "config.json"
-    text = settings if isinstance(settings, str) else json.dumps(json.loads(file.read_text()) | settings)
+    text = (
+        settings
+        if isinstance(settings, str)
+        else json.dumps(json.loads(file.read_text()) | settings)
+    )
     file.write_text(text)
     with pytest.raises(ValueError, match=words):
         GPT.from_pretrained(tmp_path)
@@ -467,11 +529,13 @@ def test_a_gpt2_sized_vocabulary_brings_gpt2s_tokenizer(tmp_path):
     assert again.encode("Hello, world!") == [15496, 11, 995, 0] and again.end_of_text == 50256
 
 
-# --- The script -------------------------------------------------------------------------------------------------------
+# --- The script -----------------------------------------------------------------------------------
 
 
 def run_script(*arguments):
-    return subprocess.run([sys.executable, "gpt.py", *arguments], cwd=FOLDER, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "gpt.py", *arguments], cwd=FOLDER, capture_output=True, text=True
+    )
 
 
 def test_the_script_prints_what_a_preset_weighs():
@@ -489,7 +553,7 @@ def test_the_script_says_no_in_one_line():
     assert len(result.stderr.strip().splitlines()) == 1 and "Traceback" not in result.stderr
 
 
-# --- The exercises and their checks -----------------------------------------------------------------------------------
+# --- The exercises and their checks ---------------------------------------------------------------
 
 
 def solved_layer_norm(x, weight, bias, eps, correction=0, axis=-1):
@@ -520,7 +584,10 @@ def solved_block(x, norm1, attention, norm2, feed_forward):
 
 
 def solved_loss(logits, ids):
-    rows = [torch.softmax(row, dim=-1)[torch.arange(len(row)), i] for row, i in zip(logits[:, :-1], ids[:, 1:], strict=True)]
+    rows = [
+        torch.softmax(row, dim=-1)[torch.arange(len(row)), i]
+        for row, i in zip(logits[:, :-1], ids[:, 1:], strict=True)
+    ]
     return -torch.cat(rows).log().mean()
 
 
@@ -545,7 +612,11 @@ def without_biases(vocab_size, context_length, emb_dim, n_layers, tied):
 
 
 def solved_fit(memory, parameters, n_layers, emb_dim, tokens, size):
-    left, cache, texts = memory - parameters * size, n_layers * tokens * (emb_dim + emb_dim) * size, 0
+    left, cache, texts = (
+        memory - parameters * size,
+        n_layers * tokens * (emb_dim + emb_dim) * size,
+        0,
+    )
     while left >= cache:
         left, texts = left - cache, texts + 1
     return texts
@@ -676,18 +747,47 @@ EXERCISES = {
         solved_layer_norm,
         [
             (lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, correction=1), "emb_dim - 1"),
-            (lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, axis=1), "over the tokens (dim=1)"),
-            (lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, axis=0), "over the batch (dim=0)"),
+            (
+                lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, axis=1),
+                "over the tokens (dim=1)",
+            ),
+            (
+                lambda x, w, b, eps: solved_layer_norm(x, w, b, eps, axis=0),
+                "over the batch (dim=0)",
+            ),
             (lambda x, w, b, eps: solved_layer_norm(x, 1, 0, eps), "weight and bias are missing"),
             (lambda x, w, b, eps: solved_layer_norm(x, w, 0, eps), "the bias is missing"),
-            (lambda x, w, b, eps: w * (x - x.mean(-1, True)) / (x.std(-1, correction=0, keepdim=True) + eps) + b,
-             "outside the root"),
-            (lambda x, w, b, eps: w * (x - x.mean(-1, True)) / (x.var(-1, correction=0, keepdim=True) + eps) + b,
-             "not by its square root"),
-            (lambda x, w, b, eps: w * x / (x.var(-1, correction=0, keepdim=True) + eps).sqrt() + b, "mean was not subtracted"),
+            (
+                lambda x, w, b, eps: (
+                    w * (x - x.mean(-1, True)) / (x.std(-1, correction=0, keepdim=True) + eps) + b
+                ),
+                "outside the root",
+            ),
+            (
+                lambda x, w, b, eps: (
+                    w * (x - x.mean(-1, True)) / (x.var(-1, correction=0, keepdim=True) + eps) + b
+                ),
+                "not by its square root",
+            ),
+            (
+                lambda x, w, b, eps: (
+                    w * x / (x.var(-1, correction=0, keepdim=True) + eps).sqrt() + b
+                ),
+                "mean was not subtracted",
+            ),
             (lambda x, w, b, eps: solved_layer_norm(x, w, b, 0), "eps is missing"),
-            (lambda x, w, b, eps: w * (x - x.mean(-1)) / (x.var(-1, correction=0) + eps).sqrt() + b, "keepdim=True"),
-            (lambda x, w, b, eps: w * (x - x.mean(-1, True)) / (x.var(-1, correction=0) + eps).sqrt() + b, "keepdim=True"),
+            (
+                lambda x, w, b, eps: (
+                    w * (x - x.mean(-1)) / (x.var(-1, correction=0) + eps).sqrt() + b
+                ),
+                "keepdim=True",
+            ),
+            (
+                lambda x, w, b, eps: (
+                    w * (x - x.mean(-1, True)) / (x.var(-1, correction=0) + eps).sqrt() + b
+                ),
+                "keepdim=True",
+            ),
             (lambda x, w, b, eps: torch.nn.LayerNorm(x.shape[-1])(x) * 7, "expected"),
         ],
     ),
@@ -737,16 +837,34 @@ EXERCISES = {
             (cross_entropy, "not shifted"),
             (lambda logits, ids: cross_entropy(logits[:, 1:], ids[:, :-1]), "the wrong way"),
             (lambda logits, ids: cross_entropy(logits, ids.roll(-1, 1)), "rolled round"),
-            (lambda logits, ids: cross_entropy(logits[:, :-1], ids[:, 1:]) * ids[:, 1:].numel(), "this is a sum"),
+            (
+                lambda logits, ids: cross_entropy(logits[:, :-1], ids[:, 1:]) * ids[:, 1:].numel(),
+                "this is a sum",
+            ),
             (lambda logits, ids: -solved_loss(logits, ids), "minus sign"),
             (lambda logits, ids: solved_loss(logits, ids) / 2.0**-1 / 1.3862943611, "bits"),
             (lambda logits, ids: solved_loss(logits, ids).exp(), "perplexity"),
             (lambda logits, ids: solved_loss(logits, ids).item(), "leave out `.item()`"),
-            (lambda logits, ids: picked(logits[:, :-1].log_softmax(1), ids).mean(), "went along the tokens"),
-            (lambda logits, ids: picked(logits.log_softmax(1)[:, :-1], ids).mean(), "went along the tokens, dim=1"),
-            (lambda logits, ids: picked(logits[:, :-1].log_softmax(0), ids).mean(), "went along the batch"),
-            (lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(1), "a mean for each text"),
-            (lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(0), "a mean for each place"),
+            (
+                lambda logits, ids: picked(logits[:, :-1].log_softmax(1), ids).mean(),
+                "went along the tokens",
+            ),
+            (
+                lambda logits, ids: picked(logits.log_softmax(1)[:, :-1], ids).mean(),
+                "went along the tokens, dim=1",
+            ),
+            (
+                lambda logits, ids: picked(logits[:, :-1].log_softmax(0), ids).mean(),
+                "went along the batch",
+            ),
+            (
+                lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(1),
+                "a mean for each text",
+            ),
+            (
+                lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(0),
+                "a mean for each place",
+            ),
             (lambda logits, ids: cross_entropy(logits[:, :-1].softmax(-1), ids[:, 1:]), "expected"),
         ],
     ),
@@ -756,11 +874,23 @@ EXERCISES = {
             (without_biases, "biases of the linear layers"),
             (lambda *sizes: solved_parameters(*sizes[:4], False), "a tied head has no matrix"),
             (lambda *sizes: solved_parameters(*sizes[:4], True), "an untied head has a matrix"),
-            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - 4 * n * d, "the norms of the blocks"),
-            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - 2 * d, "the final norm"),
-            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - c * d, "position embeddings"),
+            (
+                lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - 4 * n * d,
+                "the norms of the blocks",
+            ),
+            (
+                lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - 2 * d,
+                "the final norm",
+            ),
+            (
+                lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) - c * d,
+                "position embeddings",
+            ),
             (lambda v, c, d, n, tied: solved_parameters(v, c, d, 1, tied), "only one block"),
-            (lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) + v, "the head has no bias"),
+            (
+                lambda v, c, d, n, tied: solved_parameters(v, c, d, n, tied) + v,
+                "the head has no bias",
+            ),
         ],
     ),
     "texts_that_fit": (
@@ -769,10 +899,19 @@ EXERCISES = {
             (lambda m, p, n, d, t, size: (m - p * size) // (n * d * t * size), "a key and a value"),
             (lambda m, p, n, d, t, size: (m - p * size) // (3 * n * d * t * size), "queries"),
             (lambda m, p, n, d, t, size: m // (2 * n * d * t * size), "take them off"),
-            (lambda m, p, n, d, t, size: m // (p * size + 2 * n * d * t * size), "the weights lie in the memory once"),
+            (
+                lambda m, p, n, d, t, size: m // (p * size + 2 * n * d * t * size),
+                "the weights lie in the memory once",
+            ),
             (lambda m, p, n, d, t, size: (m - p * size) // (2 * d * t * size), "each layer"),
-            (lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * size), "every token of the text"),
-            (lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * t), "a number of the cache takes"),
+            (
+                lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * size),
+                "every token of the text",
+            ),
+            (
+                lambda m, p, n, d, t, size: (m - p * size) // (2 * n * d * t),
+                "a number of the cache takes",
+            ),
             (lambda m, p, n, d, t, size: (m - p) // (2 * n * d * t * size), "the weights take"),
             (lambda m, p, n, d, t, size: (m - p * size) / (2 * n * d * t * size), "round down"),
             (lambda *sizes: float(solved_fit(*sizes)), "it is a float"),
@@ -788,50 +927,92 @@ EXERCISES = {
             (greedy_in_the_given_list, "has changed"),
             (greedy_with_tensors, "`.item()` makes a number"),
             (greedy_to_a_length, "not the prompt"),
-            (lambda model, ids, *rest: solved_greedy(model, ids, *rest)[len(ids) :], "without the prompt"),
-            (lambda model, ids, *rest: solved_greedy(lambda seen: -model(seen), ids, *rest), "the least likely"),
-            (lambda model, ids, *rest: solved_greedy(lambda seen: model(seen[-1:]), ids, *rest), "only the last id"),
-            (lambda model, ids, *rest: solved_greedy(lambda seen: model(ids), ids, *rest), "must be appended"),
+            (
+                lambda model, ids, *rest: solved_greedy(model, ids, *rest)[len(ids) :],
+                "without the prompt",
+            ),
+            (
+                lambda model, ids, *rest: solved_greedy(lambda seen: -model(seen), ids, *rest),
+                "the least likely",
+            ),
+            (
+                lambda model, ids, *rest: solved_greedy(lambda seen: model(seen[-1:]), ids, *rest),
+                "only the last id",
+            ),
+            (
+                lambda model, ids, *rest: solved_greedy(lambda seen: model(ids), ids, *rest),
+                "must be appended",
+            ),
         ],
     ),
     "write_with_cache": (
         solved_write,
         [
             (generate_greedy, "everything is computed anew"),
-            (generate_greedy, "the model read [6, 7, 8, 9, 10, 11, 12, 13] tokens in its calls, expected [6, 1, 1"),
+            (
+                generate_greedy,
+                "the model read [6, 7, 8, 9, 10, 11, 12, 13] tokens in its calls, expected [6, 1, 1",
+            ),
             (write_token_by_token, "one call can read it whole"),
             (write_all_token_by_token, "and the last new token was read, too"),
             (write_and_read_the_last, "nobody asks what follows"),
-            (lambda model, idx, most: torch.cat([idx, model(idx, KVCache())[:, -1].argmax(-1)], 1), "to be appended"),
+            (
+                lambda model, idx, most: torch.cat(
+                    [idx, model(idx, KVCache())[:, -1].argmax(-1)], 1
+                ),
+                "to be appended",
+            ),
             (lambda model, idx, most: model(idx[:, -1], KVCache()), "(1, tokens)"),
             (write_all_again, "the newest token only"),
             (write_with_new_caches, "nothing but the newest token"),
             (write_from_the_last_token, "the whole prompt"),
-            (lambda model, idx, most: solved_write(model, idx, most)[:, idx.shape[1] :], "without the prompt"),
-            (lambda model, idx, most: solved_write(lambda new, cache: -model(new, cache), idx, most), "expected"),
+            (
+                lambda model, idx, most: solved_write(model, idx, most)[:, idx.shape[1] :],
+                "without the prompt",
+            ),
+            (
+                lambda model, idx, most: solved_write(
+                    lambda new, cache: -model(new, cache), idx, most
+                ),
+                "expected",
+            ),
         ],
     ),
-}  # fmt: skip
+}
 
 
 class TestExercises(ExerciseTests):
     checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch04.ipynb"
 
 
-# --- The notebooks ----------------------------------------------------------------------------------------------------
+# --- The notebooks --------------------------------------------------------------------------------
 
 
 def test_the_notebook_teaches_this_very_code():
-    names = ["LayerNorm", "GELU", "FeedForward", "TransformerBlock", "GPT", "language_model_loss", "generate_greedy"]
+    names = [
+        "LayerNorm",
+        "GELU",
+        "FeedForward",
+        "TransformerBlock",
+        "GPT",
+        "language_model_loss",
+        "generate_greedy",
+    ]
     assert_same_code(FOLDER / "ch04.ipynb", FOLDER / "gpt.py", names)
 
 
 def test_the_drawn_result_is_what_the_notebook_prints():
     settings = runpy.run_path(str(FOLDER / "figures" / "draw.py"))
     cells = json.loads((FOLDER / "ch04.ipynb").read_text(encoding="utf-8"))["cells"]
-    outputs = ["".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", [])]
-    (printed,) = (output for output in outputs if output.startswith("untrained ") and "\ntrained " in output)
-    for line, drawn in zip(printed.splitlines(), (settings["UNTRAINED"], settings["TRAINED"]), strict=True):
+    outputs = [
+        "".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", [])
+    ]
+    (printed,) = (
+        output for output in outputs if output.startswith("untrained ") and "\ntrained " in output
+    )
+    for line, drawn in zip(
+        printed.splitlines(), (settings["UNTRAINED"], settings["TRAINED"]), strict=True
+    ):
         pairs = [pair.rsplit(maxsplit=1) for pair in line.split(maxsplit=1)[1].split("  ")]
         words = {word.strip(): float(p) for word, p in pairs if float(p) > 0.01}
         assert words == pytest.approx(drawn, abs=0.02)

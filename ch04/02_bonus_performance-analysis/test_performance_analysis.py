@@ -1,10 +1,14 @@
-"""The claims of performance-analysis.ipynb: its outputs, and that its formulas count what PyTorch counts and keeps."""
+"""The claims of performance-analysis.ipynb: its outputs, and that its formulas count what PyTorch
+counts and keeps.
+"""
 
 import sys
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 import ast
@@ -30,11 +34,27 @@ SHAPES = [
 def notebook():
     """The notebook's own functions."""
     found = notebook_definitions(NOTEBOOK)
-    names = ["COLORS", "matmul_cost", "part_costs", "counted_flops", "total_flops", "kept_numbers",
-             "activation_numbers", "part_times"]  # fmt: skip
-    space = {"torch": torch, "time": time, "GPT": GPT, "FlopCounterMode": FlopCounterMode,
-             "language_model_loss": language_model_loss}  # fmt: skip
-    exec(compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"), space)
+    names = [
+        "COLORS",
+        "matmul_cost",
+        "part_costs",
+        "counted_flops",
+        "total_flops",
+        "kept_numbers",
+        "activation_numbers",
+        "part_times",
+    ]
+    space = {
+        "torch": torch,
+        "time": time,
+        "GPT": GPT,
+        "FlopCounterMode": FlopCounterMode,
+        "language_model_loss": language_model_loss,
+    }
+    exec(
+        compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"),
+        space,
+    )
     return space
 
 
@@ -73,9 +93,15 @@ def test_bytes_are_those_of_weights_and_vectors(notebook):
     """For one token without a past: every matrix once, plus the vectors that go in and come out."""
     config = GPTConfig(**SHAPES[1])
     emb, layers = config.emb_dim, config.n_layers
-    matrices = sum(p.numel() for n, p in GPT(config).named_parameters() if p.dim() == 2 and n != "pos_emb.weight")
+    matrices = sum(
+        p.numel()
+        for n, p in GPT(config).named_parameters()
+        if p.dim() == 2 and n != "pos_emb.weight"
+    )
     vectors = layers * emb * ((1 + 3) + 4 + (1 + 1) + (1 + 4) + (4 + 1)) + emb + config.vocab_size
-    moved = sum(moved for _, moved in notebook["part_costs"](config, 1, bytes_per_number=2).values())
+    moved = sum(
+        moved for _, moved in notebook["part_costs"](config, 1, bytes_per_number=2).values()
+    )
     assert moved == 2 * (matrices + vectors)
 
 
@@ -86,7 +112,9 @@ def test_bytes_of_the_scores_are_those_of_the_cache(notebook):
         model(torch.zeros(batch, total, dtype=torch.long), cache)
     kept = sum(tensor[:, :, :total].numel() for pair in cache.buffers.values() for tensor in pair)
     query_and_output = 2 * batch * config.emb_dim * config.n_layers
-    moved = notebook["part_costs"](config, 1, past=total - 1, batch=batch, bytes_per_number=1)["scores"][1]
+    moved = notebook["part_costs"](config, 1, past=total - 1, batch=batch, bytes_per_number=1)[
+        "scores"
+    ][1]
     assert moved == kept + query_and_output
 
 

@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 import ast
@@ -25,9 +27,19 @@ CACHES = ["GrowingCache", "FixedCache", "KVCache"]
 def notebook():
     """The notebook's own classes and functions, in their last version."""
     found = notebook_definitions(NOTEBOOK)
-    names = ["GrowingCache", "LengthForgotten", "PastForgotten", "FixedCache", "generate_with_cache", "kv_cache_bytes"]
+    names = [
+        "GrowingCache",
+        "LengthForgotten",
+        "PastForgotten",
+        "FixedCache",
+        "generate_with_cache",
+        "kv_cache_bytes",
+    ]
     space = {"torch": torch, "F": F, "MultiHeadAttention": MultiHeadAttention, "KVCache": KVCache}
-    exec(compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"), space)
+    exec(
+        compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"),
+        space,
+    )
     return space
 
 
@@ -37,7 +49,9 @@ def make(notebook, name):
 
 def tiny():
     torch.manual_seed(0)
-    return GPT(GPTConfig(vocab_size=97, context_length=64, emb_dim=32, n_heads=4, n_layers=3, init_std=0.2)).eval()
+    return GPT(
+        GPTConfig(vocab_size=97, context_length=64, emb_dim=32, n_heads=4, n_layers=3, init_std=0.2)
+    ).eval()
 
 
 @torch.no_grad()
@@ -49,7 +63,9 @@ def in_pieces(model, idx, sizes, cache):
 @pytest.mark.parametrize("sizes", [[40], [1] * 40, [7, 1, 20, 12]])
 def test_logits_equal_those_without_a_cache(notebook, name, sizes):
     model, idx, cache = tiny(), torch.randint(97, (3, 40)), make(notebook, name)
-    torch.testing.assert_close(in_pieces(model, idx, sizes, cache), model(idx).detach(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        in_pieces(model, idx, sizes, cache), model(idx).detach(), atol=1e-4, rtol=1e-4
+    )
     assert cache.length == 40
 
 
@@ -64,7 +80,9 @@ def test_the_same_tokens_are_written(notebook, name, batch, prompt):
 def test_each_token_passes_once_and_the_head_sees_the_last_only(notebook):
     model, rows = tiny(), {"qkv": [], "head": []}
     for name, module in (("qkv", model.blocks[1].attention.qkv), ("head", model.head)):
-        module.register_forward_hook(lambda _, args, out, name=name: rows[name].append(args[0].numel() // 32))
+        module.register_forward_hook(
+            lambda _, args, out, name=name: rows[name].append(args[0].numel() // 32)
+        )
     notebook["generate_with_cache"](model, torch.randint(97, (1, 9)), 5, KVCache())
     assert rows == {"qkv": [9, 1, 1, 1, 1], "head": [1, 1, 1, 1, 1]}
 
@@ -96,5 +114,7 @@ def test_a_full_cache_says_so_and_keeps_what_it_has(notebook):
 def test_bytes_are_those_of_the_tensors(notebook):
     model, cache = tiny(), notebook["GrowingCache"]()
     in_pieces(model, torch.randint(97, (3, 40)), [5, 35], cache)
-    held = sum(tensor.numel() * tensor.element_size() for pair in cache.layers.values() for tensor in pair)
+    held = sum(
+        tensor.numel() * tensor.element_size() for pair in cache.layers.values() for tensor in pair
+    )
     assert held == notebook["kv_cache_bytes"](model.config, 40, batch=3, bytes_per_number=4)

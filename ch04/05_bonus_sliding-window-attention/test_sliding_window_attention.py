@@ -1,10 +1,14 @@
-"""The claims of sliding-window-attention.ipynb: its outputs, and that a long window is the plain attention."""
+"""The claims of sliding-window-attention.ipynb: its outputs, and that a long window is the plain
+attention.
+"""
 
 import sys
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 import ast
@@ -25,10 +29,20 @@ NOTEBOOK = Path(__file__).parent / "sliding-window-attention.ipynb"
 def notebook():
     """The notebook's own classes and functions."""
     found = notebook_definitions(NOTEBOOK)
-    names = ["window_pairs", "SlidingWindowAttention", "RollingCache", "with_window", "tokens_back",
-             "blocked_attention", "write"]  # fmt: skip
+    names = [
+        "window_pairs",
+        "SlidingWindowAttention",
+        "RollingCache",
+        "with_window",
+        "tokens_back",
+        "blocked_attention",
+        "write",
+    ]
     space = {"torch": torch, "F": F, "copy": copy, "MultiHeadAttention": MultiHeadAttention}
-    exec(compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"), space)
+    exec(
+        compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"),
+        space,
+    )
     return space
 
 
@@ -42,11 +56,15 @@ def assert_close(got, expected):
 
 
 def tiny(n_layers=3):
-    config = GPTConfig(vocab_size=97, context_length=64, emb_dim=32, n_heads=4, n_layers=n_layers, init_std=0.2)
+    config = GPTConfig(
+        vocab_size=97, context_length=64, emb_dim=32, n_heads=4, n_layers=n_layers, init_std=0.2
+    )
     return GPT(config).eval()
 
 
-@pytest.mark.parametrize("tokens, total, window", [(6, 6, 3), (1, 9, 4), (5, 12, 1), (7, 7, 7), (4, 10, 50)])
+@pytest.mark.parametrize(
+    "tokens, total, window", [(6, 6, 3), (1, 9, 4), (5, 12, 1), (7, 7, 7), (4, 10, 50)]
+)
 def test_the_mask_equals_a_loop(notebook, tokens, total, window):
     mask = notebook["window_pairs"](tokens, total, window)
     for row in range(tokens):
@@ -94,7 +112,12 @@ def test_the_rolling_cache_keeps_its_memory(notebook):
     storages = set()
     for size in (9, 1, 1, 3, 1):
         cache.update(torch.randn(1, 2, size, 3), torch.randn(1, 2, size, 3))
-        storages.add(tuple((buffer.data_ptr(), buffer.untyped_storage().nbytes()) for buffer in cache.buffers[0]))
+        storages.add(
+            tuple(
+                (buffer.data_ptr(), buffer.untyped_storage().nbytes())
+                for buffer in cache.buffers[0]
+            )
+        )
     assert len(storages) == 1 and {size for _, size in storages.pop()} == {1 * 2 * 4 * 3 * 4}
 
 
@@ -114,7 +137,9 @@ def test_the_reach_of_a_stack(notebook, n_layers, window):
 def test_blocks_equal_the_mask(notebook, blocks, window):
     tokens = blocks * window
     q, k, v = torch.randn(3, 2, 3, tokens, 8)
-    expected = F.scaled_dot_product_attention(q, k, v, notebook["window_pairs"](tokens, tokens, window))
+    expected = F.scaled_dot_product_attention(
+        q, k, v, notebook["window_pairs"](tokens, tokens, window)
+    )
     assert_close(notebook["blocked_attention"](q, k, v, window), expected)
 
 

@@ -1,10 +1,14 @@
-"""The claims of mixture-of-experts.ipynb: its outputs, and that the layer contains the plain feed-forward network."""
+"""The claims of mixture-of-experts.ipynb: its outputs, and that the layer contains the plain
+feed-forward network.
+"""
 
 import sys
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 import ast
@@ -25,9 +29,19 @@ def notebook():
     """The notebook's own class and functions."""
     found = notebook_definitions(NOTEBOOK)
     names = ["MixtureOfExperts", "total_and_active", "turned_away"]
-    space = {"torch": torch, "nn": nn, "GPT": GPT, "FeedForward": FeedForward,
-             "count_parameters": lambda module: sum(parameter.numel() for parameter in module.parameters())}  # fmt: skip
-    exec(compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"), space)
+    space = {
+        "torch": torch,
+        "nn": nn,
+        "GPT": GPT,
+        "FeedForward": FeedForward,
+        "count_parameters": lambda module: sum(
+            parameter.numel() for parameter in module.parameters()
+        ),
+    }
+    exec(
+        compile(ast.Module([found[name] for name in names], type_ignores=[]), "notebook", "exec"),
+        space,
+    )
     return space
 
 
@@ -41,7 +55,9 @@ def assert_close(got, expected):
 
 
 def all_experts(moe, x):
-    """A reference that computes every expert for every token and gives those not chosen the weight 0."""
+    """A reference that computes every expert for every token and gives those not chosen the weight
+    0.
+    """
     probabilities = moe.router(x).softmax(dim=-1)  # (batch, tokens, n_experts)
     lowest = probabilities.sort(dim=-1, descending=True).values[..., moe.top_k - 1 : moe.top_k]
     weights = torch.where(probabilities >= lowest, probabilities, 0)
@@ -84,7 +100,9 @@ def test_equal_experts_are_the_plain_network(notebook, top_k):
 def test_only_the_chosen_experts_are_computed(notebook):
     moe, rows = notebook["MixtureOfExperts"](CONFIG, 4, 2), {}
     for number, expert in enumerate(moe.experts):
-        expert.register_forward_hook(lambda _, args, out, number=number: rows.update({number: len(args[0])}))
+        expert.register_forward_hook(
+            lambda _, args, out, number=number: rows.update({number: len(args[0])})
+        )
     moe(torch.randn(2, 10, 16))
     assert sum(rows.values()) == 2 * 10 * 2  # tokens · top_k, not tokens · n_experts
     assert_close(moe.shares, torch.tensor([rows[i] / 40 for i in range(4)]))
@@ -107,7 +125,9 @@ def test_the_balance_loss_is_1_if_even_and_n_experts_if_collapsed(notebook):
     assert_close(moe.balance_loss, torch.tensor(4.0))
     moe.router.weight.data[:, 0] = torch.tensor([1.0, 0.0, 0.0, 0.0])
     gradient = torch.autograd.grad(rerun(moe).balance_loss, moe.router.weight)[0][:, 0]
-    assert gradient[0] > 0 and (gradient[1:] < 0).all()  # descent lowers the favourite's score and raises the others'
+    assert (
+        gradient[0] > 0 and (gradient[1:] < 0).all()
+    )  # descent lowers the favourite's score and raises the others'
 
 
 def rerun(moe):

@@ -11,7 +11,9 @@ from pathlib import Path
 
 @dataclass
 class TrainConfig:
-    """All that decides how a run goes; a flag of `gpt_train.py` for each field. Sizes of None come from the preset."""
+    """All that decides how a run goes; a flag of `gpt_train.py` for each field. Sizes of None come
+    from the preset.
+    """
 
     data: str = "tales"
     preset: str = "tales"
@@ -80,23 +82,42 @@ HELP = {
     "compile": "use torch.compile: a slow start, then faster steps on a GPU",
     "eval_every": "steps between validation, samples and checkpoint",
 }
-CHOICES = {"schedule": ("cosine", "linear"), "device": ("auto", "cuda", "mps", "cpu"), "dtype": ("auto", "fp32", "bf16", "fp16")}
+CHOICES = {
+    "schedule": ("cosine", "linear"),
+    "device": ("auto", "cuda", "mps", "cpu"),
+    "dtype": ("auto", "fp32", "bf16", "fp16"),
+}
 
 
 def add_model_flags(parser):
     """The flags of every script that uses a model: which one, and how it chooses its words."""
-    parser.add_argument("--model", help="RUN, FOLDER, gpt2 … gpt2-xl, smollm2-135m (default: newest run, or tales-gpt)")
-    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy (default: %(default)s)")
-    parser.add_argument("--top-k", type=int, help="choose among the k most likely tokens (default: all)")
-    parser.add_argument("--top-p", type=float, help="choose among the most likely that hold this share (default: all)")
+    parser.add_argument(
+        "--model",
+        help="RUN, FOLDER, gpt2 … gpt2-xl, smollm2-135m (default: newest run, or tales-gpt)",
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, help="0 is greedy (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--top-k", type=int, help="choose among the k most likely tokens (default: all)"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        help="choose among the most likely that hold this share (default: all)",
+    )
     parser.add_argument("--max-tokens", type=int, default=200, help="(default: %(default)s)")
-    parser.add_argument("--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)")
+    parser.add_argument(
+        "--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, help="of the choices (default: another one each time)")
 
 
 def train_parser():
     """The parser of gpt_train.py: every field of `TrainConfig` is a flag."""
-    parser = argparse.ArgumentParser(description="Train a GPT. With no flags: on the Tiny Tales, in under five minutes.")
+    parser = argparse.ArgumentParser(
+        description="Train a GPT. With no flags: on the Tiny Tales, in under five minutes."
+    )
     for field in fields(TrainConfig):
         flag = "--" + field.name.replace("_", "-")
         default = "the preset's" if field.default is None else field.default
@@ -104,16 +125,32 @@ def train_parser():
         if field.default is False:
             parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
         else:
-            kind = {"int | None": int, "float | None": float}.get(str(field.type), type(field.default))
-            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS, help=text)
-    parser.add_argument("--name", help="of the run's folder in runs/ (default: the data's name and a number)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run --name, or with the newest")
-    parser.add_argument("--overwrite", action="store_true", help="start the run --name anew though it exists")
+            kind = {"int | None": int, "float | None": float}.get(
+                str(field.type), type(field.default)
+            )
+            parser.add_argument(
+                flag,
+                type=kind,
+                choices=CHOICES.get(field.name),
+                default=argparse.SUPPRESS,
+                help=text,
+            )
+    parser.add_argument(
+        "--name", help="of the run's folder in runs/ (default: the data's name and a number)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run --name, or with the newest"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start the run --name anew though it exists"
+    )
     return parser
 
 
 def train_arguments(argv=None):
-    """Parse the flags of gpt_train.py: returns (flags that were given, {name: value}), name, resume, overwrite."""
+    """Parse the flags of gpt_train.py: returns (flags that were given, {name: value}), name,
+    resume, overwrite.
+    """
     options = vars(train_parser().parse_args(argv))
     name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
     return options, name, resume, overwrite
@@ -122,7 +159,8 @@ def train_arguments(argv=None):
 def run_script(main, *arguments):
     """Call a script's `main` and end the script with the status it returns.
 
-    A user's mistake, or a machine that lacks something, becomes one line on stderr and the status 1; Ctrl-C gives 130.
+    A user's mistake, or a machine that lacks something, becomes one line on stderr and the status
+    1; Ctrl-C gives 130.
     """
     try:
         sys.exit(main(*arguments))

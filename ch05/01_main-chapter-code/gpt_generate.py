@@ -1,6 +1,7 @@
 """Let a model write: `python gpt_generate.py --prompt "On a windy Monday"`.
 
-With no flags it continues a built-in prompt with the newest run, or with `tales-gpt`, which comes with the course.
+With no flags it continues a built-in prompt with the newest run, or with `tales-gpt`, which comes
+with the course.
 """
 
 import argparse
@@ -11,7 +12,9 @@ try:
     from ch05_01_main_chapter_code.arguments import add_model_flags, run_script
     from ch05_01_main_chapter_code.run_folders import newest_run, runs_folder
 except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 DEFAULT_PROMPT = "On a windy Sunday, a curious fox named"
 
@@ -19,8 +22,16 @@ DEFAULT_PROMPT = "On a windy Sunday, a curious fox named"
 def parse_arguments(argv=None):
     """The command line of gpt_generate.py."""
     parser = argparse.ArgumentParser(description="Let a trained model continue a text.")
-    parser.add_argument("--prompt", action="append", help=f"text to continue; may be repeated (default: {DEFAULT_PROMPT})")
-    parser.add_argument("--chat", action="store_true", help="prompts are messages in turn, to be answered (default: you type)")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        help=f"text to continue; may be repeated (default: {DEFAULT_PROMPT})",
+    )
+    parser.add_argument(
+        "--chat",
+        action="store_true",
+        help="prompts are messages in turn, to be answered (default: you type)",
+    )
     add_model_flags(parser)
     return parser.parse_args(argv)
 
@@ -38,9 +49,10 @@ TALES_GPT = Path(__file__).parent / "tales-gpt"
 def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
     """Choose the next token of each row: logits (batch, vocab) to ids (batch, 1).
 
-    `temperature` divides the logits, 0 takes the most likely token; `top_k` keeps the k most likely tokens [Fan et al.
-    2018, arXiv:1805.04833]; `top_p` keeps the fewest most likely tokens that together have the probability `top_p`
-    [Holtzman et al. 2019, arXiv:1904.09751]. Raises ValueError for values that make no sense.
+    `temperature` divides the logits, 0 takes the most likely token; `top_k` keeps the k most likely
+    tokens [Fan et al. 2018, arXiv:1805.04833]; `top_p` keeps the fewest most likely tokens that
+    together have the probability `top_p` [Holtzman et al. 2019, arXiv:1904.09751]. Raises
+    ValueError for values that make no sense.
     """
     check_sampling(temperature, top_k, top_p)
     if temperature == 0:
@@ -52,8 +64,12 @@ def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None)
     if top_p is not None and top_p < 1:
         descending, order = logits.sort(dim=-1, descending=True)
         probabilities = descending.softmax(dim=-1)
-        before = probabilities.cumsum(dim=-1) - probabilities  # the probability of all likelier tokens
-        dropped = (before >= top_p).scatter(-1, order, before >= top_p)  # back to the order of the vocabulary
+        before = (
+            probabilities.cumsum(dim=-1) - probabilities
+        )  # the probability of all likelier tokens
+        dropped = (before >= top_p).scatter(
+            -1, order, before >= top_p
+        )  # back to the order of the vocabulary
         logits = logits.masked_fill(dropped, -torch.inf)
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
 
@@ -74,29 +90,35 @@ def check_sampling(temperature=1.0, top_k=None, top_p=None, max_tokens=1):
 def stream_ids(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, generator=None):
     """Yield the next token of every row, (batch,) ids, `max_tokens` times.
 
-    `prompts`: a list of lists of ids, of any lengths; shorter ones are padded on the left and the padding is masked.
-    Keys and values are cached until the context is full; from then on the window slides, and as every token's position
-    changes with it, each step computes the whole window anew.
+    `prompts`: a list of lists of ids, of any lengths; shorter ones are padded on the left and the
+    padding is masked. Keys and values are cached until the context is full; from then on the window
+    slides, and as every token's position changes with it, each step computes the whole window anew.
     """
     device = next(model.parameters()).device
     window = model.config.context_length
     longest = max(map(len, prompts))
     idx = torch.tensor([[0] * (longest - len(ids)) + list(ids) for ids in prompts], device=device)
-    mask = torch.tensor([[False] * (longest - len(ids)) + [True] * len(ids) for ids in prompts], device=device)
+    mask = torch.tensor(
+        [[False] * (longest - len(ids)) + [True] * len(ids) for ids in prompts], device=device
+    )
     padded = not bool(mask.all())
     cache, new = KVCache(), idx[:, -window:]
     for _ in range(max_tokens):
         if idx.shape[1] > window:
             cache, new = None, idx[:, -window:]
         hidden = model.trunk(new, cache, mask[:, -window:] if padded else None)
-        next_token = sample_next(model.head(hidden[:, -1]), temperature, top_k, top_p, generator)  # (batch, 1)
+        next_token = sample_next(
+            model.head(hidden[:, -1]), temperature, top_k, top_p, generator
+        )  # (batch, 1)
         yield next_token[:, 0]
         idx, new = torch.cat([idx, next_token], dim=1), next_token
         mask = torch.cat([mask, torch.ones_like(next_token, dtype=torch.bool)], dim=1)
 
 
 def generate_ids(model, prompts, max_tokens, stop=None, **sampling):
-    """Continue lists of ids: returns one list of new ids per prompt, each ended before the id `stop`, if it comes."""
+    """Continue lists of ids: returns one list of new ids per prompt, each ended before the id
+    `stop`, if it comes.
+    """
     new_ids, running = [[] for _ in prompts], [True] * len(prompts)
     for step in stream_ids(model, prompts, max_tokens, **sampling):
         for row, number in enumerate(step.tolist()):
@@ -109,7 +131,9 @@ def generate_ids(model, prompts, max_tokens, stop=None, **sampling):
 
 
 def tokenizer_of(model, tokenizer=None):
-    """The tokenizer to use with a model. Raises ValueError, saying what to pass, where there is none."""
+    """The tokenizer to use with a model. Raises ValueError, saying what to pass, where there is
+    none.
+    """
     tokenizer = tokenizer or model.tokenizer
     if tokenizer is None and model.config.vocab_size == 50_257:
         tokenizer = model.tokenizer = gpt2_tokenizer()
@@ -130,18 +154,30 @@ def encode_prompts(prompts, tokenizer):
 
 
 def make_generator(seed, device):
-    """A source of random numbers of its own, so that sampling disturbs nobody else's; None uses torch's global one."""
+    """A source of random numbers of its own, so that sampling disturbs nobody else's; None uses
+    torch's global one.
+    """
     return None if seed is None else torch.Generator(device=device).manual_seed(seed)
 
 
 def generate(
-    model, prompt, max_tokens=100, temperature=0.8, top_k=None, top_p=None, tokenizer=None, seed=None, stop_at_end=True
+    model,
+    prompt,
+    max_tokens=100,
+    temperature=0.8,
+    top_k=None,
+    top_p=None,
+    tokenizer=None,
+    seed=None,
+    stop_at_end=True,
 ):
-    """Continue a text: a string in, the string with its continuation out; a list of strings gives a list.
+    """Continue a text: a string in, the string with its continuation out; a list of strings gives a
+    list.
 
-    `temperature` 0 is greedy; `top_k` and `top_p` as in `sample_next`; `seed` makes the choices repeatable; the text
-    ends early at the end-of-text token unless `stop_at_end` is False. Raises ValueError for an empty prompt, for
-    settings that make no sense, and for a model without a tokenizer.
+    `temperature` 0 is greedy; `top_k` and `top_p` as in `sample_next`; `seed` makes the choices
+    repeatable; the text ends early at the end-of-text token unless `stop_at_end` is False. Raises
+    ValueError for an empty prompt, for settings that make no sense, and for a model without a
+    tokenizer.
     """
     check_sampling(temperature, top_k, top_p, max_tokens)
     tokenizer = tokenizer_of(model, tokenizer)
@@ -160,10 +196,21 @@ def generate(
     return texts[0] if isinstance(prompt, str) else texts
 
 
-def stream(model, prompt, max_tokens=100, temperature=0.8, top_k=None, top_p=None, tokenizer=None, seed=None):
-    """Yield the continuation of `prompt` piece by piece, as it is written; the pieces joined are what `generate` adds.
+def stream(
+    model,
+    prompt,
+    max_tokens=100,
+    temperature=0.8,
+    top_k=None,
+    top_p=None,
+    tokenizer=None,
+    seed=None,
+):
+    """Yield the continuation of `prompt` piece by piece, as it is written; the pieces joined are
+    what `generate` adds.
 
-    `prompt` may also be a list of ids, as of a chat. A piece is held back while it ends in the middle of a character.
+    `prompt` may also be a list of ids, as of a chat. A piece is held back while it ends in the
+    middle of a character.
     """
     check_sampling(temperature, top_k, top_p, max_tokens)
     tokenizer = tokenizer_of(model, tokenizer)
@@ -194,21 +241,31 @@ def sample_stories(model, tokenizer, count, max_tokens, seed=0, batch_size=100):
 
 
 def pick_device(name="auto"):
-    """`auto` takes CUDA, then Apple's GPU, then the CPU. Raises ValueError for a device that is not there."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """`auto` takes CUDA, then Apple's GPU, then the CPU. Raises ValueError for a device that is not
+    there.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         return next(device for device, there in available.items() if there)
     if name not in available:
         raise ValueError(f"unknown device {name!r}; use auto, {', '.join(available)}")
     if not available[name]:
-        raise ValueError(f"this machine has no device {name!r} that torch can use; use --device cpu, or install its driver")
+        raise ValueError(
+            f"this machine has no device {name!r} that torch can use; use --device cpu, or install its driver"
+        )
     return name
 
 
 def load_model(name=None, device="cpu"):
-    """A model by the name of a run, by folder, or by a published name; None is the newest run, or else `tales-gpt`.
+    """A model by the name of a run, by folder, or by a published name; None is the newest run, or
+    else `tales-gpt`.
 
-    Raises FileNotFoundError where there is none, ValueError where it is damaged, RuntimeError where it cannot be fetched.
+    Raises FileNotFoundError where there is none, ValueError where it is damaged, RuntimeError where
+    it cannot be fetched.
     """
     if name is None:
         name = newest_run() or TALES_GPT
@@ -227,7 +284,9 @@ def load_model(name=None, device="cpu"):
 def model_class(name_or_folder):
     """`Llama` for `smollm2-135m` and for a folder whose config.json says so, else `GPT`."""
     try:
-        kind = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))["model_type"]
+        kind = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))[
+            "model_type"
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         kind = "llama" if str(name_or_folder) == "smollm2-135m" else None
     if kind != "llama":
@@ -250,7 +309,9 @@ def typed_lines():
 
 
 def converse(model, messages, max_tokens, **settings):
-    """Print the model's reply to each of the user's messages, as it is written; each sees all that was said before."""
+    """Print the model's reply to each of the user's messages, as it is written; each sees all that
+    was said before.
+    """
     from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids
 
     conversation = []
@@ -265,13 +326,17 @@ def converse(model, messages, max_tokens, **settings):
 
 
 def main(options):
-    """Print the continuation of each prompt: one as it is written, several in one batch; with `chat` the replies."""
+    """Print the continuation of each prompt: one as it is written, several in one batch; with
+    `chat` the replies.
+    """
     check_sampling(options.temperature, options.top_k, options.top_p, options.max_tokens)
     prompts = options.prompt or [DEFAULT_PROMPT]
     if not all(prompts):
         raise ValueError("the prompt is empty; give at least one word")
     model = load_model(options.model, pick_device(options.device))
-    settings = dict(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed)
+    settings = dict(
+        temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed
+    )
     if options.chat:
         converse(model, options.prompt or typed_lines(), options.max_tokens, **settings)
     elif len(prompts) == 1:

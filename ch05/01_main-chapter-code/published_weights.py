@@ -1,8 +1,10 @@
-"""GPT-2's weights as others published them: where they are, how OpenAI wrote them, and whether they are in order.
+"""GPT-2's weights as others published them: where they are, how OpenAI wrote them, and whether they
+are in order.
 
-`GPT.from_pretrained` comes here for them. Our own checkpoints carry a checksum for each matrix; in a file of somebody
-else two matrices of the same shape may have been exchanged, or a square one transposed, and no name or shape says so.
-Training leaves two traces that do say it, and `check_weights` looks for both:
+`GPT.from_pretrained` comes here for them. Our own checkpoints carry a checksum for each matrix; in
+a file of somebody else two matrices of the same shape may have been exchanged, or a square one
+transposed, and no name or shape says so. Training leaves two traces that do say it, and
+`check_weights` looks for both:
 
     the fit    A hidden unit has a row in the matrix that feeds it and a column in the one that reads it. What makes one
                large makes the gradient of the other large, so they grow together [Du et al. 2018, arXiv:1806.00900].
@@ -32,7 +34,9 @@ CLEAR_LOSS = 1.0  # nats per token by which undoing a mistake must lower the los
 
 
 def find_gpt2(name):
-    """The folder with a published GPT-2: one that is there, from the hub or from OpenAI, or else the hub's, fetched."""
+    """The folder with a published GPT-2: one that is there, from the hub or from OpenAI, or else
+    the hub's, fetched.
+    """
     for source in ("hub", "openai"):
         item = weights_item(name, source)
         if is_here(item, data_folder() / item.folder):
@@ -40,20 +44,23 @@ def find_gpt2(name):
     return download_gpt2(name)
 
 
-# --- OpenAI's files -------------------------------------------------------------------------------------------------
+# --- OpenAI's files -------------------------------------------------------------------------------
 
 
 def openai_settings(hparams):
     """What hparams.json says, in the words of Hugging Face's config.json."""
     theirs = {"n_vocab": "vocab_size", "n_ctx": "n_positions"}
-    return {"model_type": "gpt2"} | {theirs.get(name, name): value for name, value in hparams.items()}
+    return {"model_type": "gpt2"} | {
+        theirs.get(name, name): value for name, value in hparams.items()
+    }
 
 
 def open_openai(folder):
-    """The path of OpenAI's TensorFlow checkpoint, and {Hugging Face's name: function that reads the matrix}.
+    """The path of OpenAI's TensorFlow checkpoint, and {Hugging Face's name: function that reads the
+    matrix}.
 
-    Raises RuntimeError where TensorFlow is missing, and ValueError, as the functions do, where the file is damaged:
-    TensorFlow keeps a checksum of each matrix.
+    Raises RuntimeError where TensorFlow is missing, and ValueError, as the functions do, where the
+    file is damaged: TensorFlow keeps a checksum of each matrix.
     """
     try:
         with no_stderr():
@@ -68,12 +75,19 @@ def open_openai(folder):
     def try_to(read, *arguments):
         try:
             return read(*arguments)
-        except (tensorflow.errors.OpError, IndexError) as error:  # IndexError: the file ends too early
-            raise ValueError(f"{path} is damaged or cut off: {' '.join(str(error).split())}") from None
+        except (
+            tensorflow.errors.OpError,
+            IndexError,
+        ) as error:  # IndexError: the file ends too early
+            raise ValueError(
+                f"{path} is damaged or cut off: {' '.join(str(error).split())}"
+            ) from None
 
     def matrix(name):
         tensor = torch.from_numpy(try_to(reader.get_tensor, name))
-        return tensor[0] if tensor.dim() == 3 else tensor  # a layer's is a convolution over one token, (1, in, out)
+        return (
+            tensor[0] if tensor.dim() == 3 else tensor
+        )  # a layer's is a convolution over one token, (1, in, out)
 
     reader = try_to(tensorflow.train.load_checkpoint, str(path))
     names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
@@ -82,7 +96,9 @@ def open_openai(folder):
 
 @contextmanager
 def no_stderr():
-    """TensorFlow, while it is imported, reports the GPUs that it does not find: from C++, past Python's sys.stderr."""
+    """TensorFlow, while it is imported, reports the GPUs that it does not find: from C++, past
+    Python's sys.stderr.
+    """
     before = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
@@ -106,15 +122,17 @@ def hub_name(name):
     return ".".join(modules + endings.get(last, [last, "weight"]))
 
 
-# --- Are they in order? ---------------------------------------------------------------------------------------------
+# --- Are they in order? ---------------------------------------------------------------------------
 
 
 def check_weights(path, model, file_names):
-    """Refuse weights of which some were exchanged or transposed; `file_names`: {our name: the file's}.
+    """Refuse weights of which some were exchanged or transposed; `file_names`: {our name: the
+    file's}.
 
-    Raises ValueError with the names of the matrices, as far as these leave a trace: an untrained model has none, and
-    two LayerNorms that do much the same can be exchanged unnoticed. Warns about a trained model that finds an English
-    story harder to guess than random tokens: it speaks another language, or its `wte` or its tokenizer is wrong.
+    Raises ValueError with the names of the matrices, as far as these leave a trace: an untrained
+    model has none, and two LayerNorms that do much the same can be exchanged unnoticed. Warns about
+    a trained model that finds an English story harder to guess than random tokens: it speaks
+    another language, or its `wte` or its tokenizer is wrong.
     """
 
     def names(parameters):
@@ -123,11 +141,19 @@ def check_weights(path, model, file_names):
     trained, transposed, explanations = misfits(model)
     if transposed:
         look, their = ("looks", "its") if len(transposed) == 1 else ("look", "their")
-        raise ValueError(f"{path}: {names(transposed)} {look} transposed: {their} columns fit the model, {their} rows do not")
+        raise ValueError(
+            f"{path}: {names(transposed)} {look} transposed: {their} columns fit the model, {their} rows do not"
+        )
     ids = story_ids(model)
     if explanations:
-        best = explanations[0] if ids is None else min(explanations, key=lambda pair: story_loss(model, ids, pair))
-        raise ValueError(f"{path}: {names(best)} were exchanged: each fits the layer of the other, not its own")
+        best = (
+            explanations[0]
+            if ids is None
+            else min(explanations, key=lambda pair: story_loss(model, ids, pair))
+        )
+        raise ValueError(
+            f"{path}: {names(best)} were exchanged: each fits the layer of the other, not its own"
+        )
     if ids is None:
         return
     loss, pairs = promising_exchanges(model, ids)
@@ -148,28 +174,44 @@ def check_weights(path, model, file_names):
 
 @torch.no_grad()
 def misfits(model):
-    """Compare each hidden unit's size in the matrix that feeds it with that in the matrix that reads it.
+    """Compare each hidden unit's size in the matrix that feeds it with that in the matrix that
+    reads it.
 
-    Returns whether the feed-forward parts show traces of training, the names of matrices that are transposed, and pairs
-    of names of matrices that were exchanged: two for each exchange, as the fit alone does not tell whether the feeding
-    matrices of two layers changed places or the reading ones.
+    Returns whether the feed-forward parts show traces of training, the names of matrices that are
+    transposed, and pairs of names of matrices that were exchanged: two for each exchange, as the
+    fit alone does not tell whether the feeding matrices of two layers changed places or the reading
+    ones.
     """
-    heads, clear = model.config.n_heads, max(CLEAR_FIT, 6 / math.sqrt(model.config.emb_dim))  # chance: 1 / √units
-    attention, forward = ([getattr(block, part) for block in model.blocks] for part in ("attention", "feed_forward"))
-    values = unit_sizes([part.qkv.weight.chunk(3)[2].norm(dim=1) for part in attention], heads)  # (layers, emb_dim)
+    heads, clear = (
+        model.config.n_heads,
+        max(CLEAR_FIT, 6 / math.sqrt(model.config.emb_dim)),
+    )  # chance: 1 / √units
+    attention, forward = (
+        [getattr(block, part) for block in model.blocks] for part in ("attention", "feed_forward")
+    )
+    values = unit_sizes(
+        [part.qkv.weight.chunk(3)[2].norm(dim=1) for part in attention], heads
+    )  # (layers, emb_dim)
     read = unit_sizes([part.proj.weight.norm(dim=0) for part in attention], heads)
     turned = unit_sizes([part.proj.weight.norm(dim=1) for part in attention], heads)
     now, then = (values * read).sum(-1), (values * turned).sum(-1)  # (layers,) correlations
     transposed = ((then > clear) & (then - now > clear)).nonzero().flatten().tolist()
     pairs = exchanged_layers(values @ read.T, clear, "attention.qkv", "attention.proj")
-    hidden = unit_sizes([part.expand.weight.norm(dim=1) for part in forward])  # (layers, 4 · emb_dim)
+    hidden = unit_sizes(
+        [part.expand.weight.norm(dim=1) for part in forward]
+    )  # (layers, 4 · emb_dim)
     read = unit_sizes([part.proj.weight.norm(dim=0) for part in forward])
     pairs += exchanged_layers(hidden @ read.T, clear, "feed_forward.expand", "feed_forward.proj")
     trained = (hidden * read).sum(-1).mean() > clear
     names = [f"blocks.{layer}.attention.proj.weight" for layer in transposed]
     positions = model.pos_emb.weight
-    if positions.shape[0] == positions.shape[1] and likeness(positions.T) - likeness(positions) > clear:
-        names.append("pos_emb.weight")  # gpt2-medium's are square, and neighbours in time are much alike
+    if (
+        positions.shape[0] == positions.shape[1]
+        and likeness(positions.T) - likeness(positions) > clear
+    ):
+        names.append(
+            "pos_emb.weight"
+        )  # gpt2-medium's are square, and neighbours in time are much alike
     return trained, names, pairs
 
 
@@ -179,32 +221,46 @@ def likeness(rows):
 
 
 def unit_sizes(sizes, heads=1):
-    """(units,) of each layer as (layers, units), so that a product of two rows is their correlation within heads."""
+    """(units,) of each layer as (layers, units), so that a product of two rows is their correlation
+    within heads.
+    """
     sizes = torch.stack(sizes).clamp(min=1e-12).log().unflatten(-1, (heads, -1))
     return F.normalize((sizes - sizes.mean(-1, keepdim=True)).flatten(1), dim=-1)
 
 
 def exchanged_layers(fit, clear, *parts):
-    """Both explanations for every two layers that fit each other and not themselves. `fit`: (layers, layers)."""
+    """Both explanations for every two layers that fit each other and not themselves. `fit`:
+    (layers, layers).
+    """
     explanations = []
     for a, b in combinations(range(len(fit)), 2):
         then = min(fit[a, b], fit[b, a])
         if min(then, then - max(fit[a, a], fit[b, b])) > clear:
-            explanations += [(f"blocks.{a}.{part}.weight", f"blocks.{b}.{part}.weight") for part in parts]
+            explanations += [
+                (f"blocks.{a}.{part}.weight", f"blocks.{b}.{part}.weight") for part in parts
+            ]
     return explanations
 
 
 def story_ids(model):
-    """The story as (1, tokens) ids, as far as it fits into the context; None if the model has no tokenizer for it."""
+    """The story as (1, tokens) ids, as far as it fits into the context; None if the model has no
+    tokenizer for it.
+    """
     if model.tokenizer is None:
         return None
     start = [] if model.tokenizer.end_of_text is None else [model.tokenizer.end_of_text]
     ids = (start + model.tokenizer.encode(STORY))[: model.config.context_length]
-    return torch.tensor([ids], device="cpu") if max(ids) < model.config.vocab_size and len(ids) > 1 else None
+    return (
+        torch.tensor([ids], device="cpu")
+        if max(ids) < model.config.vocab_size and len(ids) > 1
+        else None
+    )
 
 
 def story_loss(model, ids, exchanged=()):
-    """The loss on the story in nats per token, with two matrices exchanged if their names are given."""
+    """The loss on the story in nats per token, with two matrices exchanged if their names are
+    given.
+    """
     with exchanged_in(model, exchanged), torch.no_grad():
         return language_model_loss(model(ids[:, :-1]), ids[:, 1:]).item()
 
@@ -222,14 +278,18 @@ def exchanged_in(model, names):
 
 
 def promising_exchanges(model, ids, count=16):
-    """The loss on the story, and the exchanges of two vectors of the LayerNorms that might lower it much: those for
-    which the gradient speaks, the most promising first."""
+    """The loss on the story, and the exchanges of two vectors of the LayerNorms that might lower it
+    much: those for which the gradient speaks, the most promising first."""
     norms = {name: vector for name, vector in model.named_parameters() if "norm" in name}
     with torch.enable_grad():
         loss = language_model_loss(model(ids[:, :-1]), ids[:, 1:])
-        gradients = torch.stack(torch.autograd.grad(loss, list(norms.values())))  # (vectors, emb_dim)
+        gradients = torch.stack(
+            torch.autograd.grad(loss, list(norms.values()))
+        )  # (vectors, emb_dim)
     products = gradients @ torch.stack(list(norms.values())).detach().T
     slopes = {}
     for (i, a), (j, b) in combinations(enumerate(norms), 2):
         slopes[a, b] = (products[i, j] - products[i, i] + products[j, i] - products[j, j]).item()
-    return loss.item(), sorted((pair for pair in slopes if slopes[pair] < -CLEAR_LOSS / 2), key=slopes.get)[:count]
+    return loss.item(), sorted(
+        (pair for pair in slopes if slopes[pair] < -CLEAR_LOSS / 2), key=slopes.get
+    )[:count]

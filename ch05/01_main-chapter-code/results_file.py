@@ -1,4 +1,6 @@
-"""The results of many runs in one file: a head that says what is compared, and a line for each run that is finished."""
+"""The results of many runs in one file: a head that says what is compared, and a line for each run
+that is finished.
+"""
 
 import json
 import os
@@ -11,7 +13,9 @@ class Results:
     """
 
     def __init__(self, path, kind, head=None):
-        """Begin a new file with `head`, or open the one that is there; the next row begins a line of its own."""
+        """Begin a new file with `head`, or open the one that is there; the next row begins a line
+        of its own.
+        """
         self.path, self.head, self.rows = path, head, []
         if head is not None:
             self.append(head)
@@ -35,7 +39,8 @@ class Results:
 
 
 def read_results(path, kind):
-    """The head and the rows of a results file; a last line that was cut off in the writing does not count.
+    """The head and the rows of a results file; a last line that was cut off in the writing does not
+    count.
 
     Raises ValueError where another line is damaged, or the head says nothing of a `kind`.
     """
@@ -45,9 +50,13 @@ def read_results(path, kind):
         try:
             lines.append(json.loads(line))
         except ValueError:
-            raise ValueError(f"{path} is damaged in line {number}; start anew with --overwrite") from None
+            raise ValueError(
+                f"{path} is damaged in line {number}; start anew with --overwrite"
+            ) from None
     if not lines or kind not in lines[0]:
-        raise ValueError(f"{path} is damaged: its first line does not describe the {kind}; start anew with --overwrite")
+        raise ValueError(
+            f"{path} is damaged: its first line does not describe the {kind}; start anew with --overwrite"
+        )
     return lines[0], lines[1:]
 
 

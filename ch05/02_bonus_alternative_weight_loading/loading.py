@@ -1,8 +1,10 @@
-"""Ways to bring a file of weights into a GPT, and what each costs: `python loading.py FOLDER WAY …` measures them.
+"""Ways to bring a file of weights into a GPT, and what each costs: `python loading.py FOLDER WAY …`
+measures them.
 
-FOLDER is a GPT-2 directory with `config.json`, `model.safetensors` and, for the ways that read a pickle, the same weights
-in `pytorch_model.bin`. The result is a line of JSON for each way, in MB and seconds. Each is measured in a process of its
-own, because what one way leaves behind, the next one would find.
+FOLDER is a GPT-2 directory with `config.json`, `model.safetensors` and, for the ways that read a
+pickle, the same weights in `pytorch_model.bin`. The result is a line of JSON for each way, in MB
+and seconds. Each is measured in a process of its own, because what one way leaves behind, the next
+one would find.
 """
 
 import argparse
@@ -16,17 +18,24 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-if find_spec("ch04_01_main_chapter_code") is None:  # not installed: register the chapters' names here
+if (
+    find_spec("ch04_01_main_chapter_code") is None
+):  # not installed: register the chapters' names here
     runpy.run_path(str(Path(__file__).parents[2] / "conftest.py"))
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ch04_01_main_chapter_code.checkpoint import bare, config_from_settings, name_pairs, read_settings
+from ch04_01_main_chapter_code.checkpoint import (
+    bare,
+    config_from_settings,
+    name_pairs,
+    read_settings,
+)
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
 
-# --- From their names to ours -------------------------------------------------------------------------------------
+# --- From their names to ours ---------------------------------------------------------------------
 
 
 def read_config(folder):
@@ -34,17 +43,21 @@ def read_config(folder):
 
 
 def to_ours(tensors, config):
-    """{their name: tensor} as {our name: tensor}. Nothing is copied: a transposed matrix is a view of the same numbers."""
+    """{their name: tensor} as {our name: tensor}. Nothing is copied: a transposed matrix is a view
+    of the same numbers.
+    """
     state = {}
     for ours, theirs, transposed in name_pairs(config):
-        tensor = tensors[theirs] if theirs in tensors else tensors[bare(theirs)]  # with "transformer." or without
+        tensor = (
+            tensors[theirs] if theirs in tensors else tensors[bare(theirs)]
+        )  # with "transformer." or without
         state[ours] = tensor.T if transposed else tensor
     if config.tie_weights:
         state["head.weight"] = state["tok_emb.weight"]
     return state
 
 
-# --- The ways -----------------------------------------------------------------------------------------------------
+# --- The ways -------------------------------------------------------------------------------------
 
 
 def copied(folder, tensors):
@@ -81,7 +94,9 @@ def one_by_one(folder):
         model = GPT(config).eval()
     model.to_empty(device="cpu")
     if config.tie_weights:
-        model.head.weight = model.tok_emb.weight  # to_empty gave each of the two a memory of its own
+        model.head.weight = (
+            model.tok_emb.weight
+        )  # to_empty gave each of the two a memory of its own
     with safe_open(folder / "model.safetensors", framework="pt") as file, torch.no_grad():
         names = {bare(name): name for name in file.keys()}  # noqa: SIM118
         for ours, theirs, transposed in name_pairs(config):
@@ -93,7 +108,9 @@ def one_by_one(folder):
 def gpt2_of_transformers():
     """Hugging Face's class, without its progress bars."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # it would draw them with widgets
+        warnings.filterwarnings(
+            "ignore", message="IProgress not found"
+        )  # it would draw them with widgets
         from transformers import GPT2LMHeadModel
         from transformers.utils import logging
     logging.disable_progress_bar()
@@ -102,7 +119,9 @@ def gpt2_of_transformers():
 
 def through_transformers(folder, dtype=torch.float32):
     """Hugging Face's model first, and its parameters for ours."""
-    return assigned(folder, gpt2_of_transformers().from_pretrained(folder, dtype=dtype).state_dict())
+    return assigned(
+        folder, gpt2_of_transformers().from_pretrained(folder, dtype=dtype).state_dict()
+    )
 
 
 WAYS = {
@@ -117,13 +136,15 @@ WAYS = {
     "transformers, bf16": partial(through_transformers, dtype=torch.bfloat16),
 }
 
-# --- What they cost -----------------------------------------------------------------------------------------------
+# --- What they cost -------------------------------------------------------------------------------
 
 
 def memory():
-    """This process in MB: `peak`, and on Linux `anonymous` (its own numbers) and `file` (pages of mapped files).
+    """This process in MB: `peak`, and on Linux `anonymous` (its own numbers) and `file` (pages of
+    mapped files).
 
-    macOS tells the peak alone, Windows nothing in a way that Python brings along: there the result is empty.
+    macOS tells the peak alone, Windows nothing in a way that Python brings along: there the result
+    is empty.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -134,7 +155,9 @@ def memory():
         import resource
     except ImportError:
         return {}
-    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}  # macOS counts in bytes
+    return {
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    }  # macOS counts in bytes
 
 
 def forget_peak():
@@ -155,7 +178,9 @@ def warm_up(way):
 
 @torch.inference_mode()
 def measure(way, folder):
-    """Load, and compute the first logits, for which every weight is read. Returns what memory and time it took."""
+    """Load, and compute the first logits, for which every weight is read. Returns what memory and
+    time it took.
+    """
     torch.set_num_threads(1)
     warm_up(way)
     forget_peak()
@@ -164,11 +189,16 @@ def measure(way, folder):
     loaded = time.perf_counter() - start
     model(torch.arange(8)[None] % model.config.vocab_size)
     took = {name: round(value - before[name], 1) for name, value in memory().items()}
-    return took | {"seconds": round(loaded, 3), "with logits": round(time.perf_counter() - start, 3)}
+    return took | {
+        "seconds": round(loaded, 3),
+        "with logits": round(time.perf_counter() - start, 3),
+    }
 
 
 def measure_all(ways, folder):
-    """What each way took, one after the other, each in a new process. On Linux it is a fork, with all imports done."""
+    """What each way took, one after the other, each in a new process. On Linux it is a fork, with
+    all imports done.
+    """
     if sys.platform == "linux":
         for way in ways:
             warm_up(way)
@@ -178,9 +208,15 @@ def measure_all(ways, folder):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Load a GPT-2 directory in some ways and say what each took.")
-    parser.add_argument("folder", type=Path, help="with config.json, model.safetensors and pytorch_model.bin")
-    parser.add_argument("ways", nargs="+", choices=WAYS, metavar="WAY", help=f"one of: {'; '.join(WAYS)}")
+    parser = argparse.ArgumentParser(
+        description="Load a GPT-2 directory in some ways and say what each took."
+    )
+    parser.add_argument(
+        "folder", type=Path, help="with config.json, model.safetensors and pytorch_model.bin"
+    )
+    parser.add_argument(
+        "ways", nargs="+", choices=WAYS, metavar="WAY", help=f"one of: {'; '.join(WAYS)}"
+    )
     options = parser.parse_args()
     try:
         for cost in measure_all(options.ways, options.folder):

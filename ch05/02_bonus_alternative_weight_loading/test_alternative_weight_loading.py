@@ -1,5 +1,5 @@
-"""The claims of alternative-weight-loading.ipynb: it reproduces its outputs, all ways give the same model, and the ways
-that promise to save memory do."""
+"""The claims of alternative-weight-loading.ipynb: it reproduces its outputs, all ways give the same
+model, and the ways that promise to save memory do."""
 
 import json
 import subprocess
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 sys.path.insert(0, str(Path(__file__).parent))  # loading.py lies here
@@ -25,7 +27,9 @@ FOLDER = Path(__file__).parent
 NOTEBOOK = FOLDER / "alternative-weight-loading.ipynb"
 FP32 = [way for way in loading.WAYS if "bf16" not in way]
 TINY = GPTConfig(vocab_size=97, context_length=16, emb_dim=32, n_heads=4, n_layers=3, init_std=0.2)
-LARGER = GPTConfig(vocab_size=50_257, context_length=64, emb_dim=256, n_heads=4, n_layers=2)  # 58 MB
+LARGER = GPTConfig(
+    vocab_size=50_257, context_length=64, emb_dim=256, n_heads=4, n_layers=2
+)  # 58 MB
 
 
 def checkpoint(folder, config):
@@ -42,7 +46,9 @@ def skip_without_transformers(way):
 
 
 def test_the_notebook_shows_the_code_that_is_measured():
-    assert_same_code(NOTEBOOK, FOLDER / "loading.py", ["to_ours", "copied", "assigned", "one_by_one"])
+    assert_same_code(
+        NOTEBOOK, FOLDER / "loading.py", ["to_ours", "copied", "assigned", "one_by_one"]
+    )
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -66,7 +72,9 @@ def test_published_names_without_prefix_are_read(tmp_path, way):
     bare = {name.removeprefix("transformer."): tensor.clone() for name, tensor in tensors.items()}
     save_file(bare, tmp_path / "model.safetensors", {"format": "pt"})
     torch.save(bare, tmp_path / "pytorch_model.bin")
-    torch.testing.assert_close(loading.WAYS[way](tmp_path)(idx), original(idx), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        loading.WAYS[way](tmp_path)(idx), original(idx), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_bf16_halves_the_bytes_and_stays_close(tmp_path):
@@ -86,7 +94,10 @@ def test_names_and_transposes_copy_nothing(tmp_path):
     assert {tensor.data_ptr() for tensor in state.values()} == places
     model = loading.assigned(tmp_path, tensors)
     assert {parameter.data_ptr() for parameter in model.parameters()} == places
-    assert not {parameter.data_ptr() for parameter in loading.copied(tmp_path, tensors).parameters()} & places
+    assert (
+        not {parameter.data_ptr() for parameter in loading.copied(tmp_path, tensors).parameters()}
+        & places
+    )
 
 
 def test_a_forgotten_square_transpose_loads_and_is_wrong(tmp_path):
@@ -103,7 +114,9 @@ def script(*arguments, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells anonymous memory")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="only Linux tells anonymous memory"
+)
 def test_memory_is_as_the_notebook_says(tmp_path):
     checkpoint(tmp_path, LARGER)
     size = (tmp_path / "model.safetensors").stat().st_size / 1e6

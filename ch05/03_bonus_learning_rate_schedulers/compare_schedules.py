@@ -1,9 +1,11 @@
-"""Train the same small GPT with every schedule, and log the losses: `python compare_schedules.py` writes `comparison.jsonl`.
+"""Train the same small GPT with every schedule, and log the losses: `python compare_schedules.py`
+writes `comparison.jsonl`.
 
-First each schedule with seed 1 and a peak that is doubled until the loss no longer falls. Then each with its own best
-peak and three seeds that had no say in the choice, so that the result is not the luck of a seed; and with them the three
-mistakes that the notebook shows. The first line of the log says how and where it was made; a finished run is never
-repeated, so Ctrl-C and a second start lose little.
+First each schedule with seed 1 and a peak that is doubled until the loss no longer falls. Then each
+with its own best peak and three seeds that had no say in the choice, so that the result is not the
+luck of a seed; and with them the three mistakes that the notebook shows. The first line of the log
+says how and where it was made; a finished run is never repeated, so Ctrl-C and a second start lose
+little.
 """
 
 import argparse
@@ -14,7 +16,9 @@ from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":  # before torch is loaded: --help answers at once
-    argparse.ArgumentParser(description="Compare the schedules; the log is comparison.jsonl.").parse_args()
+    argparse.ArgumentParser(
+        description="Compare the schedules; the log is comparison.jsonl."
+    ).parse_args()
 
 import torch
 from schedulers import SCHEDULES, cosine, train_with
@@ -53,7 +57,10 @@ def short_run(train_rows, held_out, plan, share):
     torch.manual_seed(plan.seed)
     model = GPT(build_model(plan, 2048))
     losses = train_with(model, train_rows, plan, share)
-    return {"val_loss": evaluate(model, held_out)[0], "loss": [round(loss, 3) for loss in losses[::10]]}
+    return {
+        "val_loss": evaluate(model, held_out)[0],
+        "loss": [round(loss, 3) for loss in losses[::10]],
+    }
 
 
 def read_log(path=LOG):
@@ -82,10 +89,16 @@ def main():
             rows.append(row)
             with open(LOG, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-            print(f"{schedule:24} peak {peak:<6g} seed {seed}  held-out loss {row['val_loss']:.4f}", flush=True)
+            print(
+                f"{schedule:24} peak {peak:<6g} seed {seed}  held-out loss {row['val_loss']:.4f}",
+                flush=True,
+            )
         return row["val_loss"]
 
-    shares = {name: partial(schedule, steps=PLAN.steps, warmup=PLAN.warmup) for name, schedule in SCHEDULES.items()}
+    shares = {
+        name: partial(schedule, steps=PLAN.steps, warmup=PLAN.warmup)
+        for name, schedule in SCHEDULES.items()
+    }
     for name, share in shares.items():
         peak = FIRST_PEAK
         while run(name, 2 * peak, CHOOSING_SEED, share) < run(name, peak, CHOOSING_SEED, share):

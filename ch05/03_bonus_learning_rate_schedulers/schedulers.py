@@ -1,7 +1,7 @@
 """Seven learning-rate schedules as functions, and a training loop that takes any of them.
 
-A schedule here is a function of (step, steps, warmup) that gives the share of the highest rate: `step` counts from 0 to
-`steps` − 1, the first `warmup` steps climb in a line.
+A schedule here is a function of (step, steps, warmup) that gives the share of the highest rate:
+`step` counts from 0 to `steps` − 1, the first `warmup` steps climb in a line.
 
     >>> [linear(step, steps=6, warmup=2) for step in range(6)]
     [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
@@ -52,17 +52,22 @@ def cosine_restarts(step, steps, warmup, cycles=3):
 
 
 def inverse_sqrt(step, steps, warmup):
-    """Falls as 1/√step, and never asks for `steps` [Vaswani et al. 2017, arXiv:1706.03762, section 5.3]."""
+    """Falls as 1/√step, and never asks for `steps` [Vaswani et al. 2017, arXiv:1706.03762, section
+    5.3].
+    """
     return ramp(step, warmup) * math.sqrt(max(1, warmup) / max(1, warmup, step + 1))
 
 
 def warmup_stable_decay(step, steps, warmup, decay=0.2):
-    """Flat, and down in a line in the last fifth (`decay`) of the steps [Hu et al. 2024, arXiv:2404.06395]."""
+    """Flat, and down in a line in the last fifth (`decay`) of the steps [Hu et al. 2024,
+    arXiv:2404.06395].
+    """
     return ramp(step, warmup) * min(1.0, (steps - step) / max(1, round(decay * steps)))
 
 
 def one_cycle(step, steps, warmup, rise=0.3, first=1 / 25, last=1 / 250_000):
-    """A slow climb in half a cosine, then a long fall to almost nothing [Smith and Topin 2017, arXiv:1708.07120].
+    """A slow climb in half a cosine, then a long fall to almost nothing [Smith and Topin 2017,
+    arXiv:1708.07120].
 
     It brings its own warm-up, the first `rise` of all steps, so `warmup` is not looked at.
     """
@@ -84,7 +89,9 @@ SCHEDULES = {
 
 
 def train_with(model, dataset, config, share):
-    """Chapter 5's `train` in fp32, but with the rate `config.lr` · `share(step)`. Returns the loss of every step."""
+    """Chapter 5's `train` in fp32, but with the rate `config.lr` · `share(step)`. Returns the loss
+    of every step.
+    """
     optimizer = make_optimizer(model, config)
     stream = Batches(dataset, config.batch_size, config.seed)
     losses = []

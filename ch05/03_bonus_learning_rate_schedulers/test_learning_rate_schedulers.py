@@ -1,5 +1,5 @@
-"""The claims of learning-rate-schedulers.ipynb: it reproduces its outputs, the schedules are PyTorch's and chapter 5's,
-and the log is what compare_schedules.py makes."""
+"""The claims of learning-rate-schedulers.ipynb: it reproduces its outputs, the schedules are
+PyTorch's and chapter 5's, and the log is what compare_schedules.py makes."""
 
 import math
 import subprocess
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 sys.path.insert(0, str(Path(__file__).parent))  # schedulers.py and compare_schedules.py lie here
@@ -34,10 +36,12 @@ FUNCTIONS = [schedule.__name__ for schedule in SCHEDULES.values()]
 
 
 def test_the_notebook_teaches_this_very_code():
-    assert_same_code(NOTEBOOK, FOLDER / "schedulers.py", ["ramp", "progress", "half_cosine", *FUNCTIONS])
+    assert_same_code(
+        NOTEBOOK, FOLDER / "schedulers.py", ["ramp", "progress", "half_cosine", *FUNCTIONS]
+    )
 
 
-# --- The schedules ------------------------------------------------------------------------------------------------
+# --- The schedules --------------------------------------------------------------------------------
 
 
 def torch_rates(make, steps):
@@ -60,7 +64,10 @@ def test_they_are_pytorchs(first, warmup):
 
     def chain(*parts, ends=()):
         def make(optimizer):
-            made = [ready_made.LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1), *(part(optimizer) for part in parts)]
+            made = [
+                ready_made.LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1),
+                *(part(optimizer) for part in parts),
+            ]
             return ready_made.SequentialLR(optimizer, made, milestones=[warmup, *ends])
 
         return make
@@ -70,9 +77,13 @@ def test_they_are_pytorchs(first, warmup):
         "constant": chain(lambda o: ready_made.ConstantLR(o, 1, 1)),
         "linear": chain(lambda o: ready_made.LinearLR(o, 1, 0, rest)),
         "cosine": chain(lambda o: ready_made.CosineAnnealingLR(o, rest)),
-        "cosine with restarts": chain(lambda o: ready_made.CosineAnnealingWarmRestarts(o, first, 2)),
+        "cosine with restarts": chain(
+            lambda o: ready_made.CosineAnnealingWarmRestarts(o, first, 2)
+        ),
         "warm-up, stable, decay": chain(
-            lambda o: ready_made.ConstantLR(o, 1, 1), lambda o: ready_made.LinearLR(o, 1, 0, decay), ends=[steps - decay]
+            lambda o: ready_made.ConstantLR(o, 1, 1),
+            lambda o: ready_made.LinearLR(o, 1, 0, decay),
+            ends=[steps - decay],
         ),
         "one-cycle": lambda o: ready_made.OneCycleLR(o, 1, steps, cycle_momentum=False),
     }
@@ -84,13 +95,17 @@ def test_they_are_pytorchs(first, warmup):
 @pytest.mark.parametrize("name", ["linear", "cosine"])
 def test_two_are_chapter_fives(name, steps, warmup):
     plan = TrainConfig(steps=steps, warmup=warmup, schedule=name, lr=1.0)
-    assert ours(name, steps, warmup) == pytest.approx([learning_rate(step, plan) for step in range(steps)])
+    assert ours(name, steps, warmup) == pytest.approx(
+        [learning_rate(step, plan) for step in range(steps)]
+    )
 
 
 @pytest.mark.parametrize("warmup", [1, 20, 4000])
 def test_inverse_sqrt_is_the_formula_of_2017(warmup):
     paper = [min(n**-0.5, n * warmup**-1.5) for n in range(1, 10_001)]
-    assert ours("inverse square root", 10_000, warmup) == pytest.approx([value / warmup**-0.5 for value in paper])
+    assert ours("inverse square root", 10_000, warmup) == pytest.approx(
+        [value / warmup**-0.5 for value in paper]
+    )
 
 
 def test_warmup_stable_decay_solves_exercise_4_of_chapter_5():
@@ -117,7 +132,7 @@ def test_restarts_double_and_end_at_zero():
     assert max(shares[99], shares[299], shares[699]) < 0.001
 
 
-# --- Training and the log -----------------------------------------------------------------------------------------
+# --- Training and the log -------------------------------------------------------------------------
 
 
 def small_setting():
@@ -158,15 +173,24 @@ def test_the_mistakes_are_what_the_notebook_says():
     right = partial(schedulers.cosine, steps=plan.steps, warmup=plan.warmup)
     wrong = compare_schedules.mistakes(plan)
     assert all(wrong["ends too early"](step) == 0 for step in range(plan.steps // 2, plan.steps))
-    assert len({wrong["moves once per epoch"](step) for step in range(plan.steps)}) == plan.steps // compare_schedules.EPOCH
+    assert (
+        len({wrong["moves once per epoch"](step) for step in range(plan.steps)})
+        == plan.steps // compare_schedules.EPOCH
+    )
     assert max(wrong["moves once per epoch"](step) for step in range(plan.steps)) < 0.3
     assert wrong["starts again on resume"](plan.steps // 2) == right(0)
     assert wrong["starts again on resume"](plan.steps - 1) > 0.5
 
 
 def test_a_logged_run_can_be_repeated():
-    """The first twenty steps of a run of the log, from nothing: the same losses, but for another machine's rounding."""
-    row = next(row for row in compare_schedules.read_log()[1] if (row["schedule"], row["seed"]) == ("cosine", 2))
+    """The first twenty steps of a run of the log, from nothing: the same losses, but for another
+    machine's rounding.
+    """
+    row = next(
+        row
+        for row in compare_schedules.read_log()[1]
+        if (row["schedule"], row["seed"]) == ("cosine", 2)
+    )
     plan = replace(compare_schedules.PLAN, lr=row["peak"], seed=2)
     share = partial(schedulers.cosine, steps=plan.steps, warmup=plan.warmup)
     torch.manual_seed(2)

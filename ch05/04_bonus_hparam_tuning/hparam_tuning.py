@@ -1,8 +1,10 @@
-"""Search for good training settings: `python hparam_tuning.py` tries 20 random ones on a small GPT and the Tiny Tales.
+"""Search for good training settings: `python hparam_tuning.py` tries 20 random ones on a small GPT
+and the Tiny Tales.
 
-Every finished run is a line of `runs/NAME/results.jsonl` at once, so Ctrl-C, a crash or a power cut loses the run at hand
-and no other: `--resume` goes on. Trial number 7 of seed 1 is always the same trial, in whatever order trials are run. The
-best trials are run again with other seeds; `table.txt` and `search.png` lie beside the results.
+Every finished run is a line of `runs/NAME/results.jsonl` at once, so Ctrl-C, a crash or a power cut
+loses the run at hand and no other: `--resume` goes on. Trial number 7 of seed 1 is always the same
+trial, in whatever order trials are run. The best trials are run again with other seeds; `table.txt`
+and `search.png` lie beside the results.
 """
 
 import math
@@ -17,7 +19,9 @@ try:
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
     from ch05_01_main_chapter_code.run_folders import choose_run, runs_folder
 except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     ARGUMENTS = parse_arguments()
@@ -29,11 +33,13 @@ from ch05_01_main_chapter_code.gpt_train import build_model, evaluate, prepare, 
 from ch05_01_main_chapter_code.previous_chapters import GPT, GPTConfig, write_atomically
 from ch05_01_main_chapter_code.results_file import Results, read_results
 
-# --- What is tried ------------------------------------------------------------------------------------------------
+# --- What is tried --------------------------------------------------------------------------------
 
 
 def log_uniform(dice, low, high):
-    """As likely between 0.001 and 0.01 as between 0.01 and 0.1; with three digits, so that a log line says all of it."""
+    """As likely between 0.001 and 0.01 as between 0.01 and 0.1; with three digits, so that a log
+    line says all of it.
+    """
     return float(f"{math.exp(dice.uniform(math.log(low), math.log(high))):.3g}")
 
 
@@ -41,7 +47,9 @@ SPACE = {
     "lr": lambda dice: log_uniform(dice, 1e-3, 0.1),
     "batch_size": lambda dice: dice.choice(BATCH_SIZES),
     "weight_decay": lambda dice: log_uniform(dice, 1e-3, 1.0),
-    "warmup_share": lambda dice: round(dice.uniform(0, 0.3), 3),  # of the steps, as their number differs
+    "warmup_share": lambda dice: round(
+        dice.uniform(0, 0.3), 3
+    ),  # of the steps, as their number differs
     "beta2": lambda dice: round(1 - log_uniform(dice, 1e-3, 0.1), 5),
 }
 
@@ -58,43 +66,68 @@ def plan_of(search, settings, rows, seed):
     steps = rows // settings["batch_size"]
     warmup = round(settings.pop("warmup_share") * steps)
     return TrainConfig(
-        data=search.data, emb_dim=search.emb_dim, n_layers=search.n_layers, device=search.device,
-        seed=seed, steps=steps, warmup=warmup, **settings,
-    )  # fmt: skip
+        data=search.data,
+        emb_dim=search.emb_dim,
+        n_layers=search.n_layers,
+        device=search.device,
+        seed=seed,
+        steps=steps,
+        warmup=warmup,
+        **settings,
+    )
 
 
 def load_data(search):
-    """Chapter 5's corpus. Its held-out rows are shared out: even ones choose (validation), odd ones judge (test)."""
+    """Chapter 5's corpus. Its held-out rows are shared out: even ones choose (validation), odd ones
+    judge (test).
+    """
     tokenizer = str(TALES_GPT) if search.data == "tales" else "bpe"
     preset = GPTConfig.preset("tales")
-    corpus = prepare(TrainConfig(data=search.data, tokenizer=tokenizer), preset.context_length, preset.vocab_size)
+    corpus = prepare(
+        TrainConfig(data=search.data, tokenizer=tokenizer), preset.context_length, preset.vocab_size
+    )
     if len(corpus.validation) < 2:
-        raise ValueError(f"{search.data} is too short: a tenth of it is held out, and has to fill two windows")
+        raise ValueError(
+            f"{search.data} is too short: a tenth of it is held out, and has to fill two windows"
+        )
     return corpus
 
 
 def measure(corpus, plan):
-    """Train a new model by the plan: its losses on the rows that choose and on those that judge; None if it diverged."""
+    """Train a new model by the plan: its losses on the rows that choose and on those that judge;
+    None if it diverged.
+    """
     torch.manual_seed(plan.seed)
     model = GPT(build_model(plan, corpus.tokenizer.n_vocab)).to(pick_device(plan.device))
     try:
         train(model, corpus.train, plan)
     except FloatingPointError:
         return {"val_loss": None, "test_loss": None}
-    losses = [evaluate(model, rows)[0] for rows in (corpus.validation[::2], corpus.validation[1::2])]
-    return dict(zip(("val_loss", "test_loss"), [loss if math.isfinite(loss) else None for loss in losses], strict=True))
+    losses = [
+        evaluate(model, rows)[0] for rows in (corpus.validation[::2], corpus.validation[1::2])
+    ]
+    return dict(
+        zip(
+            ("val_loss", "test_loss"),
+            [loss if math.isfinite(loss) else None for loss in losses],
+            strict=True,
+        )
+    )
 
 
-# --- The search ---------------------------------------------------------------------------------------------------
+# --- The search -----------------------------------------------------------------------------------
 
 
 def best_first(losses):
     """The trials of {trial: loss}, lowest loss first, diverged ones (None) last."""
-    return sorted(losses, key=lambda trial: (math.inf if losses[trial] is None else losses[trial], trial))
+    return sorted(
+        losses, key=lambda trial: (math.inf if losses[trial] is None else losses[trial], trial)
+    )
 
 
 def go(search, loss_of):
-    """The whole search. `loss_of(trial, rows, seed)` gives a validation loss, from the results or by training.
+    """The whole search. `loss_of(trial, rows, seed)` gives a validation loss, from the results or
+    by training.
 
     Random search is halving with a single rung [Jamieson and Talwalkar 2015, arXiv:1502.07943].
     """
@@ -131,7 +164,7 @@ def run_search(search, results, corpus, on_run=lambda row: None):
     go(search, loss_of)
 
 
-# --- What came of it ----------------------------------------------------------------------------------------------
+# --- What came of it ------------------------------------------------------------------------------
 
 
 def ranking(search, rows):
@@ -139,7 +172,10 @@ def ranking(search, rows):
     full = [row for row in rows if row["rows"] == search.rows]
     first = {row["trial"]: row for row in full if row["seed"] == search.seed}
     order = best_first({trial: row["val_loss"] for trial, row in first.items()})
-    return [(first[t], [row for row in full if row["trial"] == t and row["seed"] != search.seed]) for t in order]
+    return [
+        (first[t], [row for row in full if row["trial"] == t and row["seed"] != search.seed])
+        for t in order
+    ]
 
 
 def shown(loss):
@@ -147,8 +183,12 @@ def shown(loss):
 
 
 def table(search, rows, count=10):
-    """The best trials as text; the last column is the mean test loss of the repeats with other seeds."""
-    lines = ["trial      lr  batch  weight decay  warm-up    beta2   val loss  test loss  other seeds"]
+    """The best trials as text; the last column is the mean test loss of the repeats with other
+    seeds.
+    """
+    lines = [
+        "trial      lr  batch  weight decay  warm-up    beta2   val loss  test loss  other seeds"
+    ]
     for row, others in ranking(search, rows)[:count]:
         losses = [other["test_loss"] for other in others]
         mean = "" if not losses else shown(None if None in losses else sum(losses) / len(losses))
@@ -163,7 +203,11 @@ def plot_rates(ax, rows):
     """Loss over learning rate, a colour for each batch size."""
     colors = dict(zip(BATCH_SIZES, ("#56B4E9", "#009E73", "#E69F00", "#D55E00"), strict=True))
     for size, color in colors.items():
-        points = [(row["lr"], row["val_loss"]) for row in rows if row["batch_size"] == size and row["val_loss"] is not None]
+        points = [
+            (row["lr"], row["val_loss"])
+            for row in rows
+            if row["batch_size"] == size and row["val_loss"] is not None
+        ]
         if points:
             ax.plot(*zip(*points, strict=True), "o", color=color, label=f"batch of {size}")
     ax.set(xscale="log", xlabel="learning rate", ylabel="validation loss (nats per token)")
@@ -173,9 +217,14 @@ def plot_rates(ax, rows):
 
 
 def plot_parallel(ax, rows):
-    """Parallel coordinates: an axis for each setting, a line for each trial; the best fifth dark, on top."""
+    """Parallel coordinates: an axis for each setting, a line for each trial; the best fifth dark,
+    on top.
+    """
     axes = [*SPACE, "val_loss"]
-    columns = {name: [coordinate(name, row) for row in rows if row["val_loss"] is not None] for name in axes}
+    columns = {
+        name: [coordinate(name, row) for row in rows if row["val_loss"] is not None]
+        for name in axes
+    }
     for name, values in columns.items():
         low, high = min(values), max(values)
         columns[name] = [(value - low) / (high - low or 1) for value in values]
@@ -183,8 +232,17 @@ def plot_parallel(ax, rows):
     for place, i in enumerate(order, start=1):
         best = place > 0.8 * len(order)
         line = [columns[name][i] for name in axes]
-        ax.plot(line, color="#004B76" if best else "#B9C4CC", linewidth=2 if best else 1, zorder=place)
-    labels = ["learning rate\n(log)", "batch size\n(log)", "weight decay\n(log)", "warm-up", "1 − beta2\n(log)", "loss\n(log)"]
+        ax.plot(
+            line, color="#004B76" if best else "#B9C4CC", linewidth=2 if best else 1, zorder=place
+        )
+    labels = [
+        "learning rate\n(log)",
+        "batch size\n(log)",
+        "weight decay\n(log)",
+        "warm-up",
+        "1 − beta2\n(log)",
+        "loss\n(log)",
+    ]
     ax.set_xticks(range(len(axes)), labels, fontsize=8)
     ax.set_yticks([0, 1], ["lowest", "highest"])
     for place in range(len(axes)):
@@ -206,7 +264,9 @@ def write_report(folder, search, rows):
     import matplotlib.pyplot as plt
 
     text = table(search, rows)
-    write_atomically(folder / "table.txt", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    write_atomically(
+        folder / "table.txt", lambda path: path.write_text(text + "\n", encoding="utf-8")
+    )
     tried = [row for row, _ in ranking(search, rows)]
     if any(row["val_loss"] is not None for row in tried):
         figure, axes = plt.subplots(2, 1, figsize=(7, 7), layout="constrained")
@@ -217,22 +277,35 @@ def write_report(folder, search, rows):
     return text
 
 
-# --- The command line ---------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def open_search(given, name, resume, overwrite):
     """The `Search` and the folder that the flags ask for. Nothing is written yet."""
     if not (name or resume):
-        name = next(f"search-{i}" for i in range(1, 10_000) if not (runs_folder() / f"search-{i}").exists())
-    return choose_run(given, Search, "results.jsonl", name, resume, overwrite, what="search",
-                      read=lambda path: read_results(path, "search")[0]["search"])  # fmt: skip
+        name = next(
+            f"search-{i}" for i in range(1, 10_000) if not (runs_folder() / f"search-{i}").exists()
+        )
+    return choose_run(
+        given,
+        Search,
+        "results.jsonl",
+        name,
+        resume,
+        overwrite,
+        what="search",
+        read=lambda path: read_results(path, "search")[0]["search"],
+    )
 
 
 def main(given, name=None, resume=False, overwrite=False):
     """Run the command line. Returns the exit status."""
     search, folder = open_search(given, name, resume, overwrite)
     corpus = load_data(search)  # wrong data and wrong sizes are told before anything is written
-    build_model(plan_of(search, draw_trial(search.seed, 0), search.rows, search.seed), corpus.tokenizer.n_vocab)
+    build_model(
+        plan_of(search, draw_trial(search.seed, 0), search.rows, search.seed),
+        corpus.tokenizer.n_vocab,
+    )
     if resume:
         results = Results(folder / "results.jsonl", "search")
     else:
@@ -240,21 +313,33 @@ def main(given, name=None, resume=False, overwrite=False):
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
         flags = "".join(f" --{key.replace('_', '-')} {value}" for key, value in given.items())
-        head = {"command": f"python hparam_tuning.py{flags}", "machine": f"{os.cpu_count()} CPU cores", "search": asdict(search)}
+        head = {
+            "command": f"python hparam_tuning.py{flags}",
+            "machine": f"{os.cpu_count()} CPU cores",
+            "search": asdict(search),
+        }
         results = Results(folder / "results.jsonl", "search", head)
     total = count_runs(search)
     print(f"search     {folder.name}, {len(results.rows)} of {total} runs are done")
-    print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(search).items())}", flush=True)
+    print(
+        f"settings   {', '.join(f'{key}={value}' for key, value in asdict(search).items())}",
+        flush=True,
+    )
 
     def on_run(row):
         settings = ", ".join(f"{key} {row[key]}" for key in SPACE)
-        print(f"{len(results.rows):3}/{total}  trial {row['trial']:3}, {row['rows']} rows, seed {row['seed']}: {settings}: "
-              f"loss {shown(row['val_loss']).strip()}", flush=True)  # fmt: skip
+        print(
+            f"{len(results.rows):3}/{total}  trial {row['trial']:3}, {row['rows']} rows, seed {row['seed']}: {settings}: "
+            f"loss {shown(row['val_loss']).strip()}",
+            flush=True,
+        )
 
     try:
         run_search(search, results, corpus, on_run)
     except KeyboardInterrupt:
-        print(f"\nstopped after {len(results.rows)} of {total} runs; go on with --name {folder.name} --resume")
+        print(
+            f"\nstopped after {len(results.rows)} of {total} runs; go on with --name {folder.name} --resume"
+        )
         return 130
     print(write_report(folder, search, results.rows))
     print(f"everything is in {folder}")

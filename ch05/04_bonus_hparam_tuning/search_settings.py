@@ -29,7 +29,15 @@ class Search:
     device: str = "auto"
 
     def __post_init__(self):
-        least = {"trials": 1, "eta": 2, "rungs": 1, "finalists": 0, "repeats": 0, "emb_dim": 1, "n_layers": 1}
+        least = {
+            "trials": 1,
+            "eta": 2,
+            "rungs": 1,
+            "finalists": 0,
+            "repeats": 0,
+            "emb_dim": 1,
+            "n_layers": 1,
+        }
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name} must be at least {value}, not {getattr(self, name)}")
@@ -64,14 +72,31 @@ HELP = {
 
 def parse_arguments(argv=None):
     """The flags: returns {name of a `Search` field that was given: value}, name, resume, overwrite."""
-    parser = argparse.ArgumentParser(description="Search for good training settings. Resumable; see --resume.")
+    parser = argparse.ArgumentParser(
+        description="Search for good training settings. Resumable; see --resume."
+    )
     choices = {"method": ("random", "halving"), "device": CHOICES["device"]}
     for field in fields(Search):
-        flag, text = "--" + field.name.replace("_", "-"), f"{HELP[field.name]} (default: {field.default})"
-        parser.add_argument(flag, type=type(field.default), choices=choices.get(field.name), default=argparse.SUPPRESS, help=text)
-    parser.add_argument("--name", help="of the search's folder in runs/ (default: search and a number)")
-    parser.add_argument("--resume", action="store_true", help="go on with the search --name, or with the newest")
-    parser.add_argument("--overwrite", action="store_true", help="start the search --name anew though it exists")
+        flag, text = (
+            "--" + field.name.replace("_", "-"),
+            f"{HELP[field.name]} (default: {field.default})",
+        )
+        parser.add_argument(
+            flag,
+            type=type(field.default),
+            choices=choices.get(field.name),
+            default=argparse.SUPPRESS,
+            help=text,
+        )
+    parser.add_argument(
+        "--name", help="of the search's folder in runs/ (default: search and a number)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the search --name, or with the newest"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start the search --name anew though it exists"
+    )
     options = vars(parser.parse_args(argv))
     name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
     return options, name, resume, overwrite

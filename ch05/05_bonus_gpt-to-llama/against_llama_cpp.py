@@ -1,7 +1,9 @@
-"""Our SmolLM2 against llama.cpp, another program that reads the same file: do both choose the same first token?
+"""Our SmolLM2 against llama.cpp, another program that reads the same file: do both choose the same
+first token?
 
-`python against_llama_cpp.py` asks both for 100 prompts and prints the disagreements; `against_llama_cpp.txt` is what it
-printed. It needs `pip install xllamacpp`, which carries llama.cpp. The server listens on this machine only.
+`python against_llama_cpp.py` asks both for 100 prompts and prints the disagreements;
+`against_llama_cpp.txt` is what it printed. It needs `pip install xllamacpp`, which carries
+llama.cpp. The server listens on this machine only.
 """
 
 import json
@@ -16,10 +18,14 @@ STORY = FOLDER.parents[1] / "ch02" / "01_main-chapter-code" / "the-verdict.txt"
 
 
 def some_prompts(count):
-    """`count` short texts to continue: our list of 49, then beginnings of sentences from chapter 2's story."""
+    """`count` short texts to continue: our list of 49, then beginnings of sentences from chapter
+    2's story.
+    """
     prompts = (FOLDER / "prompts.txt").read_text(encoding="utf-8").splitlines()
     sentences = re.split(r"(?<=[.!?])\s+", STORY.read_text(encoding="utf-8"))
-    beginnings = [" ".join(sentence.split()[: 3 + number % 9]) for number, sentence in enumerate(sentences)]
+    beginnings = [
+        " ".join(sentence.split()[: 3 + number % 9]) for number, sentence in enumerate(sentences)
+    ]
     prompts += [text for text in dict.fromkeys(beginnings) if len(text.split()) > 2]
     return prompts[:count]
 
@@ -33,14 +39,23 @@ class LlamaCpp:
         settings = CommonParams()
         settings.model.path = str(path)
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
-        settings.n_ctx, settings.n_parallel, settings.warmup, settings.verbosity = 1024, 1, False, -1
+        settings.n_ctx, settings.n_parallel, settings.warmup, settings.verbosity = (
+            1024,
+            1,
+            False,
+            -1,
+        )
         self.server = Server(settings)
 
     def ask(self, place, **question):
         data = json.dumps(question).encode()
-        request = urllib.request.Request(self.server.listening_address + place, data, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.server.listening_address + place, data, {"Content-Type": "application/json"}
+        )
         # No proxy: the address is this machine's own.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=60
+        ) as answer:
             return json.load(answer)
 
     def tokenize(self, text):
@@ -48,19 +63,27 @@ class LlamaCpp:
 
     def first_token(self, ids, count=5):
         """The greedy next token after `ids`, and {id: log-probability} of the `count` likeliest."""
-        answer = self.ask("/completion", prompt=ids, n_predict=1, temperature=0, n_probs=count, cache_prompt=False)
+        answer = self.ask(
+            "/completion", prompt=ids, n_predict=1, temperature=0, n_probs=count, cache_prompt=False
+        )
         (first,) = answer["completion_probabilities"]
         return first["id"], {entry["id"]: entry["logprob"] for entry in first["top_logprobs"]}
 
     def speed(self, ids, n_new):
-        """Tokens/s of reading the prompt `ids` and of writing `n_new` tokens, as llama.cpp measures itself."""
-        timings = self.ask("/completion", prompt=ids, n_predict=n_new, temperature=0, cache_prompt=False)["timings"]
+        """Tokens/s of reading the prompt `ids` and of writing `n_new` tokens, as llama.cpp measures
+        itself.
+        """
+        timings = self.ask(
+            "/completion", prompt=ids, n_predict=n_new, temperature=0, cache_prompt=False
+        )["timings"]
         return timings["prompt_per_second"], timings["predicted_per_second"]
 
 
 @torch.inference_mode()
 def compare(model, other, prompts):
-    """Rows (prompt, our log-probabilities (vocab,), our choice, llama.cpp's choice, its log-probabilities)."""
+    """Rows (prompt, our log-probabilities (vocab,), our choice, llama.cpp's choice, its
+    log-probabilities).
+    """
     rows = []
     for prompt in prompts:
         ids = model.tokenizer.encode(prompt)
@@ -70,13 +93,21 @@ def compare(model, other, prompts):
 
 
 def typical_difference(rows):
-    """Root mean square difference of the two log-probabilities, over the tokens that llama.cpp finds likeliest."""
-    differences = [ours[token].item() - value for _, ours, _, _, theirs in rows for token, value in theirs.items()]
+    """Root mean square difference of the two log-probabilities, over the tokens that llama.cpp
+    finds likeliest.
+    """
+    differences = [
+        ours[token].item() - value
+        for _, ours, _, _, theirs in rows
+        for token, value in theirs.items()
+    ]
     return torch.tensor(differences).square().mean().sqrt().item()
 
 
 def report(rows, tokenizer):
-    """The lines to print: how many agree, and for each disagreement how close the two candidates are to each other."""
+    """The lines to print: how many agree, and for each disagreement how close the two candidates
+    are to each other.
+    """
     wrong = [row for row in rows if row[2] != row[3]]
     lines = [
         f"same first token on {len(rows) - len(wrong)} of {len(rows)} prompts; "

@@ -1,7 +1,9 @@
-"""From GPT to Llama one change at a time: each function takes a chapter-4 GPT and changes one of its parts.
+"""From GPT to Llama one change at a time: each function takes a chapter-4 GPT and changes one of
+its parts.
 
-`python changes.py` trains the model after each change on the Tiny Tales, with the same budget, and writes the losses to
-`changes.jsonl`. The notebook shows these, and makes the same changes in the same order.
+`python changes.py` trains the model after each change on the Tiny Tales, with the same budget, and
+writes the losses to `changes.jsonl`. The notebook shows these, and makes the same changes in the
+same order.
 """
 
 import argparse
@@ -13,9 +15,17 @@ from torch import nn
 
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-from ch05_05_bonus_gpt_to_llama.llama import LlamaAttention, LlamaConfig, RMSNorm, SwiGLU, init_weights
+from ch05_05_bonus_gpt_to_llama.llama import (
+    LlamaAttention,
+    LlamaConfig,
+    RMSNorm,
+    SwiGLU,
+    init_weights,
+)
 
-TALES = LlamaConfig.preset("tales")  # the numbers that a GPT has not: hidden_dim, n_kv_heads, rope_base
+TALES = LlamaConfig.preset(
+    "tales"
+)  # the numbers that a GPT has not: hidden_dim, n_kv_heads, rope_base
 
 
 class NoPositions(nn.Module):
@@ -37,11 +47,15 @@ def use_rotary_positions(model):
     model.pos_emb = NoPositions()
     for layer, block in enumerate(model.blocks):
         heads = model.config.n_heads
-        block.attention = LlamaAttention(model.config.emb_dim, heads, heads, TALES.rope_base, bias=True, layer=layer)
+        block.attention = LlamaAttention(
+            model.config.emb_dim, heads, heads, TALES.rope_base, bias=True, layer=layer
+        )
 
 
 def use_swiglu(model):
-    """Change 3: a gate in the feed-forward layer, which is made narrower so that it has as many weights as before."""
+    """Change 3: a gate in the feed-forward layer, which is made narrower so that it has as many
+    weights as before.
+    """
     for block in model.blocks:
         block.feed_forward = SwiGLU(model.config.emb_dim, TALES.hidden_dim, bias=True)
 
@@ -50,7 +64,9 @@ def share_keys_and_values(model):
     """Change 4: two query heads look at the same keys and values."""
     for layer, block in enumerate(model.blocks):
         heads = model.config.n_heads, TALES.n_kv_heads
-        block.attention = LlamaAttention(model.config.emb_dim, *heads, TALES.rope_base, bias=True, layer=layer)
+        block.attention = LlamaAttention(
+            model.config.emb_dim, *heads, TALES.rope_base, bias=True, layer=layer
+        )
 
 
 def drop_biases(model):
@@ -71,7 +87,9 @@ CHANGES = {
 
 
 def changed_gpt(n_changes, **sizes):
-    """An untrained GPT of the preset `tales` with the first `n_changes` changes made; `sizes` as in GPTConfig."""
+    """An untrained GPT of the preset `tales` with the first `n_changes` changes made; `sizes` as in
+    GPTConfig.
+    """
     model = GPT(GPTConfig.preset("tales", **sizes))
     for change in list(CHANGES.values())[:n_changes]:
         change(model)
@@ -79,7 +97,7 @@ def changed_gpt(n_changes, **sizes):
     return model
 
 
-# --- The long comparison ----------------------------------------------------------------------------------------------
+# --- The long comparison --------------------------------------------------------------------------
 
 
 def compare(steps, seeds, log):
@@ -91,27 +109,50 @@ def compare(steps, seeds, log):
 
     tokenizer = load_model(TALES_GPT).tokenizer
     corpus = prepare(TrainConfig(), TALES.context_length, TALES.vocab_size, tokenizer)
-    lines = [json.dumps({"steps": steps, "floor": corpus.floor, "threads": torch.get_num_threads()})]
+    lines = [
+        json.dumps({"steps": steps, "floor": corpus.floor, "threads": torch.get_num_threads()})
+    ]
     for seed in seeds:
         for number, name in enumerate(["GPT", *CHANGES]):
             torch.manual_seed(seed)
             model, start = changed_gpt(number, vocab_size=tokenizer.n_vocab), time.perf_counter()
             losses = train(model, corpus.train, TrainConfig(steps=steps, seed=seed))
             seconds = time.perf_counter() - start
-            means = [sum(part) / len(part) for part in (losses[i : i + 25] for i in range(0, steps, 25))]
-            row = {"changes": number, "name": name, "seed": seed, "parameters": count_parameters(model)}
-            row |= {"val_loss": round(evaluate(model, corpus.validation)[0], 4), "seconds": round(seconds, 1)}
+            means = [
+                sum(part) / len(part) for part in (losses[i : i + 25] for i in range(0, steps, 25))
+            ]
+            row = {
+                "changes": number,
+                "name": name,
+                "seed": seed,
+                "parameters": count_parameters(model),
+            }
+            row |= {
+                "val_loss": round(evaluate(model, corpus.validation)[0], 4),
+                "seconds": round(seconds, 1),
+            }
             lines.append(json.dumps(row | {"train_loss_of_25": [round(mean, 3) for mean in means]}))
-            print(f"seed {seed}  {name:17} {row['parameters']:,} parameters  validation loss {row['val_loss']:.4f}")
+            print(
+                f"seed {seed}  {name:17} {row['parameters']:,} parameters  validation loss {row['val_loss']:.4f}"
+            )
             log.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main(arguments=None):
     """Run the command line."""
-    parser = argparse.ArgumentParser(description="Train the model after each change with the same budget.")
-    parser.add_argument("--steps", type=int, default=300, help="of 16 stories each (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Train the model after each change with the same budget."
+    )
+    parser.add_argument(
+        "--steps", type=int, default=300, help="of 16 stories each (default: %(default)s)"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="(default: 1 2 3)")
-    parser.add_argument("--log", type=Path, default=Path(__file__).parent / "changes.jsonl", help="(default: %(default)s)")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        default=Path(__file__).parent / "changes.jsonl",
+        help="(default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     compare(options.steps, options.seeds, options.log)
 

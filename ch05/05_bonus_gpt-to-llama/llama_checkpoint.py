@@ -1,4 +1,5 @@
-"""A Llama on disk: a Hugging Face Llama directory, read and written with chapter 4's checkpoint code.
+"""A Llama on disk: a Hugging Face Llama directory, read and written with chapter 4's checkpoint
+code.
 
     config.json          the numbers of the architecture
     model.safetensors    the weights, under Hugging Face's names, with a checksum for each matrix
@@ -34,7 +35,8 @@ BLOCK_NAMES = {
     "feed_forward.proj": "mlp.down_proj",
 }
 
-# Settings of a Llama config.json that change what is computed, and the one value of each that our Llama computes.
+# Settings of a Llama config.json that change what is computed, and the one value of each that our
+# Llama computes.
 FIXED_SETTINGS = {
     "hidden_act": "silu",
     "attention_bias": False,
@@ -52,10 +54,13 @@ class PretrainedLlama(Pretrained):
     def from_pretrained(cls, name_or_folder):
         """Read a Hugging Face Llama folder, or `smollm2-135m`, which is fetched if need be.
 
-        Returns the model in evaluation mode, in fp32, on the CPU, with its `tokenizer`.
-        Raises FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another kind.
+        Returns the model in evaluation mode, in fp32, on the CPU, with its `tokenizer`. Raises
+        FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another
+        kind.
         """
-        from ch05_05_bonus_gpt_to_llama.llama import LlamaConfig  # llama.py needs this module, so not at the top
+        from ch05_05_bonus_gpt_to_llama.llama import (
+            LlamaConfig,
+        )  # llama.py needs this module, so not at the top
 
         folder = Path(name_or_folder).expanduser()
         if str(name_or_folder) == "smollm2-135m" and not folder.exists():
@@ -70,8 +75,12 @@ class PretrainedLlama(Pretrained):
 
     @classmethod
     def with_weights(cls, config, tensors, source):
-        """A model from {Hugging Face's name: tensor}, in evaluation mode, in fp32. `source` is named in errors."""
-        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        """A model from {Hugging Face's name: tensor}, in evaluation mode, in fp32. `source` is
+        named in errors.
+        """
+        with torch.device(
+            "meta"
+        ):  # no memory and no random numbers for weights that are replaced at once
             model = cls(config)
         expected = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
         state = {}
@@ -81,7 +90,9 @@ class PretrainedLlama(Pretrained):
             state |= checked(source, ours, theirs, tensors[theirs], False, expected)
         unknown = set(tensors) - {theirs for _, theirs in name_pairs(config)}
         if unknown:
-            raise ValueError(f"{source}: unknown matrix {min(unknown)}; is config.json that of another model?")
+            raise ValueError(
+                f"{source}: unknown matrix {min(unknown)}; is config.json that of another model?"
+            )
         if config.tie_weights:
             state["head.weight"] = state["tok_emb.weight"]
         model.load_state_dict(state, strict=True, assign=True)
@@ -90,13 +101,15 @@ class PretrainedLlama(Pretrained):
         return model.eval()
 
     def save_pretrained(self, folder, tokenizer=None, metadata=None):
-        """Write the checkpoint folder, with `tokenizer` or the model's own; `metadata` as in chapter 4's GPT."""
+        """Write the checkpoint folder, with `tokenizer` or the model's own; `metadata` as in
+        chapter 4's GPT.
+        """
         tokenizer = tokenizer or self.tokenizer
         settings = settings_from_config(self.config, tokenizer)
         write_checkpoint(Path(folder), settings, hugging_face_weights(self), tokenizer, metadata)
 
 
-# --- config.json --------------------------------------------------------------------------------------------------
+# --- config.json ----------------------------------------------------------------------------------
 
 
 def settings_from_config(config, tokenizer):
@@ -123,10 +136,16 @@ def settings_from_config(config, tokenizer):
 
 
 def config_from_settings(settings, folder):
-    """The fields of a `LlamaConfig` from a config.json; refuses models that compute something else than our Llama."""
+    """The fields of a `LlamaConfig` from a config.json; refuses models that compute something else
+    than our Llama.
+    """
     if settings.get("model_type") != "llama":
-        raise ValueError(f"{folder} holds a model of type {settings.get('model_type')!r}; this class reads 'llama'")
-    rope = {"rope_theta": settings.get("rope_theta", 10_000.0)} | (settings.get("rope_parameters") or {})
+        raise ValueError(
+            f"{folder} holds a model of type {settings.get('model_type')!r}; this class reads 'llama'"
+        )
+    rope = {"rope_theta": settings.get("rope_theta", 10_000.0)} | (
+        settings.get("rope_parameters") or {}
+    )
     try:
         fields = {
             "vocab_size": settings["vocab_size"],
@@ -150,25 +169,35 @@ def config_from_settings(settings, folder):
 
 def refuse_other_models(settings, rope, folder):
     """Raise ValueError for a setting that asks for something that our Llama does not compute."""
-    for name, wanted in (FIXED_SETTINGS | {"rope_type": "default", "partial_rotary_factor": 1.0}).items():
+    for name, wanted in (
+        FIXED_SETTINGS | {"rope_type": "default", "partial_rotary_factor": 1.0}
+    ).items():
         value = rope.get(name, settings.get(name))
         if value not in (None, wanted):
-            raise ValueError(f"{folder}/config.json says {name} = {value!r}; our Llama computes {wanted!r} only")
+            raise ValueError(
+                f"{folder}/config.json says {name} = {value!r}; our Llama computes {wanted!r} only"
+            )
     head_dim = settings.get("head_dim")
-    if head_dim is not None and head_dim * settings["num_attention_heads"] != settings["hidden_size"]:
+    if (
+        head_dim is not None
+        and head_dim * settings["num_attention_heads"] != settings["hidden_size"]
+    ):
         raise ValueError(
             f"{folder}/config.json says head_dim = {head_dim!r}; our Llama has hidden_size / num_attention_heads only"
         )
 
 
-# --- model.safetensors --------------------------------------------------------------------------------------------
+# --- model.safetensors ----------------------------------------------------------------------------
 
 
 def name_pairs(config):
     """All (our name, Hugging Face's name) of a Llama with `config`."""
     modules = list(OUTER_NAMES.items())
     for layer in range(config.n_layers):
-        modules += [(f"blocks.{layer}.{ours}", f"model.layers.{layer}.{theirs}") for ours, theirs in BLOCK_NAMES.items()]
+        modules += [
+            (f"blocks.{layer}.{ours}", f"model.layers.{layer}.{theirs}")
+            for ours, theirs in BLOCK_NAMES.items()
+        ]
     if not config.tie_weights:
         modules.append(("head", "lm_head"))
     return [(f"{ours}.weight", f"{theirs}.weight") for ours, theirs in modules]
@@ -177,28 +206,40 @@ def name_pairs(config):
 def hugging_face_weights(model):
     """{Hugging Face's name: tensor on the CPU} of a Llama."""
     state = model.state_dict()
-    return {theirs: state[ours].detach().cpu().contiguous() for ours, theirs in name_pairs(model.config)}
+    return {
+        theirs: state[ours].detach().cpu().contiguous() for ours, theirs in name_pairs(model.config)
+    }
 
 
 def read_weights(folder, config):
     """{Hugging Face's name: tensor} of a model.safetensors. Raises ValueError if it is damaged."""
     with open_weights(folder) as (path, matrices, checksums):
-        tensors = {name: read() for name, read in matrices.items() if not name.endswith("rotary_emb.inv_freq")}
+        tensors = {
+            name: read()
+            for name, read in matrices.items()
+            if not name.endswith("rotary_emb.inv_freq")
+        }
     for name, tensor in tensors.items():
         if name in checksums and checksum(tensor) != checksums[name]:
             raise ValueError(f"{path}: the matrix {name} is damaged, its checksum is wrong")
     if config.tie_weights:
         head = tensors.pop("lm_head.weight", None)
-        if head is not None and not torch.equal(head, tensors.get("model.embed_tokens.weight", head)):
-            raise ValueError(f"{path}: lm_head.weight differs from embed_tokens, but config.json says that they are tied")
+        if head is not None and not torch.equal(
+            head, tensors.get("model.embed_tokens.weight", head)
+        ):
+            raise ValueError(
+                f"{path}: lm_head.weight differs from embed_tokens, but config.json says that they are tied"
+            )
     return tensors
 
 
-# --- tokenizer.json -----------------------------------------------------------------------------------------------
+# --- tokenizer.json -------------------------------------------------------------------------------
 
 
 def read_tokenizer(path, end_of_text=None):
-    """The tokenizer in `path`, or None; `end_of_text`: the id that config.json names as the end of a text."""
+    """The tokenizer in `path`, or None; `end_of_text`: the id that config.json names as the end of
+    a text.
+    """
     if not path.exists():
         return None
     tokenizer = PartialBPETokenizer.load(path)

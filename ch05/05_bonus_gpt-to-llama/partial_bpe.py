@@ -1,14 +1,17 @@
-"""A `BPETokenizer` that gets along with a vocabulary in which some bytes are missing, as in SmolLM2's.
+"""A `BPETokenizer` that gets along with a vocabulary in which some bytes are missing, as in
+SmolLM2's.
 
-Chapter 2's tokenizer has a token for each of the 256 bytes, so it can write anything. SmolLM2's vocabulary kept only the
-bytes that its training text held; 21 never came up (some control characters, and bytes that no UTF-8 contains). Where a
-text has one of these, every program that uses the vocabulary drops it, and so does this one.
+Chapter 2's tokenizer has a token for each of the 256 bytes, so it can write anything. SmolLM2's
+vocabulary kept only the bytes that its training text held; 21 never came up (some control
+characters, and bytes that no UTF-8 contains). Where a text has one of these, every program that
+uses the vocabulary drops it, and so does this one.
 """
 
 from ch02_01_main_chapter_code.bpe import BPETokenizer
 
-# Every digit is a word of its own, so that all numbers are written in the same way; for the rest GPT-2's pattern. White
-# space before a digit is cut as at the end of a text: the digits are taken out first, then the pieces are cut.
+# Every digit is a word of its own, so that all numbers are written in the same way; for the rest
+# GPT-2's pattern. White space before a digit is cut as at the end of a text: the digits are taken
+# out first, then the pieces are cut.
 DIGITS_PATTERN = r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 NO_TOKEN = -1
 

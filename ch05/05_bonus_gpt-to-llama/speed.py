@@ -1,7 +1,8 @@
 """How fast is SmolLM2 here? `python speed.py` prints the rows of the table in README.md.
 
-Writing one token reads every weight once, so the memory's bandwidth is an upper limit: tokens/s × bytes of weights per
-token cannot exceed it. Each speed is the best of several runs, since other programs can only make a run slower.
+Writing one token reads every weight once, so the memory's bandwidth is an upper limit: tokens/s ×
+bytes of weights per token cannot exceed it. Each speed is the best of several runs, since other
+programs can only make a run slower.
 """
 
 import argparse
@@ -50,7 +51,9 @@ def write_tokens(model, ids):
 
 
 def bandwidth(n_bytes=500_000_000):
-    """GB/s of reading a matrix once for a product with a vector, which is what writing a token consists of."""
+    """GB/s of reading a matrix once for a product with a vector, which is what writing a token
+    consists of.
+    """
     matrix, vector = torch.ones(n_bytes // 4 // 4096, 4096), torch.ones(4096)
     return matrix.numel() * 4 / 1e9 / seconds(lambda: matrix @ vector, repeats=10)[0]
 
@@ -62,7 +65,9 @@ def main():
     torch.set_num_threads(parser.parse_args().threads)
     path = find_smollm2() or fetch_smollm2()
     load_seconds, model = seconds(lambda: load_smollm2(path))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         again = seconds(lambda: Llama.from_pretrained(folder), repeats=3)[0]
@@ -78,9 +83,13 @@ def main():
     print(f"| most memory in use while loading | {peak / 1e6:,.0f} MB |")
     print(f"| reading a prompt of {PROMPT} tokens | {PROMPT / prompt_seconds:,.0f} tokens/s |")
     print(f"| writing | {rate:.1f} tokens/s |")
-    print(f"| … that is, weights read ({weights * 1000:.0f} MB per token) | {rate * weights:.1f} GB/s |")
+    print(
+        f"| … that is, weights read ({weights * 1000:.0f} MB per token) | {rate * weights:.1f} GB/s |"
+    )
     print(f"| the limit: a matrix-vector product of 500 MB | {limit:.1f} GB/s |")
-    print(f"| llama.cpp, same file as it is ({path.stat().st_size / 1e6:.0f} MB): prompt | {other[0]:,.0f} tokens/s |")
+    print(
+        f"| llama.cpp, same file as it is ({path.stat().st_size / 1e6:.0f} MB): prompt | {other[0]:,.0f} tokens/s |"
+    )
     print(f"| llama.cpp: writing | {other[1]:.1f} tokens/s |")
 
 

@@ -1,7 +1,7 @@
 """True Tiny Tales and tales with one broken detail: a data set without end whose labels are exact.
 
-In a broken tale one word was replaced by another of its kind, so that the tale contradicts itself: the hero, a fox, is a
-bear once. `parse_tale`, which knows every story that can be, is the judge.
+In a broken tale one word was replaced by another of its kind, so that the tale contradicts itself:
+the hero, a fox, is a bear once. `parse_tale`, which knows every story that can be, is the judge.
 """
 
 import random
@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from ch06_01_main_chapter_code.previous_chapters import TABLES, make_tale, parse_tale
 
 TALE_CLASSES = ("true", "broken")
-DETAILS = ("hero.kind", "friend.kind", "place", "hero", "friend")  # two animals, the place, two names
+DETAILS = (
+    "hero.kind",
+    "friend.kind",
+    "place",
+    "hero",
+    "friend",
+)  # two animals, the place, two names
 
 
 @dataclass(frozen=True)
 class BrokenTale:
-    """A story that is no Tiny Tale: at the character `position`, `word` was replaced by `instead`. `detail` is the choice
-    of the story that it contradicts, one of `DETAILS`."""
+    """A story that is no Tiny Tale: at the character `position`, `word` was replaced by `instead`.
+    `detail` is the choice of the story that it contradicts, one of `DETAILS`."""
 
     text: str
     detail: str
@@ -27,8 +33,8 @@ class BrokenTale:
 
 
 def break_tale(tale, rng, details=DETAILS):
-    """Choose one of the `details` of a `Tale` with the dice `rng`, and put another word of its kind in the place of one of
-    its mentions. Returns a `BrokenTale`.
+    """Choose one of the `details` of a `Tale` with the dice `rng`, and put another word of its kind
+    in the place of one of its mentions. Returns a `BrokenTale`.
 
     >>> break_tale(make_tale(random.Random(3)), random.Random(3)).detail
     'place'
@@ -46,8 +52,9 @@ def break_tale(tale, rng, details=DETAILS):
 def make_tale_task(count, seed=0, twins=False, details=("hero.kind",)):
     """`count` stories and their labels, 0 (true) and 1 (broken) in turn. Returns two lists.
 
-    Each is a story of its own; with `twins`, each true one is followed by itself, broken. Two texts that differ in one word
-    and have different labels show a learner where to look: whatever else there is in the story speaks for both.
+    Each is a story of its own; with `twins`, each true one is followed by itself, broken. Two texts
+    that differ in one word and have different labels show a learner where to look: whatever else
+    there is in the story speaks for both.
     """
     rng = random.Random(seed)
     texts = []

@@ -1,6 +1,7 @@
 """Self-checks for the exercises of chapter 6. How a check works is told in chapter 2's checks.py.
 
-Each check has a reference, random inputs of several shapes, and the typical mistakes with the code that makes them.
+Each check has a reference, random inputs of several shapes, and the typical mistakes with the code
+that makes them.
 """
 
 import copy
@@ -35,11 +36,16 @@ def rounded_scores(seed, texts):
 
 
 def refuse_nan(attempt, inputs, hint):
-    """Raise `Mistake` with the hint where a result is, or holds, nan: it equals nothing, so `judge` cannot name its cause."""
+    """Raise `Mistake` with the hint where a result is, or holds, nan: it equals nothing, so `judge`
+    cannot name its cause.
+    """
     for arguments in inputs:
         try:
             result = attempt(*copy.deepcopy(arguments))
-            numbers = [float(number) for number in (result if isinstance(result, list | tuple) else [result])]
+            numbers = [
+                float(number)
+                for number in (result if isinstance(result, list | tuple) else [result])
+            ]
         except Exception:  # `judge` says what is wrong with this
             return
         if any(map(math.isnan, numbers)):
@@ -48,12 +54,18 @@ def refuse_nan(attempt, inputs, hint):
 
 @exercise_check("last_token_vectors")
 def check_last_token_vectors(attempt):
-    """last_token_vectors(hidden, mask): (batch, tokens, emb_dim) and (batch, tokens) to (batch, emb_dim)."""
+    """last_token_vectors(hidden, mask): (batch, tokens, emb_dim) and (batch, tokens) to (batch,
+    emb_dim).
+    """
     inputs = []
-    for seed, (tokens, lengths) in enumerate([(5, (5, 3, 1)), (6, (6, 2)), (4, (3, 3, 3, 3)), (7, (1, 7, 4))]):
+    for seed, (tokens, lengths) in enumerate(
+        [(5, (5, 3, 1)), (6, (6, 2)), (4, (3, 3, 3, 3)), (7, (1, 7, 4))]
+    ):
         places = torch.arange(tokens)
         mask = places < torch.tensor(lengths)[:, None]
-        inputs.append((normal(seed, len(lengths), tokens, 3), mask.flip(1) if seed % 2 else mask))  # left and right
+        inputs.append(
+            (normal(seed, len(lengths), tokens, 3), mask.flip(1) if seed % 2 else mask)
+        )  # left and right
 
     def last(hidden, mask):
         places = (mask * torch.arange(mask.shape[1])).argmax(dim=1)
@@ -64,31 +76,48 @@ def check_last_token_vectors(attempt):
 
     mistakes = {
         "this reads the last place of the row, which may be padding": lambda h, m: h[:, -1],
-        "this reads the first place; with causal attention it has seen nothing but itself": lambda h, m: h[:, 0],
-        "this is the first real token; with causal attention it has seen nothing but itself":
-            lambda h, m: at(h, m.int().argmax(dim=1)),
-        "one side was chosen for the whole batch by its first row; each row needs its own place":
-            lambda h, m: at(h, m.sum(dim=1) - 1) if m[0, 0] else h[:, -1],
-        "the number of real tokens was taken for a place: places count from 0, so this is one too far":
-            lambda h, m: at(h, m.sum(dim=1)),
-        "right for padding on the right only: with padding on the left, the last real token is not at `sum - 1`":
-            lambda h, m: at(h, m.sum(dim=1) - 1),
-        "this is the mean of the real tokens; the last one alone is asked for":
-            lambda h, m: (h * m[..., None]).sum(dim=1) / m.sum(dim=1, keepdim=True),
+        "this reads the first place; with causal attention it has seen nothing but itself": lambda h, m: (
+            h[:, 0]
+        ),
+        "this is the first real token; with causal attention it has seen nothing but itself": lambda h, m: (
+            at(h, m.int().argmax(dim=1))
+        ),
+        "one side was chosen for the whole batch by its first row; each row needs its own place": lambda h, m: (
+            at(h, m.sum(dim=1) - 1) if m[0, 0] else h[:, -1]
+        ),
+        "the number of real tokens was taken for a place: places count from 0, so this is one too far": lambda h, m: (
+            at(h, m.sum(dim=1))
+        ),
+        "right for padding on the right only: with padding on the left, the last real token is not at `sum - 1`": lambda h, m: (
+            at(h, m.sum(dim=1) - 1)
+        ),
+        "this is the mean of the real tokens; the last one alone is asked for": lambda h, m: (
+            (h * m[..., None]).sum(dim=1) / m.sum(dim=1, keepdim=True)
+        ),
         "this is the mean of all places, padding included": lambda h, m: h.mean(dim=1),
         "all real tokens came back; one for each row is asked for": lambda h, m: h[m],
-        "this keeps an axis of length 1; the shape is (batch, emb_dim)": lambda h, m: last(h, m)[:, None],
-    }  # fmt: skip
+        "this keeps an axis of length 1; the shape is (batch, emb_dim)": lambda h, m: last(h, m)[
+            :, None
+        ],
+    }
     judge(attempt, last, inputs, mistakes)
 
 
 @exercise_check("weighted_loss")
 def check_weighted_loss(attempt):
-    """weighted_loss(logits, labels, weights): (texts, classes), (texts,), (classes,) to one number, a tensor."""
+    """weighted_loss(logits, labels, weights): (texts, classes), (texts,), (classes,) to one number,
+    a tensor.
+    """
     inputs = []
     for seed, (texts, classes) in enumerate([(6, 2), (9, 3), (5, 2), (12, 4)]):
         labels = torch.arange(texts) * (seed + 1) % classes
-        inputs.append((2 * normal(seed, texts, classes), labels, 0.2 + 3 * torch.rand(classes, generator=dice(seed + 9))))
+        inputs.append(
+            (
+                2 * normal(seed, texts, classes),
+                labels,
+                0.2 + 3 * torch.rand(classes, generator=dice(seed + 9)),
+            )
+        )
 
     def each(logits, labels):
         return -logits.log_softmax(dim=-1).gather(1, labels[:, None])[:, 0]  # (texts,)
@@ -97,33 +126,44 @@ def check_weighted_loss(attempt):
         return (each(logits, labels) * weights[labels]).sum() / weights[labels].sum()
 
     mistakes = {
-        "divided by the number of texts; a weighted mean is divided by the sum of the weights":
-            lambda x, y, w: (each(x, y) * w[y]).mean(),
-        "this is a weighted sum; divide it by the sum of the texts' weights": lambda x, y, w: (each(x, y) * w[y]).sum(),
-        "divided by the sum over the classes; each text brings its own weight into the sum":
-            lambda x, y, w: (each(x, y) * w[y]).sum() / w.sum(),
+        "divided by the number of texts; a weighted mean is divided by the sum of the weights": lambda x, y, w: (
+            (each(x, y) * w[y]).mean()
+        ),
+        "this is a weighted sum; divide it by the sum of the texts' weights": lambda x, y, w: (
+            each(x, y) * w[y]
+        ).sum(),
+        "divided by the sum over the classes; each text brings its own weight into the sum": lambda x, y, w: (
+            (each(x, y) * w[y]).sum() / w.sum()
+        ),
         "the weights were left out": lambda x, y, w: each(x, y).mean(),
-        "the logits were multiplied by the weights; it is the loss of each text that is weighted":
-            lambda x, y, w: each(x * w, y).mean(),
+        "the logits were multiplied by the weights; it is the loss of each text that is weighted": lambda x, y, w: (
+            each(x * w, y).mean()
+        ),
         "the weights are upside down: these divide": lambda x, y, w: right(x, y, 1 / w),
         "the minus sign is missing": lambda x, y, w: -right(x, y, w),
-        "this is the mean probability of the right class, without the logarithm":
-            lambda x, y, w: ((-each(x, y)).exp() * w[y]).sum() / w[y].sum(),
-        "the logarithm is missing: `nll_loss` takes log_softmax, not softmax":
-            lambda x, y, w: F.nll_loss(x.softmax(dim=-1), y, weight=w),
-        "the softmax is missing: this is minus the mean logit":
-            lambda x, y, w: -(x.gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum(),
-        "the softmax went along the texts; it goes along the classes (dim=-1)":
-            lambda x, y, w: (-x.log_softmax(dim=0).gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum(),
-    }  # fmt: skip
+        "this is the mean probability of the right class, without the logarithm": lambda x, y, w: (
+            ((-each(x, y)).exp() * w[y]).sum() / w[y].sum()
+        ),
+        "the logarithm is missing: `nll_loss` takes log_softmax, not softmax": lambda x, y, w: (
+            F.nll_loss(x.softmax(dim=-1), y, weight=w)
+        ),
+        "the softmax is missing: this is minus the mean logit": lambda x, y, w: (
+            -(x.gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum()
+        ),
+        "the softmax went along the texts; it goes along the classes (dim=-1)": lambda x, y, w: (
+            (-x.log_softmax(dim=0).gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum()
+        ),
+    }
     judge(attempt, right, inputs, mistakes)
 
 
 @exercise_check("precision_recall_f1")
 def check_precision_recall_f1(attempt):
     """precision_recall_f1(verdicts, labels): (texts,) of 0 and 1 each, to three numbers."""
-    inputs = [(whole(seed, 2, texts), spam_or_ham(seed + 7, texts, spam))
-              for seed, (texts, spam) in enumerate([(20, 5), (30, 12), (15, 9), (40, 6)])]  # fmt: skip
+    inputs = [
+        (whole(seed, 2, texts), spam_or_ham(seed + 7, texts, spam))
+        for seed, (texts, spam) in enumerate([(20, 5), (30, 12), (15, 9), (40, 6)])
+    ]
     nobody = torch.zeros(6, dtype=torch.long)
     inputs.append((nobody, spam_or_ham(3, 6, 2)))  # no text was called spam
 
@@ -177,22 +217,33 @@ def check_precision_at_share(attempt):
 
     mistakes = {
         "this is the precision of a balanced test, whatever the share": lambda r, a, s: r / (r + a),
-        "the shares are exchanged: recall belongs to the share of spam, false alarms to the rest":
-            lambda r, a, s: r * (1 - s) / (r * (1 - s) + a * s),
-        "false alarms come from the ham: weigh them by 1 − share": lambda r, a, s: r * s / (r * s + a),
+        "the shares are exchanged: recall belongs to the share of spam, false alarms to the rest": lambda r, a, s: (
+            r * (1 - s) / (r * (1 - s) + a * s)
+        ),
+        "false alarms come from the ham: weigh them by 1 − share": lambda r, a, s: (
+            r * s / (r * s + a)
+        ),
         "this is the share of texts called spam": lambda r, a, s: r * s + a * (1 - s),
         "this is the accuracy": lambda r, a, s: r * s + (1 - a) * (1 - s),
-        "above the line stands the spam that was found, recall · share": lambda r, a, s: s / (r * s + a * (1 - s)),
-        "this is the share of false alarms among what was called spam": lambda r, a, s: 1 - r * s / (r * s + a * (1 - s)),
+        "above the line stands the spam that was found, recall · share": lambda r, a, s: (
+            s / (r * s + a * (1 - s))
+        ),
+        "this is the share of false alarms among what was called spam": lambda r, a, s: (
+            1 - r * s / (r * s + a * (1 - s))
+        ),
     }
     judge(attempt, lambda r, a, s: r * s / (r * s + a * (1 - s)), inputs, mistakes)
 
 
 @exercise_check("roc_area")
 def check_roc_area(attempt):
-    """roc_area(scores, labels): the share of pairs (spam, ham) in which the spam scores higher; equal scores count half."""
-    inputs = [(rounded_scores(seed, texts), spam_or_ham(seed + 5, texts, spam))
-              for seed, (texts, spam) in enumerate([(12, 4), (25, 5), (30, 20), (9, 1)])]  # fmt: skip
+    """roc_area(scores, labels): the share of pairs (spam, ham) in which the spam scores higher;
+    equal scores count half.
+    """
+    inputs = [
+        (rounded_scores(seed, texts), spam_or_ham(seed + 5, texts, spam))
+        for seed, (texts, spam) in enumerate([(12, 4), (25, 5), (30, 20), (9, 1)])
+    ]
 
     def pairs(scores, labels):
         spam, ham = scores[labels == 1], scores[labels == 0]
@@ -211,40 +262,63 @@ def check_roc_area(attempt):
         return ((scores > 0.5) == labels.bool()).double().mean().item()
 
     mistakes = {
-        "pairs with equal scores were counted as lost; they count one half":
-            lambda s, y: (pairs(s, y) > 0).double().mean().item(),
-        "pairs with equal scores were counted as won; they count one half":
-            lambda s, y: (pairs(s, y) >= 0).double().mean().item(),
-        "the wrong way round: this counts the pairs in which the ham scores higher": lambda s, y: 1 - right(s, y),
-        "this is the mean difference of the scores; only which one is higher counts":
-            lambda s, y: pairs(s, y).double().mean().item(),
-        "these are pairs that were counted; divide by their number":
-            lambda s, y: right(s, y) * pairs(s, y).numel(),
-        "divided by all pairs of texts; only pairs of a spam and a ham count":
-            lambda s, y: right(s, y) * pairs(s, y).numel() / (len(y) * (len(y) - 1) / 2),
+        "pairs with equal scores were counted as lost; they count one half": lambda s, y: (
+            (pairs(s, y) > 0).double().mean().item()
+        ),
+        "pairs with equal scores were counted as won; they count one half": lambda s, y: (
+            (pairs(s, y) >= 0).double().mean().item()
+        ),
+        "the wrong way round: this counts the pairs in which the ham scores higher": lambda s, y: (
+            1 - right(s, y)
+        ),
+        "this is the mean difference of the scores; only which one is higher counts": lambda s, y: (
+            pairs(s, y).double().mean().item()
+        ),
+        "these are pairs that were counted; divide by their number": lambda s, y: (
+            right(s, y) * pairs(s, y).numel()
+        ),
+        "divided by all pairs of texts; only pairs of a spam and a ham count": lambda s, y: (
+            right(s, y) * pairs(s, y).numel() / (len(y) * (len(y) - 1) / 2)
+        ),
         "this is the accuracy at the threshold 0.5; the area needs no threshold": accuracy,
         "these ranks put equal scores in some order; give each of them the mean of their ranks": by_ranks,
-    }  # fmt: skip
+    }
     judge(attempt, right, inputs, mistakes)
 
 
 @exercise_check("cheapest_threshold")
 def check_cheapest_threshold(attempt):
-    """cheapest_threshold(scores, labels, alarm_cost, miss_cost, thresholds): the threshold with the lowest cost."""
+    """cheapest_threshold(scores, labels, alarm_cost, miss_cost, thresholds): the threshold with the
+    lowest cost.
+    """
     thresholds = [round(0.1 * number, 1) for number in range(1, 11)]
     inputs = []
-    for seed, (texts, spam, alarm, miss) in enumerate([(30, 10, 1.0, 1.0), (40, 8, 10.0, 1.0), (40, 20, 1.0, 10.0),
-                                                       (60, 12, 5.0, 1.0), (50, 25, 1.0, 3.0)]):  # fmt: skip
+    for seed, (texts, spam, alarm, miss) in enumerate(
+        [
+            (30, 10, 1.0, 1.0),
+            (40, 8, 10.0, 1.0),
+            (40, 20, 1.0, 10.0),
+            (60, 12, 5.0, 1.0),
+            (50, 25, 1.0, 3.0),
+        ]
+    ):
         labels = spam_or_ham(seed, texts, spam)
         scores = 0.7 * rounded_scores(seed + 30, texts) + 0.3 * labels
         inputs.append((scores, labels, alarm, miss, thresholds))
-    scores = torch.tensor([0.25, 0.25, 0.5, 0.75, 0.25, 0.5, 0.5, 0.75, 0.75])  # equal to thresholds, and exact in binary
-    inputs.append((scores, torch.tensor([0, 0, 0, 0, 1, 0, 1, 0, 1]), 1.0, 1.0, [0.25, 0.5, 0.75, 0.875]))
+    scores = torch.tensor(
+        [0.25, 0.25, 0.5, 0.75, 0.25, 0.5, 0.5, 0.75, 0.75]
+    )  # equal to thresholds, and exact in binary
+    inputs.append(
+        (scores, torch.tensor([0, 0, 0, 0, 1, 0, 1, 0, 1]), 1.0, 1.0, [0.25, 0.5, 0.75, 0.875])
+    )
 
     def cheapest(scores, labels, alarm, miss, thresholds, order=min, reached=torch.ge):
         def cost(threshold):
             called = reached(scores, threshold)
-            return alarm * (called & (labels == 0)).sum().item() + miss * (~called & (labels == 1)).sum().item()
+            return (
+                alarm * (called & (labels == 0)).sum().item()
+                + miss * (~called & (labels == 1)).sum().item()
+            )
 
         return order(thresholds, key=cost)
 
@@ -252,12 +326,16 @@ def check_cheapest_threshold(attempt):
         return cheapest(s, y, alarm / (y == 0).sum().item(), miss / (y == 1).sum().item(), t)
 
     def only(which):
-        return lambda s, y, alarm, miss, t: cheapest(s, y, alarm * (which == "alarm"), miss * (which == "miss"), t)
+        return lambda s, y, alarm, miss, t: cheapest(
+            s, y, alarm * (which == "alarm"), miss * (which == "miss"), t
+        )
 
     def best_f1(s, y, alarm, miss, thresholds):
         def f1(threshold):
             called = s >= threshold
-            return 2 * (called & (y == 1)).sum().item() / max(1, called.sum().item() + y.sum().item())
+            return (
+                2 * (called & (y == 1)).sum().item() / max(1, called.sum().item() + y.sum().item())
+            )
 
         return max(thresholds, key=f1)
 
@@ -267,31 +345,42 @@ def check_cheapest_threshold(attempt):
         return float(alarm * (called & (y == 0)).sum() + miss * (~called & (y == 1)).sum())
 
     mistakes = {
-        "the costs are exchanged: a false alarm is ham called spam, a miss is spam that came through":
-            lambda s, y, alarm, miss, t: cheapest(s, y, miss, alarm, t),
-        "every mistake was counted alike; multiply each kind by what it costs":
-            lambda s, y, alarm, miss, t: cheapest(s, y, 1, 1, t),
+        "the costs are exchanged: a false alarm is ham called spam, a miss is spam that came through": lambda s, y, alarm, miss, t: (
+            cheapest(s, y, miss, alarm, t)
+        ),
+        "every mistake was counted alike; multiply each kind by what it costs": lambda s, y, alarm, miss, t: (
+            cheapest(s, y, 1, 1, t)
+        ),
         "this is the dearest threshold": lambda *given: cheapest(*given, order=max),
         "this is the lowest cost; the threshold that has it is asked for": lowest_cost,
         "only false alarms were counted": only("alarm"),
         "only misses were counted": only("miss"),
         "this threshold has the best F1, which knows nothing of costs": best_f1,
-        "the verdicts are turned round: spam is what scores at least the threshold":
-            lambda s, y, alarm, miss, t: cheapest(-s, y, alarm, miss, [-x for x in t]) * -1,
-        "a score equal to the threshold is called spam, too (>=)": lambda *given: cheapest(*given, reached=torch.gt),
+        "the verdicts are turned round: spam is what scores at least the threshold": lambda s, y, alarm, miss, t: (
+            cheapest(-s, y, alarm, miss, [-x for x in t]) * -1
+        ),
+        "a score equal to the threshold is called spam, too (>=)": lambda *given: cheapest(
+            *given, reached=torch.gt
+        ),
         "the costs are per message; do not divide by the number of ham or spam": by_rates,
         "the threshold 0.5 is right only if both mistakes cost the same": lambda *given: 0.5,
-    }  # fmt: skip
+    }
     judge(attempt, cheapest, inputs, mistakes)
 
 
 @exercise_check("calibration_gap")
 def check_calibration_gap(attempt):
-    """calibration_gap(confidence, right, bins): the mean over all texts of |how sure − how right| of their bin."""
+    """calibration_gap(confidence, right, bins): the mean over all texts of |how sure − how right|
+    of their bin.
+    """
     inputs = []
-    for seed, (texts, bins, power) in enumerate([(20, 5, 2), (40, 10, 0.2), (60, 4, 2), (25, 10, 1)]):
+    for seed, (texts, bins, power) in enumerate(
+        [(20, 5, 2), (40, 10, 0.2), (60, 4, 2), (25, 10, 1)]
+    ):
         confidence = 0.5 + 0.499 * torch.rand(texts, generator=dice(seed)) ** 0.7
-        right = torch.rand(texts, generator=dice(seed + 4)) < confidence**power  # too sure, or not sure enough
+        right = (
+            torch.rand(texts, generator=dice(seed + 4)) < confidence**power
+        )  # too sure, or not sure enough
         inputs.append((confidence, right.float(), bins))
 
     def gaps(confidence, right, bins):
@@ -305,7 +394,9 @@ def check_calibration_gap(attempt):
         return sum(abs(gap) * texts for gap, texts in gaps(centres, right, bins)) / len(right)
 
     def reference(confidence, right, bins):
-        return sum(abs(gap) * texts for gap, texts in gaps(confidence, right, bins)) / len(confidence)
+        return sum(abs(gap) * texts for gap, texts in gaps(confidence, right, bins)) / len(
+            confidence
+        )
 
     def unweighted(c, r, b):
         found = [abs(gap) for gap, _ in gaps(c, r, b)]
@@ -317,18 +408,24 @@ def check_calibration_gap(attempt):
     mistakes = {
         "every bin has the same say; weigh each by its number of texts": unweighted,
         "divided by the number of bins, empty ones too; each bin counts by its number of texts": empty_too,
-        "the sign was kept: bins that are too sure and bins that are too unsure cancel each other":
-            lambda c, r, b: sum(gap * texts for gap, texts in gaps(c, r, b)) / len(c),
-        "one bin for everything: mistakes in one place are hidden by the opposite ones in another":
-            lambda c, r, b: abs((c.mean() - r.mean()).item()),
-        "this compares text by text, which punishes every unsure verdict; compare the means of a bin":
-            lambda c, r, b: (c - r).abs().mean().item(),
-        "the gaps were squared; the mean of the plain distances is asked for":
-            lambda c, r, b: sum(gap**2 * texts for gap, texts in gaps(c, r, b)) / len(c),
+        "the sign was kept: bins that are too sure and bins that are too unsure cancel each other": lambda c, r, b: (
+            sum(gap * texts for gap, texts in gaps(c, r, b)) / len(c)
+        ),
+        "one bin for everything: mistakes in one place are hidden by the opposite ones in another": lambda c, r, b: (
+            abs((c.mean() - r.mean()).item())
+        ),
+        "this compares text by text, which punishes every unsure verdict; compare the means of a bin": lambda c, r, b: (
+            (c - r).abs().mean().item()
+        ),
+        "the gaps were squared; the mean of the plain distances is asked for": lambda c, r, b: (
+            sum(gap**2 * texts for gap, texts in gaps(c, r, b)) / len(c)
+        ),
         "this takes the centre of each bin; the mean confidence of the texts in it is asked for": from_centres,
-        "this is the largest gap; the mean is asked for": lambda c, r, b: max(abs(gap) for gap, _ in gaps(c, r, b)),
+        "this is the largest gap; the mean is asked for": lambda c, r, b: max(
+            abs(gap) for gap, _ in gaps(c, r, b)
+        ),
         "not divided by the number of texts": lambda c, r, b: reference(c, r, b) * len(c),
-    }  # fmt: skip
+    }
     refuse_nan(attempt, inputs, "an empty bin has no mean: skip it")
     judge(attempt, reference, inputs, mistakes)
 
@@ -339,17 +436,35 @@ def check_merged_weight(attempt):
     inputs = []
     for seed, (out, rank, into) in enumerate([(4, 2, 3), (5, 1, 6), (6, 3, 6), (3, 4, 7)]):
         shapes = ((out, into), (rank, into), (out, rank))
-        inputs.append((*(normal(10 * seed + number, *shape) for number, shape in enumerate(shapes)), float(3 * rank + seed)))
+        inputs.append(
+            (
+                *(normal(10 * seed + number, *shape) for number, shape in enumerate(shapes)),
+                float(3 * rank + seed),
+            )
+        )
     mistakes = {
         "the scale is missing: B A is multiplied by alpha / rank": lambda W, A, B, alpha: W + B @ A,
-        "multiplied by alpha alone; the scale is alpha / rank": lambda W, A, B, alpha: W + alpha * B @ A,
-        "divided by alpha: the scale is alpha / rank": lambda W, A, B, alpha: W + len(A) / alpha * B @ A,
-        "this is the correction alone; it is added to W": lambda W, A, B, alpha: alpha / len(A) * B @ A,
+        "multiplied by alpha alone; the scale is alpha / rank": lambda W, A, B, alpha: (
+            W + alpha * B @ A
+        ),
+        "divided by alpha: the scale is alpha / rank": lambda W, A, B, alpha: (
+            W + len(A) / alpha * B @ A
+        ),
+        "this is the correction alone; it is added to W": lambda W, A, B, alpha: (
+            alpha / len(A) * B @ A
+        ),
         "the correction was subtracted": lambda W, A, B, alpha: W - alpha / len(A) * B @ A,
-        "A B is (rank, rank) or does not fit at all; B A is (out, in)": lambda W, A, B, alpha: W + alpha / len(A) * A @ B,
-        "divided by √rank; the scale of Hu and others is alpha / rank":
-            lambda W, A, B, alpha: W + alpha / len(A) ** 0.5 * B @ A,
-        "the rank is the number of rows of A, not of columns": lambda W, A, B, alpha: W + alpha / A.shape[1] * B @ A,
-        "this is the transpose; W and the result are (out, in)": lambda W, A, B, alpha: (W + alpha / len(A) * B @ A).T,
-    }  # fmt: skip
+        "A B is (rank, rank) or does not fit at all; B A is (out, in)": lambda W, A, B, alpha: (
+            W + alpha / len(A) * A @ B
+        ),
+        "divided by √rank; the scale of Hu and others is alpha / rank": lambda W, A, B, alpha: (
+            W + alpha / len(A) ** 0.5 * B @ A
+        ),
+        "the rank is the number of rows of A, not of columns": lambda W, A, B, alpha: (
+            W + alpha / A.shape[1] * B @ A
+        ),
+        "this is the transpose; W and the result are (out, in)": lambda W, A, B, alpha: (
+            (W + alpha / len(A) * B @ A).T
+        ),
+    }
     judge(attempt, lambda W, A, B, alpha: W + alpha / len(A) * B @ A, inputs, mistakes)

@@ -91,18 +91,40 @@ def build_parser():
         if field.default is False:
             parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
         else:
-            kind = {"int | None": int, "float | None": float, "str | None": str}.get(str(field.type), type(field.default))
-            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS, help=text)
-    parser.add_argument("--name", help="of the run's folder in runs/ (default: the data's name and a number)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run --name, or with the newest")
-    parser.add_argument("--overwrite", action="store_true", help="start the run --name anew though it exists")
-    parser.add_argument("--prompt", action="append", help="classify this text with a trained classifier; may be repeated")
-    parser.add_argument("--model", help="RUN or FOLDER of the classifier for --prompt (default: the newest)")
+            kind = {"int | None": int, "float | None": float, "str | None": str}.get(
+                str(field.type), type(field.default)
+            )
+            parser.add_argument(
+                flag,
+                type=kind,
+                choices=CHOICES.get(field.name),
+                default=argparse.SUPPRESS,
+                help=text,
+            )
+    parser.add_argument(
+        "--name", help="of the run's folder in runs/ (default: the data's name and a number)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run --name, or with the newest"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start the run --name anew though it exists"
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        help="classify this text with a trained classifier; may be repeated",
+    )
+    parser.add_argument(
+        "--model", help="RUN or FOLDER of the classifier for --prompt (default: the newest)"
+    )
     return parser
 
 
 def class_arguments(argv=None):
-    """Parse the flags: returns (fields of `FineTuneConfig` that were given, {name: value}; the other flags, likewise)."""
+    """Parse the flags: returns (fields of `FineTuneConfig` that were given, {name: value}; the
+    other flags, likewise).
+    """
     options = vars(build_parser().parse_args(argv))
     others = {key: options.pop(key) for key in ("name", "resume", "overwrite", "prompt", "model")}
     return options, others

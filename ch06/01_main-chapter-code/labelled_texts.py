@@ -1,6 +1,8 @@
-"""Labelled texts from wherever they come: the SMS Spam Collection, a CSV file, a folder, or the tales of this course.
+"""Labelled texts from wherever they come: the SMS Spam Collection, a CSV file, a folder, or the
+tales of this course.
 
-Reading is strict: a row that cannot be right is named with its line, and nothing is dropped in silence.
+Reading is strict: a row that cannot be right is named with its line, and nothing is dropped in
+silence.
 """
 
 import csv
@@ -44,13 +46,17 @@ class LabelledTexts:
 
 
 def from_names(texts, names, source):
-    """`LabelledTexts` from the name of each text's class; the classes are in the order of the alphabet.
+    """`LabelledTexts` from the name of each text's class; the classes are in the order of the
+    alphabet.
 
-    Raises ValueError unless there are two classes at least, with two texts at least: one to learn from, one to test.
+    Raises ValueError unless there are two classes at least, with two texts at least: one to learn
+    from, one to test.
     """
     classes = tuple(sorted(set(names)))
     if len(classes) < 2:
-        found = f"all of its {len(names)} texts are {classes[0]!r}" if classes else "it holds no text"
+        found = (
+            f"all of its {len(names)} texts are {classes[0]!r}" if classes else "it holds no text"
+        )
         raise ValueError(f"{source}: {found}; a classifier needs texts of two classes or more")
     for name in classes:
         if names.count(name) < 2:
@@ -62,11 +68,12 @@ def from_names(texts, names, source):
 
 
 def load_labelled(name="sms", text_column="text", label_column="label", count=TALES_COUNT, seed=1):
-    """`LabelledTexts` by name: `sms`, `messages` (the small set that comes with the course), `tales` (see
-    `load_tales`), or the path of a CSV file or of a folder with a folder of .txt files per class.
+    """`LabelledTexts` by name: `sms`, `messages` (the small set that comes with the course),
+    `tales` (see `load_tales`), or the path of a CSV file or of a folder with a folder of .txt files
+    per class.
 
-    Where the SMS data can be neither found nor fetched, the small set takes its place, and one line says so. Raises
-    FileNotFoundError and ValueError with a sentence that says what to do.
+    Where the SMS data can be neither found nor fetched, the small set takes its place, and one line
+    says so. Raises FileNotFoundError and ValueError with a sentence that says what to do.
     """
     if name == "sms":
         return load_sms()
@@ -80,63 +87,89 @@ def load_labelled(name="sms", text_column="text", label_column="label", count=TA
             f"no data and no file is called {name!r}; give sms, messages, tales, a CSV file, or a folder with one folder "
             "of .txt files per class"
         )
-    return read_class_folders(path) if path.is_dir() else read_table(path, text_column, label_column)
+    return (
+        read_class_folders(path) if path.is_dir() else read_table(path, text_column, label_column)
+    )
 
 
 def load_tales(count=TALES_COUNT, seed=1, test_count=TEST_TALES):
-    """`count` true tales and their broken twins to learn from, then `test_count` others, each of another story."""
+    """`count` true tales and their broken twins to learn from, then `test_count` others, each of
+    another story.
+    """
     texts, labels = make_tale_task(count, seed, twins=True)
     more_texts, more_labels = make_tale_task(test_count, seed=TEST_SEED)
-    return LabelledTexts(texts + more_texts, labels + more_labels, TALE_CLASSES, f"tales of seed {seed}", count, together=2)
+    return LabelledTexts(
+        texts + more_texts,
+        labels + more_labels,
+        TALE_CLASSES,
+        f"tales of seed {seed}",
+        count,
+        together=2,
+    )
 
 
 def load_sms(fetch=True):
-    """The SMS Spam Collection, found or fetched; else the small set, with one line on stderr that says so."""
+    """The SMS Spam Collection, found or fetched; else the small set, with one line on stderr that
+    says so.
+    """
     try:
         return read_sms(download_sms() if fetch else find_sms())
     except (downloads.DownloadError, FileNotFoundError) as error:
         first = str(error).split(". ")[0]
-        print(f"The SMS data is not here ({first}): the small set of messages is used instead.", file=sys.stderr)
+        print(
+            f"The SMS data is not here ({first}): the small set of messages is used instead.",
+            file=sys.stderr,
+        )
         return read_table(SMALL_SET)
 
 
 def find_sms():
-    """The path of the SMS data in the data folder. Nothing is contacted; raises FileNotFoundError if it is not there."""
+    """The path of the SMS data in the data folder. Nothing is contacted; raises FileNotFoundError
+    if it is not there.
+    """
     path = downloads.data_folder() / SMS_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found")
     return path
 
 
-# --- Files ----------------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------
 
 
 def read_sms(path):
-    """The 5,574 messages of the SMS Spam Collection: a label, a tab and the message on each line, with no quoting.
+    """The 5,574 messages of the SMS Spam Collection: a label, a tab and the message on each line,
+    with no quoting.
 
-    A quotation mark in it is a quotation mark. Readers that take it for the beginning of a quoted field, as pandas does
-    unless told otherwise, swallow lines: they find 5,572 messages, two of which are several in one.
+    A quotation mark in it is a quotation mark. Readers that take it for the beginning of a quoted
+    field, as pandas does unless told otherwise, swallow lines: they find 5,572 messages, two of
+    which are several in one.
     """
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     for number, row in enumerate(rows, start=1):
         if len(row) != 2:
-            raise ValueError(f"{path}, line {number}: expected a label, a tab and a message, found {len(row)} fields")
+            raise ValueError(
+                f"{path}, line {number}: expected a label, a tab and a message, found {len(row)} fields"
+            )
     return from_names([text for _, text in rows], [label for label, _ in rows], path)
 
 
 def read_table(path, text_column="text", label_column="label"):
-    """A CSV file with a header: fields separated by commas, semicolons or tabs, with "quotes" around those that hold
-    a separator or a line break. Empty lines count for nothing; every other line needs a text and a label.
+    """A CSV file with a header: fields separated by commas, semicolons or tabs, with "quotes"
+    around those that hold a separator or a line break. Empty lines count for nothing; every other
+    line needs a text and a label.
 
-    Raises ValueError, with the line, for a file that is no UTF-8, lacks a column, a text or a label, or is misquoted.
+    Raises ValueError, with the line, for a file that is no UTF-8, lacks a column, a text or a
+    label, or is misquoted.
     """
     csv.field_size_limit(1 << 30)  # a text may be as long as it likes
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             content = file.read()
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file in UTF-8; save it as CSV in UTF-8 first") from None
+        raise ValueError(
+            f"{path} is not a text file in UTF-8; save it as CSV in UTF-8 first"
+        ) from None
     delimiter, header = find_columns(path, content, text_column, label_column)
     text_at, label_at = header.index(text_column), header.index(label_column)
     texts, names = [], []
@@ -155,7 +188,9 @@ def read_table(path, text_column="text", label_column="label"):
 
 
 def rows_of(path, content, delimiter):
-    """The rows of a CSV text that are not empty, each with the number of the line on which it begins."""
+    """The rows of a CSV text that are not empty, each with the number of the line on which it
+    begins.
+    """
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
     rows, line = [], 1
     try:
@@ -173,7 +208,9 @@ def rows_of(path, content, delimiter):
 def find_columns(path, content, text_column, label_column):
     """The separator and the names of the columns, from the first line that is not empty."""
     first = content.lstrip().partition("\n")[0].strip("\r")
-    headers = {delimiter: next(csv.reader([first], delimiter=delimiter), []) for delimiter in ",;\t"}
+    headers = {
+        delimiter: next(csv.reader([first], delimiter=delimiter), []) for delimiter in ",;\t"
+    }
     for delimiter, header in headers.items():
         if text_column in header and label_column in header:
             return delimiter, header
@@ -200,11 +237,12 @@ def read_class_folders(folder):
     return from_names(texts, names, folder)
 
 
-# --- Splitting and balancing ------------------------------------------------------------------------------------------
+# --- Splitting and balancing ----------------------------------------------------------------------
 
 
 def stratified_split(labels, test_share=0.2, seed=1):
-    """Places of the texts to learn from and of those to test: each class gives the same share, chosen by the seed.
+    """Places of the texts to learn from and of those to test: each class gives the same share,
+    chosen by the seed.
 
     Returns two sorted lists. Every class keeps at least one text on either side.
     """
@@ -230,5 +268,7 @@ def balanced_subset(labels, seed=1):
 
 
 def class_weights(labels, n_classes):
-    """A weight for each class, so that all classes together weigh the same: texts / (classes · texts of this class)."""
+    """A weight for each class, so that all classes together weigh the same: texts / (classes ·
+    texts of this class).
+    """
     return [len(labels) / (n_classes * max(1, labels.count(number))) for number in range(n_classes)]

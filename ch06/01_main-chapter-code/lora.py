@@ -1,11 +1,14 @@
-"""LoRA from scratch: learn a small correction beside each large matrix [Hu et al. 2021, arXiv:2106.09685].
+"""LoRA from scratch: learn a small correction beside each large matrix [Hu et al. 2021,
+arXiv:2106.09685].
 
-A matrix W, (out, in), stays as it is; beside it grow A, (rank, in), and B, (out, rank), which alone are trained:
+A matrix W, (out, in), stays as it is; beside it grow A, (rank, in), and B, (out, rank), which alone
+are trained:
 
     y = W x + (alpha / rank) · B A x
 
-B begins as zeros, so the model begins as it was. Afterwards B A can be added to W, and nothing remains that costs time.
-Adapters are kept in the files of the `peft` package, which reads ours, as we read its.
+B begins as zeros, so the model begins as it was. Afterwards B A can be added to W, and nothing
+remains that costs time. Adapters are kept in the files of the `peft` package, which reads ours, as
+we read its.
 """
 
 import json
@@ -30,7 +33,9 @@ class LoRALinear(nn.Module):
         self.dropout = nn.Dropout(drop_rate)
         self.A = nn.Parameter(torch.empty(rank, linear.in_features, device=linear.weight.device))
         self.B = nn.Parameter(torch.zeros(linear.out_features, rank, device=linear.weight.device))
-        nn.init.kaiming_uniform_(self.A, a=5**0.5)  # numbers up to ±1/√in, as nn.Linear itself begins
+        nn.init.kaiming_uniform_(
+            self.A, a=5**0.5
+        )  # numbers up to ±1/√in, as nn.Linear itself begins
         linear.requires_grad_(False)
 
     def forward(self, x):
@@ -45,10 +50,11 @@ class LoRALinear(nn.Module):
 
 
 def apply_lora(model, rank=8, alpha=16, drop_rate=0.0, targets=None):
-    """Freeze a model and put a `LoRALinear` in the place of every linear layer in its blocks; returns the model.
+    """Freeze a model and put a `LoRALinear` in the place of every linear layer in its blocks;
+    returns the model.
 
-    `targets`: only layers whose name ends so, such as "attention.qkv". Raises ValueError where nothing is found, for a
-    rank that is no rank, and for a model that has adapters already.
+    `targets`: only layers whose name ends so, such as "attention.qkv". Raises ValueError where
+    nothing is found, for a rank that is no rank, and for a model that has adapters already.
     """
     if rank < 1:
         raise ValueError(f"the rank must be at least 1, not {rank}")
@@ -56,7 +62,9 @@ def apply_lora(model, rank=8, alpha=16, drop_rate=0.0, targets=None):
         raise ValueError("the model has adapters already; merge them with merge_lora first")
     found = linear_layers(model, targets)
     if not found:
-        raise ValueError(f"no linear layer of the blocks ends in {targets!r}; there are {', '.join(linear_layers(model))}")
+        raise ValueError(
+            f"no linear layer of the blocks ends in {targets!r}; there are {', '.join(linear_layers(model))}"
+        )
     model.requires_grad_(False)
     for name, linear in found.items():
         replace_module(model, name, LoRALinear(linear, rank, alpha, drop_rate))
@@ -65,7 +73,9 @@ def apply_lora(model, rank=8, alpha=16, drop_rate=0.0, targets=None):
 
 
 def merge_lora(model):
-    """Add every correction to its matrix: the same outputs, and no adapters any more. Returns the model."""
+    """Add every correction to its matrix: the same outputs, and no adapters any more. Returns the
+    model.
+    """
     for name, layer in lora_layers(model).items():
         replace_module(model, name, layer.merged())
     model.lora = None
@@ -73,18 +83,24 @@ def merge_lora(model):
 
 
 def linear_layers(model, targets=None):
-    """{name: nn.Linear} of a model's blocks, those whose whole name, or its end, is one of `targets`."""
+    """{name: nn.Linear} of a model's blocks, those whose whole name, or its end, is one of
+    `targets`.
+    """
     ends = None if targets is None else tuple(f".{target}" for target in targets)
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith("blocks.") and (ends is None or f".{name}".endswith(ends))
+        if isinstance(module, nn.Linear)
+        and name.startswith("blocks.")
+        and (ends is None or f".{name}".endswith(ends))
     }
 
 
 def lora_layers(model):
     """{name: LoRALinear} of a model."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+    return {
+        name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)
+    }
 
 
 def replace_module(model, name, module):
@@ -98,14 +114,16 @@ def trained_share(model):
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
-# --- Adapters on disk, as peft writes them ----------------------------------------------------------------------------
+# --- Adapters on disk, as peft writes them --------------------------------------------------------
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
 
 def save_adapters(model, folder, base=None):
-    """Write the adapters, and the head if it is trained, to `folder`: a small part of the model. `base` is noted."""
+    """Write the adapters, and the head if it is trained, to `folder`: a small part of the model.
+    `base` is noted.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     layers = lora_layers(model)
@@ -136,7 +154,8 @@ def save_adapters(model, folder, base=None):
 
 
 def load_adapters(model, folder):
-    """Put the adapters in `folder` into a model without any, and the head if they bring one; returns the model.
+    """Put the adapters in `folder` into a model without any, and the head if they bring one;
+    returns the model.
 
     Raises FileNotFoundError and ValueError, naming what is missing, unknown or of another shape.
     """
@@ -147,11 +166,19 @@ def load_adapters(model, folder):
     head = tensors.pop(f"{PREFIX}head.weight", None)
     if set(tensors) != expected:
         odd = min(set(tensors) ^ expected)
-        raise ValueError(f"{folder}: the adapter {odd} {'fits no layer of this model' if odd in tensors else 'is missing'}")
-    apply_lora(model, settings["r"], settings["lora_alpha"], settings.get("lora_dropout", 0.0), names)
+        raise ValueError(
+            f"{folder}: the adapter {odd} {'fits no layer of this model' if odd in tensors else 'is missing'}"
+        )
+    apply_lora(
+        model, settings["r"], settings["lora_alpha"], settings.get("lora_dropout", 0.0), names
+    )
     for name, layer in lora_layers(model).items():
         for part in ("A", "B"):
-            put_in(getattr(layer, part), tensors[f"{PREFIX}{name}.lora_{part}.weight"], f"{folder}: {name}, {part}")
+            put_in(
+                getattr(layer, part),
+                tensors[f"{PREFIX}{name}.lora_{part}.weight"],
+                f"{folder}: {name}, {part}",
+            )
     if head is not None:
         put_in(model.head.weight, head, f"{folder}: the head")
         model.head.requires_grad_(True)
@@ -169,14 +196,23 @@ def read_adapters(folder):
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (json.JSONDecodeError, SafetensorError) as error:
         raise ValueError(f"{folder} is damaged: {error}") from None
-    for name, usual in {"peft_type": "LORA", "bias": "none", "use_dora": False, "use_rslora": False}.items():
+    for name, usual in {
+        "peft_type": "LORA",
+        "bias": "none",
+        "use_dora": False,
+        "use_rslora": False,
+    }.items():
         if settings.get(name, usual) != usual:
-            raise ValueError(f"{folder}: {name} is {settings[name]!r}; our LoRA computes {usual!r} only")
+            raise ValueError(
+                f"{folder}: {name} is {settings[name]!r}; our LoRA computes {usual!r} only"
+            )
     return settings, tensors
 
 
 @torch.no_grad()
 def put_in(parameter, tensor, name):
     if parameter.shape != tensor.shape:
-        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, expected {tuple(parameter.shape)}")
+        raise ValueError(
+            f"{name} has the shape {tuple(tensor.shape)}, expected {tuple(parameter.shape)}"
+        )
     parameter.copy_(tensor)

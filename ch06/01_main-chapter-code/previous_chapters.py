@@ -30,7 +30,13 @@ try:
     )
     from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
     from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden, shallow_copy
-    from ch05_01_main_chapter_code.run_folders import begin_folder, choose_run, newest, refuse_ended, runs_folder
+    from ch05_01_main_chapter_code.run_folders import (
+        begin_folder,
+        choose_run,
+        newest,
+        refuse_ended,
+        runs_folder,
+    )
     from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
     from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig

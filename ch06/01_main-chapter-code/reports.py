@@ -1,4 +1,6 @@
-"""How good is a classifier? Every number and curve from the logits and the labels of a test, for any number of classes."""
+"""How good is a classifier? Every number and curve from the logits and the labels of a test, for
+any number of classes.
+"""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +10,9 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of a curve: `x` and `y`, (points,) each, at falling `thresholds`, and the `area` under it."""
+    """Points of a curve: `x` and `y`, (points,) each, at falling `thresholds`, and the `area` under
+    it.
+    """
 
     x: torch.Tensor
     y: torch.Tensor
@@ -63,7 +67,9 @@ class Report:
     def f1(self, name=None):
         """The harmonic mean of precision and recall, 2 · right / (called so + are so)."""
         n, confusion = self.number(name), self.confusion
-        return 2 * confusion[n, n].item() / max(1, (confusion[n].sum() + confusion[:, n].sum()).item())
+        return (
+            2 * confusion[n, n].item() / max(1, (confusion[n].sum() + confusion[:, n].sum()).item())
+        )
 
     @property
     def macro_f1(self):
@@ -71,35 +77,53 @@ class Report:
         return sum(self.f1(name) for name in self.classes) / len(self.classes)
 
     def counts_above(self, name=None):
-        """For each different probability of a class, from the highest: how many texts of it, and how many others, have at
-        least this much. Returns thresholds, hits and false alarms, (different probabilities,) each."""
+        """For each different probability of a class, from the highest: how many texts of it, and
+        how many others, have at least this much. Returns thresholds, hits and false alarms,
+        (different probabilities,) each."""
         n = self.number(name)
         scores, order = self.probabilities[:, n].sort(descending=True, stable=True)
         is_it = (self.labels[order] == n).double()
         last_of_equals = F.pad(scores[1:] != scores[:-1], (0, 1), value=True)
-        return scores[last_of_equals], is_it.cumsum(0)[last_of_equals], (1 - is_it).cumsum(0)[last_of_equals]
+        return (
+            scores[last_of_equals],
+            is_it.cumsum(0)[last_of_equals],
+            (1 - is_it).cumsum(0)[last_of_equals],
+        )
 
     def roc(self, name=None):
-        """Share of false alarms (x) and of hits (y) at each threshold; the area is the probability that a text of the
-        class gets a higher score than another one. Not a number if the test lacks either."""
+        """Share of false alarms (x) and of hits (y) at each threshold; the area is the probability
+        that a text of the class gets a higher score than another one. Not a number if the test
+        lacks either."""
         thresholds, hits, alarms = self.counts_above(name)
         x, y = F.pad(alarms / alarms[-1], (1, 0)), F.pad(hits / hits[-1], (1, 0))
         return Curve(x, y, F.pad(thresholds, (1, 0), value=torch.inf), torch.trapezoid(y, x).item())
 
     def precision_recall(self, name=None):
-        """Recall (x) and precision (y) at each threshold; the area is the average precision, in steps."""
+        """Recall (x) and precision (y) at each threshold; the area is the average precision, in
+        steps.
+        """
         thresholds, hits, alarms = self.counts_above(name)
         recall, precision = hits / hits[-1], hits / (hits + alarms)
         area = (recall.diff(prepend=torch.zeros(1, dtype=recall.dtype)) * precision).sum().item()
         return Curve(recall, precision, thresholds, area)
 
     def calibration(self, bins=10):
-        """Does 90 % sure mean right nine times in ten [Guo et al. 2017, arXiv:1706.04599]? Texts are put in `bins` by how
-        sure the model is. Returns (mean confidence, accuracy, texts) of each bin that is not empty."""
-        confidence, right = self.probabilities.amax(dim=-1), (self.predicted == self.labels).double()
-        number = (confidence * bins).long().clamp(max=bins - 1)  # bin n holds n <= confidence * bins < n + 1, the last also 1
+        """Does 90 % sure mean right nine times in ten [Guo et al. 2017, arXiv:1706.04599]? Texts
+        are put in `bins` by how sure the model is. Returns (mean confidence, accuracy, texts) of
+        each bin that is not empty."""
+        confidence, right = (
+            self.probabilities.amax(dim=-1),
+            (self.predicted == self.labels).double(),
+        )
+        number = (
+            (confidence * bins).long().clamp(max=bins - 1)
+        )  # bin n holds n <= confidence * bins < n + 1, the last also 1
         found = [number == n for n in range(bins)]
-        return [(confidence[here].mean().item(), right[here].mean().item(), int(here.sum())) for here in found if here.any()]
+        return [
+            (confidence[here].mean().item(), right[here].mean().item(), int(here.sum()))
+            for here in found
+            if here.any()
+        ]
 
     def calibration_error(self, bins=10):
         """The mean distance between how sure and how right, over all texts."""
@@ -114,21 +138,30 @@ class Report:
             "loss": self.loss,
             "calibration_error": self.calibration_error(),
             "classes": {
-                name: {"precision": self.precision(name), "recall": self.recall(name), "f1": self.f1(name),
-                       "roc_area": self.roc(name).area, "average_precision": self.precision_recall(name).area,
-                       "texts": self.confusion[number].sum().item()}
+                name: {
+                    "precision": self.precision(name),
+                    "recall": self.recall(name),
+                    "f1": self.f1(name),
+                    "roc_area": self.roc(name).area,
+                    "average_precision": self.precision_recall(name).area,
+                    "texts": self.confusion[number].sum().item(),
+                }
                 for number, name in enumerate(self.classes)
             },
             "confusion": self.confusion.tolist(),
-        }  # fmt: skip
+        }
 
 
 def plot_report(report, path=None):
-    """Four pictures of a `Report`: confusion matrix, ROC, precision against recall, calibration. Returns the figure.
+    """Four pictures of a `Report`: confusion matrix, ROC, precision against recall, calibration.
+    Returns the figure.
 
-    With two classes the curves are those of the last one, else there is one for each. `path`: where to save it.
+    With two classes the curves are those of the last one, else there is one for each. `path`: where
+    to save it.
     """
-    from matplotlib.figure import Figure  # no window, and nothing of the caller's own figures is touched
+    from matplotlib.figure import (
+        Figure,
+    )  # no window, and nothing of the caller's own figures is touched
 
     figure = Figure(figsize=(9, 7), layout="constrained")
     (matrix, roc), (precision_recall, calibration) = figure.subplots(2, 2)
@@ -141,7 +174,9 @@ def plot_report(report, path=None):
         precision_recall.plot(curve.x, curve.y, color=color, label=f"{name}: area {curve.area:.3f}")
     roc.plot([0, 1], [0, 1], color="gray", ls="--", lw=1)
     roc.set(xlabel="share of the others called so", ylabel="share of them found", title="ROC curve")
-    precision_recall.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(-0.02, 1.02))
+    precision_recall.set(
+        xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(-0.02, 1.02)
+    )
     draw_calibration(calibration, report)
     for ax in (roc, precision_recall):
         ax.legend(frameon=False, loc="lower left" if ax is precision_recall else "lower right")
@@ -161,18 +196,39 @@ def draw_confusion(ax, report):
     for right in range(n):
         for called in range(n):
             color = "white" if shares[right, called] > 0.6 else "black"
-            ax.text(called, right, f"{counts[right, called]:,}", ha="center", va="center", color=color)
-    ax.set(xticks=range(n), yticks=range(n), xlabel="verdict", ylabel="right class", title=f"{100 * report.accuracy:.2f} % right")
+            ax.text(
+                called, right, f"{counts[right, called]:,}", ha="center", va="center", color=color
+            )
+    ax.set(
+        xticks=range(n),
+        yticks=range(n),
+        xlabel="verdict",
+        ylabel="right class",
+        title=f"{100 * report.accuracy:.2f} % right",
+    )
     ax.set_xticklabels(report.classes, rotation=30 if n > 3 else 0)
     ax.set_yticklabels(report.classes)
 
 
 def draw_calibration(ax, report):
-    """How often the model is right when it is so sure; points are as large as their share of the texts."""
+    """How often the model is right when it is so sure; points are as large as their share of the
+    texts.
+    """
     sure, right, texts = zip(*report.calibration(), strict=True)
     ax.plot([0, 1], [0, 1], color="gray", ls="--", lw=1)
     ax.plot(sure, right, color=COLORS[0], lw=1)
-    ax.scatter(sure, right, s=[20 + 200 * count / len(report.labels) for count in texts], color=COLORS[0], clip_on=False)
+    ax.scatter(
+        sure,
+        right,
+        s=[20 + 200 * count / len(report.labels) for count in texts],
+        color=COLORS[0],
+        clip_on=False,
+    )
     lowest = 1 / len(report.classes)
-    ax.set(xlim=(lowest - 0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability of the verdict", ylabel="share that is right",
-           title=f"Calibration: error {report.calibration_error():.3f}")  # fmt: skip
+    ax.set(
+        xlim=(lowest - 0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        xlabel="probability of the verdict",
+        ylabel="share that is right",
+        title=f"Calibration: error {report.calibration_error():.3f}",
+    )

@@ -1,5 +1,6 @@
-"""Chapter 6's notebooks: their code is the modules' code, their checks know wrong from right, their logs say what the
-text says. (That the notebooks run and give their stored outputs is tested for the whole repository in tools/.)"""
+"""Chapter 6's notebooks: their code is the modules' code, their checks know wrong from right, their
+logs say what the text says. (That the notebooks run and give their stored outputs is tested for the
+whole repository in tools/.)"""
 
 import ast
 import json
@@ -42,7 +43,7 @@ FOLDER = Path(__file__).parent
 NOTEBOOK = FOLDER / "ch06.ipynb"
 
 
-# --- The notebook's code and the modules' ------------------------------------------------------------------------
+# --- The notebook's code and the modules' ---------------------------------------------------------
 
 
 def test_the_notebook_teaches_this_very_code():
@@ -52,8 +53,17 @@ def test_the_notebook_teaches_this_very_code():
 def notebook_space():
     """The notebook's plain loop and what it is made of."""
     found = notebook_definitions(NOTEBOOK)
-    space = {"torch": torch, "math": math, "nn": nn, "F": F, "pad_sequence": pad_sequence, "Batches": Batches,
-             "TrainConfig": TrainConfig, "learning_rate": learning_rate, "make_optimizer": make_optimizer}  # fmt: skip
+    space = {
+        "torch": torch,
+        "math": math,
+        "nn": nn,
+        "F": F,
+        "pad_sequence": pad_sequence,
+        "Batches": Batches,
+        "TrainConfig": TrainConfig,
+        "learning_rate": learning_rate,
+        "make_optimizer": make_optimizer,
+    }
     for name in ("new_head", "freeze", "pad", "plain_logits", "fine_tune"):
         exec(compile(ast.Module([found[name]], []), f"ch06.ipynb: {name}", "exec"), space)
     return space
@@ -68,12 +78,15 @@ def dataset():
 
 def small_model():
     torch.manual_seed(5)
-    # Without biases: a key's bias changes no attention, its gradient is rounding noise, and AdamW makes steps of it.
+    # Without biases: a key's bias changes no attention, its gradient is rounding noise, and AdamW
+    # makes steps of it.
     return GPT(GPTConfig(300, 40, emb_dim=16, n_heads=2, n_layers=3, qkv_bias=False))
 
 
 @pytest.mark.parametrize("train", ["head", "last-block", "all"])
-@pytest.mark.parametrize("settings", [{}, {"batch_size": 7, "seed": 3}, {"lr": 3e-3, "num_epochs": 3}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"batch_size": 7, "seed": 3}, {"lr": 3e-3, "num_epochs": 3}]
+)
 def test_the_notebooks_loop_equals_the_modules_step_for_step(dataset, train, settings):
     settings = {"num_epochs": 1, "lr": 1e-3} | settings
     plain, fast = small_model(), small_model()
@@ -102,11 +115,19 @@ def test_the_notebooks_reading_equals_the_modules(dataset):
     ids, mask = space["pad"](dataset.rows[:30])
     assert (~mask).any()
     with torch.no_grad():
-        torch.testing.assert_close(space["plain_logits"](model, ids, mask), class_logits(model, ids, mask), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            space["plain_logits"](model, ids, mask),
+            class_logits(model, ids, mask),
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 def test_the_commands_of_the_text_are_understood():
-    texts = [path.read_text(encoding="utf-8") for path in (FOLDER / "README.md", FOLDER.parent / "README.md")]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in (FOLDER / "README.md", FOLDER.parent / "README.md")
+    ]
     cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     parsers = {"gpt_class_finetune.py": class_arguments, "gpt_download.py": sms_arguments}
@@ -116,7 +137,7 @@ def test_the_commands_of_the_text_are_understood():
         parsers[script](shlex.split(flags))  # ends the program if a flag is not known
 
 
-# --- The exercises and their checks -------------------------------------------------------------------------------
+# --- The exercises and their checks ---------------------------------------------------------------
 
 
 def solved_last_token_vectors(hidden, mask):
@@ -175,7 +196,10 @@ def solved_cheapest_threshold(scores, labels, alarm_cost, miss_cost, thresholds)
 def cheapest_by_rates(scores, labels, alarm_cost, miss_cost, thresholds):
     def shares(threshold):
         called = scores >= threshold
-        return alarm_cost * called[labels == 0].float().mean() + miss_cost * (~called)[labels == 1].float().mean()
+        return (
+            alarm_cost * called[labels == 0].float().mean()
+            + miss_cost * (~called)[labels == 1].float().mean()
+        )
 
     return min(thresholds, key=shares)
 
@@ -192,19 +216,27 @@ def gap_from_centres(confidence, right, bins):
     total = 0.0
     for k in range(bins):
         here = (confidence * bins).long() == k
-        total += here.sum().item() * abs((k + 0.5) / bins - right[here].mean().item()) if here.any() else 0
+        total += (
+            here.sum().item() * abs((k + 0.5) / bins - right[here].mean().item())
+            if here.any()
+            else 0
+        )
     return total / len(right)
 
 
 def gap_with_empty_bins(confidence, right, bins):
     number = (confidence * bins).long()
     parts = [(confidence[number == k], right[number == k]) for k in range(bins)]
-    return sum(len(sure) * abs(sure.mean() - hits.mean()).item() for sure, hits in parts) / len(right)
+    return sum(len(sure) * abs(sure.mean() - hits.mean()).item() for sure, hits in parts) / len(
+        right
+    )
 
 
 def gaps(confidence, right, bins):
     number = (confidence * bins).floor()
-    return [(confidence[number == k].mean() - right[number == k].mean()).item() for k in number.unique()]
+    return [
+        (confidence[number == k].mean() - right[number == k].mean()).item() for k in number.unique()
+    ]
 
 
 def solved_merged_weight(W, A, B, alpha):
@@ -223,24 +255,42 @@ EXERCISES = {
             (lambda h, m: h[:, -1], "may be padding"),
             (lambda h, m: h[torch.arange(len(h)), m.sum(dim=1) - 1], "on the right only"),
             (lambda h, m: h[torch.arange(len(h)), m.sum(dim=1)], "one too far"),
-            (lambda h, m: (h * m[..., None]).sum(1) / m.sum(1, keepdim=True), "mean of the real tokens"),
+            (
+                lambda h, m: (h * m[..., None]).sum(1) / m.sum(1, keepdim=True),
+                "mean of the real tokens",
+            ),
             (lambda h, m: h.mean(dim=1), "padding included"),
             (lambda h, m: h[:, 0], "the first place"),
-            (lambda h, m: h[torch.arange(len(h)), m.sum(dim=1) - 1] if m[0, 0] else h[:, -1], "by its first row"),
-            (lambda h, m: torch.stack([row[real][0] for row, real in zip(h, m, strict=True)]), "the first real token"),
+            (
+                lambda h, m: h[torch.arange(len(h)), m.sum(dim=1) - 1] if m[0, 0] else h[:, -1],
+                "by its first row",
+            ),
+            (
+                lambda h, m: torch.stack([row[real][0] for row, real in zip(h, m, strict=True)]),
+                "the first real token",
+            ),
         ],
     ),
     "weighted_loss": (
         solved_weighted_loss,
         [
-            (lambda x, y, w: (F.cross_entropy(x, y, reduction="none") * w[y]).mean(), "divided by the number of texts"),
-            (lambda x, y, w: F.cross_entropy(x, y, weight=w, reduction="sum"), "this is a weighted sum"),
+            (
+                lambda x, y, w: (F.cross_entropy(x, y, reduction="none") * w[y]).mean(),
+                "divided by the number of texts",
+            ),
+            (
+                lambda x, y, w: F.cross_entropy(x, y, weight=w, reduction="sum"),
+                "this is a weighted sum",
+            ),
             (lambda x, y, w: F.cross_entropy(x, y), "left out"),
             (lambda x, y, w: F.cross_entropy(x * w, y), "the logits were multiplied"),
             (lambda x, y, w: F.cross_entropy(x, y, weight=1 / w), "upside down"),
             (lambda x, y, w: -F.cross_entropy(x, y, weight=w), "minus sign"),
             (lambda x, y, w: F.nll_loss(x.softmax(-1), y, weight=w), "the logarithm is missing"),
-            (lambda x, y, w: -(x[torch.arange(len(y)), y] * w[y]).sum() / w[y].sum(), "softmax is missing"),
+            (
+                lambda x, y, w: -(x[torch.arange(len(y)), y] * w[y]).sum() / w[y].sum(),
+                "softmax is missing",
+            ),
         ],
     ),
     "precision_recall_f1": (
@@ -251,7 +301,10 @@ EXERCISES = {
             (harmonic_mean_with_holes, "divides by zero"),
             (holes_in_tensors, "the precision is 0, not 0 / 0"),
             (lambda v, y: solved_precision_recall_f1(1 - v, 1 - y), "numbers of ham"),
-            (lambda v, y: (as_report(v, y).accuracy, *solved_precision_recall_f1(v, y)[1:]), "this is the accuracy"),
+            (
+                lambda v, y: (as_report(v, y).accuracy, *solved_precision_recall_f1(v, y)[1:]),
+                "this is the accuracy",
+            ),
         ],
     ),
     "precision_at_share": (
@@ -267,19 +320,34 @@ EXERCISES = {
     "roc_area": (
         solved_roc_area,
         [
-            (lambda s, y: (s[y == 1][:, None] > s[y == 0]).double().mean().item(), "counted as lost"),
-            (lambda s, y: (s[y == 1][:, None] >= s[y == 0]).double().mean().item(), "counted as won"),
+            (
+                lambda s, y: (s[y == 1][:, None] > s[y == 0]).double().mean().item(),
+                "counted as lost",
+            ),
+            (
+                lambda s, y: (s[y == 1][:, None] >= s[y == 0]).double().mean().item(),
+                "counted as won",
+            ),
             (lambda s, y: solved_roc_area(1 - s, y), "wrong way round"),
             (lambda s, y: (s[y == 1].mean() - s[y == 0].mean()).item(), "mean difference"),
-            (lambda s, y: solved_roc_area(s, y) * (y == 1).sum().item() * (y == 0).sum().item(), "divide by their number"),
-            (lambda s, y: ((s > 0.5) == (y == 1)).double().mean().item(), "accuracy at the threshold"),
+            (
+                lambda s, y: solved_roc_area(s, y) * (y == 1).sum().item() * (y == 0).sum().item(),
+                "divide by their number",
+            ),
+            (
+                lambda s, y: ((s > 0.5) == (y == 1)).double().mean().item(),
+                "accuracy at the threshold",
+            ),
             (area_from_ranks, "the mean of their ranks"),
         ],
     ),
     "cheapest_threshold": (
         solved_cheapest_threshold,
         [
-            (lambda s, y, a, m, t: solved_cheapest_threshold(s, y, m, a, t), "the costs are exchanged"),
+            (
+                lambda s, y, a, m, t: solved_cheapest_threshold(s, y, m, a, t),
+                "the costs are exchanged",
+            ),
             (lambda s, y, a, m, t: solved_cheapest_threshold(s, y, 1, 1, t), "counted alike"),
             (lambda s, y, a, m, t: max(t, key=lambda x: cost(s, y, a, m, x)), "dearest"),
             (lambda s, y, a, m, t: min(cost(s, y, a, m, x) for x in t), "this is the lowest cost"),
@@ -287,7 +355,10 @@ EXERCISES = {
             (lambda s, y, a, m, t: solved_cheapest_threshold(s, y, 0, m, t), "only misses"),
             (lambda s, y, a, m, t: min(t, key=lambda x: cost(s, y, a, m, x, torch.gt)), "(>=)"),
             (cheapest_by_rates, "the costs are per message"),
-            (lambda s, y, a, m, t: max(t, key=lambda x: as_report((s >= x).long(), y).f1()), "best F1"),
+            (
+                lambda s, y, a, m, t: max(t, key=lambda x: as_report((s >= x).long(), y).f1()),
+                "best F1",
+            ),
         ],
     ),
     "calibration_gap": (
@@ -315,7 +386,7 @@ EXERCISES = {
             (lambda W, A, B, alpha: W + alpha / A.shape[1] * B @ A, "not of columns"),
         ],
     ),
-}  # fmt: skip
+}
 
 
 class TestExercises(ExerciseTests):
@@ -330,11 +401,14 @@ def test_the_numbers_of_lora_in_the_text():
     assert not any(isinstance(module, LoRALinear) for module in model.modules())
 
 
-# --- The logs of the long runs ------------------------------------------------------------------------------------
+# --- The logs of the long runs --------------------------------------------------------------------
 
 
 def log(name):
-    head, *rows = map(json.loads, (FOLDER / "experiments" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines())
+    head, *rows = map(
+        json.loads,
+        (FOLDER / "experiments" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(),
+    )
     assert head["command"].startswith("python experiments/") and "CPU" in head["machine"]
     return rows
 
@@ -350,11 +424,22 @@ def test_what_the_text_says_of_the_number_of_labels():
     pretrained, *counted = dict.fromkeys(row["model"] for row in rows)
     sizes = sorted({row["messages"] for row in rows})
     assert sizes[0] == 16 and sizes[-1] == 4460
-    few, half = (mean_of(rows, pretrained, 64, "f1"), [mean_of(rows, name, 512, "f1") for name in counted])
-    assert all(abs(few - f1) < 0.05 for f1 in half)  # 64 labels do what counting does with about 500
-    assert all(mean_of(rows, name, 16, "f1") < 0.05 and mean_of(rows, name, 16, "roc_area") > 0.7 for name in counted)
+    few, half = (
+        mean_of(rows, pretrained, 64, "f1"),
+        [mean_of(rows, name, 512, "f1") for name in counted],
+    )
+    assert all(
+        abs(few - f1) < 0.05 for f1 in half
+    )  # 64 labels do what counting does with about 500
+    assert all(
+        mean_of(rows, name, 16, "f1") < 0.05 and mean_of(rows, name, 16, "roc_area") > 0.7
+        for name in counted
+    )
     assert mean_of(rows, pretrained, 16, "roc_area") > 0.9
-    assert max(mean_of(rows, name, 4460, "f1") for name in counted) > mean_of(rows, pretrained, 4460, "f1") - 0.01
+    assert (
+        max(mean_of(rows, name, 4460, "f1") for name in counted)
+        > mean_of(rows, pretrained, 4460, "f1") - 0.01
+    )
 
 
 def test_what_the_text_says_of_the_verdicts():
@@ -374,4 +459,6 @@ def test_what_the_text_says_of_the_verdicts():
         best = min((price(t / 100, alarm, miss), t / 100) for t in range(1, 100))
         assert price(0.5, alarm, miss) > 2 * best[0] and (best[1] > 0.5) == (alarm > miss)
         assert price(alarm / (alarm + miss), alarm, miss) < price(0.5, alarm, miss)
-    assert price(0.5, 1, 1) <= 3 + min(price(t / 100, 1, 1) for t in range(1, 100))  # "a few mistakes from the best"
+    assert price(0.5, 1, 1) <= 3 + min(
+        price(t / 100, 1, 1) for t in range(1, 100)
+    )  # "a few mistakes from the best"

@@ -1,5 +1,5 @@
-"""Classifiers: the verdict is the last real token's, frozen layers are computed once, LoRA is what it says, bad data is
-told in one line."""
+"""Classifiers: the verdict is the last real token's, frozen layers are computed once, LoRA is what
+it says, bad data is told in one line."""
 
 import csv
 import http.server
@@ -33,7 +33,12 @@ from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch06_01_main_chapter_code import frozen_layers, gpt_class_finetune, gpt_download
 from ch06_01_main_chapter_code.broken_tales import DETAILS, TALE_CLASSES, break_tale, make_tale_task
 from ch06_01_main_chapter_code.class_arguments import class_arguments
-from ch06_01_main_chapter_code.frozen_layers import FrozenRows, batches_by_length, class_logits, pad_rows
+from ch06_01_main_chapter_code.frozen_layers import (
+    FrozenRows,
+    batches_by_length,
+    class_logits,
+    pad_rows,
+)
 from ch06_01_main_chapter_code.gpt_class_finetune import (
     SpamDataset,
     as_language_model,
@@ -68,7 +73,12 @@ from ch06_01_main_chapter_code.lora import (
 from ch06_01_main_chapter_code.reports import Report
 
 FOLDER = Path(__file__).parent
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU"))]
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+    ),
+]
 CLASSES = ("ham", "spam")
 
 
@@ -83,7 +93,17 @@ class Letters:
 
 def tiny_gpt(seed=0, n_layers=3, **changes):
     torch.manual_seed(seed)
-    config = dict(vocab_size=128, context_length=96, emb_dim=32, n_heads=4, n_layers=n_layers, init_std=0.2) | changes
+    config = (
+        dict(
+            vocab_size=128,
+            context_length=96,
+            emb_dim=32,
+            n_heads=4,
+            n_layers=n_layers,
+            init_std=0.2,
+        )
+        | changes
+    )
     model = GPT(GPTConfig(**config))
     model.tokenizer = Letters()
     return model
@@ -104,7 +124,10 @@ def messages(count=40, seed=0, classes=CLASSES):
     """Random words; the texts of one class are full of its own letter."""
     rng = random.Random(seed)
     labels = [number % len(classes) for number in range(count)]
-    texts = ["".join(rng.choices("abcdefgh " + "XYZ"[label] * 6, k=rng.randint(1, 60))) for label in labels]
+    texts = [
+        "".join(rng.choices("abcdefgh " + "XYZ"[label] * 6, k=rng.randint(1, 60)))
+        for label in labels
+    ]
     return LabelledTexts([text if text.strip() else "a" for text in texts], labels, tuple(classes))
 
 
@@ -112,7 +135,7 @@ def dataset_of(data, model):
     return SpamDataset(data, model.tokenizer, model.config.context_length)
 
 
-# --- The verdict does not depend on padding -----------------------------------------------------------------------------
+# --- The verdict does not depend on padding -------------------------------------------------------
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -124,8 +147,10 @@ def test_the_verdict_is_the_same_however_a_message_is_padded(make, device):
         alone = class_logits(model, torch.tensor([ids], device=device))
         for padding in (1, 2, 7, 96 - len(ids)):
             for junk in (0, 50, 127):
-                for real, row in (([True] * len(ids) + [False] * padding, ids + [junk] * padding),
-                                  ([False] * padding + [True] * len(ids), [junk] * padding + ids)):  # fmt: skip
+                for real, row in (
+                    ([True] * len(ids) + [False] * padding, ids + [junk] * padding),
+                    ([False] * padding + [True] * len(ids), [junk] * padding + ids),
+                ):
                     rows = torch.tensor([row, row], device=device)
                     logits = class_logits(model, rows, torch.tensor([real, real], device=device))
                     assert (logits - alone).abs().max() < 1e-5
@@ -150,7 +175,9 @@ def test_the_short_way_through_the_last_block_equals_the_whole_model(make):
     assert (class_logits(model, idx, mask) - whole[torch.arange(4), last]).abs().max() < 1e-5
     for depth in range(len(model.blocks) + 2):
         hidden = frozen_layers.lower_hidden(model, idx, depth, mask)
-        assert (frozen_layers.upper_logits(model, hidden, mask, depth) - class_logits(model, idx, mask)).abs().max() < 1e-5
+        assert (
+            frozen_layers.upper_logits(model, hidden, mask, depth) - class_logits(model, idx, mask)
+        ).abs().max() < 1e-5
 
 
 def test_the_classifier_is_hugging_faces_gpt2_for_sequence_classification(tmp_path):
@@ -159,10 +186,14 @@ def test_the_classifier_is_hugging_faces_gpt2_for_sequence_classification(tmp_pa
     model.tokenizer = None
     model.save_pretrained(tmp_path)
     to_classifier(model, CLASSES).eval()
-    theirs = transformers.GPT2ForSequenceClassification.from_pretrained(tmp_path, num_labels=2, pad_token_id=0).eval()
+    theirs = transformers.GPT2ForSequenceClassification.from_pretrained(
+        tmp_path, num_labels=2, pad_token_id=0
+    ).eval()
     theirs.score.weight.data.copy_(model.head.weight)
     idx, mask = pad_rows([torch.randint(1, 128, (length,)) for length in (5, 30, 1, 17)])
-    assert (theirs(idx, attention_mask=mask).logits - class_logits(model, idx, mask)).abs().max() < 1e-5
+    assert (
+        theirs(idx, attention_mask=mask).logits - class_logits(model, idx, mask)
+    ).abs().max() < 1e-5
 
 
 def test_batches_hold_each_message_once_and_little_padding():
@@ -181,11 +212,13 @@ def test_a_message_begins_with_the_end_of_text_and_long_ones_are_cut():
     assert dataset.lengths.tolist() == [4, 50] and dataset.n_cut == 1
 
 
-# --- Training -------------------------------------------------------------------------------------------------------------
+# --- Training -------------------------------------------------------------------------------------
 
 
 def plain_fine_tune(model, dataset, epochs, lr, batch_size, seed):
-    """The loop of the notebook: every batch through the whole model, every verdict looked up at the last real token."""
+    """The loop of the notebook: every batch through the whole model, every verdict looked up at the
+    last real token.
+    """
     order = gpt_class_finetune.Batches(dataset, batch_size, seed)
     steps = epochs * -(-len(dataset) // batch_size)
     warmup = steps // 10
@@ -198,7 +231,9 @@ def plain_fine_tune(model, dataset, epochs, lr, batch_size, seed):
         places = order.shuffled(epoch)
         for start in range(0, len(places), batch_size):
             step = len(losses)
-            rate = lr * ((step + 1) / warmup if step < warmup else 1 - (step - warmup) / (steps - warmup))
+            rate = lr * (
+                (step + 1) / warmup if step < warmup else 1 - (step - warmup) / (steps - warmup)
+            )
             for group in optimizer.param_groups:
                 group["lr"] = rate
             picked = places[start : start + batch_size]
@@ -221,7 +256,9 @@ def test_fine_tune_equals_the_plain_loop(make, how):
     losses = plain_fine_tune(plain, dataset, 3, 1e-3, 8, seed=5)
     assert history["losses"] == pytest.approx(losses, abs=1e-4)
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
-        assert (ours - theirs).abs().max() < 2e-3  # Adam's first steps make a sign of the smallest rounding
+        assert (
+            ours - theirs
+        ).abs().max() < 2e-3  # Adam's first steps make a sign of the smallest rounding
     assert len(history["epochs"]) == 3
 
 
@@ -232,18 +269,26 @@ def test_what_is_computed_once_trains_like_what_is_computed_each_time(make, how)
     results = []
     for cache in (True, False):
         torch.manual_seed(3)  # of the dropout in the layers that learn
-        results.append(fine_tune(make(), dataset, 3, train=how, val_dataset=held_out, cache=cache, lr=1e-3))
+        results.append(
+            fine_tune(make(), dataset, 3, train=how, val_dataset=held_out, cache=cache, lr=1e-3)
+        )
     (cached, history), (plain, other) = results
     assert history["losses"] == pytest.approx(other["losses"], abs=1e-5)
-    assert [row["val_loss"] for row in history["epochs"]] == pytest.approx([row["val_loss"] for row in other["epochs"]], abs=1e-5)
-    assert (predict(FrozenRows(cached, held_out)) - predict(FrozenRows(plain, held_out, cache=False))).abs().max() < 1e-4
+    assert [row["val_loss"] for row in history["epochs"]] == pytest.approx(
+        [row["val_loss"] for row in other["epochs"]], abs=1e-5
+    )
+    assert (
+        predict(FrozenRows(cached, held_out)) - predict(FrozenRows(plain, held_out, cache=False))
+    ).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(("how", "passes"), [("head", 1), ("last-block", 1), ("all", 6)])
 def test_frozen_layers_see_each_message_once(how, passes, monkeypatch):
     model = tiny_gpt()
     dataset, seen = dataset_of(messages(), model), []
-    model.blocks[0].register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    model.blocks[0].register_forward_hook(
+        lambda module, inputs, output: seen.append(len(inputs[0]))
+    )
     fine_tune(model, dataset, 6, train=how)
     assert sum(seen) == passes * len(dataset)
 
@@ -253,7 +298,11 @@ def test_the_cache_takes_half_precision_or_nothing_where_memory_is_short():
     dataset = dataset_of(messages(), model)
     numbers = int(dataset.lengths.sum()) * 32
     exact = predict(FrozenRows(model, dataset, cache_bytes=4 * numbers))
-    for room, dtype in ((4 * numbers, torch.float32), (2 * numbers, torch.float16), (2 * numbers - 1, None)):
+    for room, dtype in (
+        (4 * numbers, torch.float32),
+        (2 * numbers, torch.float16),
+        (2 * numbers - 1, None),
+    ):
         rows = FrozenRows(model, dataset, cache_bytes=room)
         assert (rows.rows[0].dtype if rows.rows else None) == dtype
         assert (predict(rows) - exact).abs().max() < (1e-5 if dtype != torch.float16 else 2e-2)
@@ -262,7 +311,9 @@ def test_the_cache_takes_half_precision_or_nothing_where_memory_is_short():
 def test_the_cache_on_disk_is_used_again_and_only_where_it_fits(tmp_path, monkeypatch):
     computed = []
     real = FrozenRows.compute
-    monkeypatch.setattr(FrozenRows, "compute", lambda self, dtype: computed.append(1) or real(self, dtype))
+    monkeypatch.setattr(
+        FrozenRows, "compute", lambda self, dtype: computed.append(1) or real(self, dtype)
+    )
 
     def rows(seed=0, data_seed=0, how="last-block"):
         model = to_classifier(tiny_gpt(seed), CLASSES, how)
@@ -277,8 +328,18 @@ def test_the_cache_on_disk_is_used_again_and_only_where_it_fits(tmp_path, monkey
 
 def test_gradient_accumulation_equals_the_big_batch():
     dataset = dataset_of(messages(50), tiny_gpt())  # 50 do not divide by 16
-    big, small = (fine_tune(tiny_gpt(), dataset, 2, train="all", weights="balanced", batch_size=size, grad_accum=16 // size)
-                  for size in (16, 4))  # fmt: skip
+    big, small = (
+        fine_tune(
+            tiny_gpt(),
+            dataset,
+            2,
+            train="all",
+            weights="balanced",
+            batch_size=size,
+            grad_accum=16 // size,
+        )
+        for size in (16, 4)
+    )
     assert big[1]["losses"] == pytest.approx(small[1]["losses"], abs=1e-4)
 
 
@@ -293,20 +354,39 @@ def test_class_weights_make_a_rare_class_count_as_much_as_a_common_one():
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     loss = gpt_class_finetune.backward(rows, list(range(len(rows))), 8, weights, scaler, "fp32")
     each = F.cross_entropy(predict(rows), rows.labels, reduction="none")
-    assert loss == pytest.approx(sum(each[rows.labels == label].mean().item() for label in (0, 1)) / 2, abs=1e-5)
+    assert loss == pytest.approx(
+        sum(each[rows.labels == label].mean().item() for label in (0, 1)) / 2, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("how", ["head", "last-block", "all", "lora"])
 def test_only_what_should_learn_changes(how):
     base = tiny_gpt()
     model, _ = fine_tune(tiny_gpt(), dataset_of(messages(), base), 2, train=how)
-    changed = {name for name, tensor in base.named_parameters() if not torch.equal(tensor, dict(
-        (key.replace(".linear.", "."), value) for key, value in model.named_parameters())[name])}  # fmt: skip
-    changed = {name for name in changed if not name.startswith("head")} - {"tok_emb.weight"} if how != "all" else changed
-    expected = {"head": lambda name: False, "lora": lambda name: False, "all": lambda name: True,
-                "last-block": lambda name: name.startswith(("blocks.2.", "final_norm."))}[how]  # fmt: skip
-    assert changed == {name for name, _ in base.named_parameters() if expected(name) and name != "pos_emb.weight"} | (
-        {"pos_emb.weight"} if how == "all" else set())
+    changed = {
+        name
+        for name, tensor in base.named_parameters()
+        if not torch.equal(
+            tensor,
+            dict((key.replace(".linear.", "."), value) for key, value in model.named_parameters())[
+                name
+            ],
+        )
+    }
+    changed = (
+        {name for name in changed if not name.startswith("head")} - {"tok_emb.weight"}
+        if how != "all"
+        else changed
+    )
+    expected = {
+        "head": lambda name: False,
+        "lora": lambda name: False,
+        "all": lambda name: True,
+        "last-block": lambda name: name.startswith(("blocks.2.", "final_norm.")),
+    }[how]
+    assert changed == {
+        name for name, _ in base.named_parameters() if expected(name) and name != "pos_emb.weight"
+    } | ({"pos_emb.weight"} if how == "all" else set())
     assert model.head.weight.shape == (2, 32)
 
 
@@ -326,8 +406,12 @@ def test_it_learns_and_classifies():
     report = evaluate(model, dataset_of(test, model))
     assert report.accuracy > 0.85 and history["losses"][0] > history["losses"][-1]
     verdicts = classify(model, test.texts)
-    assert [name for name, _ in verdicts] == [CLASSES[number] for number in report.predicted.tolist()]
-    assert [p for _, p in verdicts] == pytest.approx(report.probabilities.amax(-1).tolist(), abs=1e-5)
+    assert [name for name, _ in verdicts] == [
+        CLASSES[number] for number in report.predicted.tolist()
+    ]
+    assert [p for _, p in verdicts] == pytest.approx(
+        report.probabilities.amax(-1).tolist(), abs=1e-5
+    )
     assert classify(model, test.texts[0])[0] == verdicts[0][0]
 
 
@@ -335,12 +419,18 @@ def test_training_goes_on_where_it_was_stopped():
     dataset = dataset_of(messages(), tiny_gpt())
     whole, _ = fine_tune(tiny_gpt(), dataset, 4, train="all")
     model = to_classifier(tiny_gpt(), CLASSES, "all")
-    config = gpt_class_finetune.training_config(model, len(dataset), 4, 16, 1, None, 0.01, 0, "auto")
+    config = gpt_class_finetune.training_config(
+        model, len(dataset), 4, 16, 1, None, 0.01, 0, "auto"
+    )
     optimizer = gpt_class_finetune.make_optimizer(model, config)
-    _, history = fine_tune(model, dataset, 4, optimizer=optimizer, on_step=lambda step, loss, row: step == 4)
+    _, history = fine_tune(
+        model, dataset, 4, optimizer=optimizer, on_step=lambda step, loss, row: step == 4
+    )
     assert len(history["losses"]) == 5
     fine_tune(model, dataset, 4, optimizer=optimizer, history=history)
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), model.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.parameters(), model.parameters(), strict=True)
+    )
 
 
 def test_what_does_not_fit_is_told():
@@ -360,7 +450,7 @@ def test_what_does_not_fit_is_told():
             call()
 
 
-# --- Forgetting -----------------------------------------------------------------------------------------------------------
+# --- Forgetting -----------------------------------------------------------------------------------
 
 
 def test_the_language_model_is_still_there():
@@ -375,11 +465,15 @@ def test_the_language_model_is_still_there():
 
 
 def test_replay_keeps_the_language_models_loss_low():
-    rows = [(row[:-1], row[1:]) for row in torch.arange(1, 41).repeat(64, 1)]  # one text, known by heart
+    rows = [
+        (row[:-1], row[1:]) for row in torch.arange(1, 41).repeat(64, 1)
+    ]  # one text, known by heart
     idx = rows[0][0][None]
 
     def loss(model):
-        return gpt_class_finetune.language_model_loss(as_language_model(model)(idx), rows[0][1][None]).item()
+        return gpt_class_finetune.language_model_loss(
+            as_language_model(model)(idx), rows[0][1][None]
+        ).item()
 
     base = tiny_gpt(init_std=0.05)
     optimizer = torch.optim.AdamW(base.parameters(), lr=3e-3)
@@ -392,11 +486,17 @@ def test_replay_keeps_the_language_models_loss_low():
     for replay in (None, rows):
         model = tiny_gpt()
         model.load_state_dict(base.state_dict())
-        losses.append(loss(fine_tune(model, dataset_of(messages(), model), 3, train="all", lr=3e-3, replay=replay)[0]))
+        losses.append(
+            loss(
+                fine_tune(
+                    model, dataset_of(messages(), model), 3, train="all", lr=3e-3, replay=replay
+                )[0]
+            )
+        )
     assert losses[0] > before + 0.05 and losses[1] < (before + losses[0]) / 2
 
 
-# --- LoRA -----------------------------------------------------------------------------------------------------------------
+# --- LoRA -----------------------------------------------------------------------------------------
 
 
 def shaken(model):
@@ -411,7 +511,9 @@ def test_adapters_begin_as_nothing_and_end_as_nothing_but_weights(make):
     idx = torch.randint(128, (2, 20))
     base = make().eval()
     model = apply_lora(make().eval(), rank=4, alpha=8)
-    assert len(lora_layers(model)) == sum(isinstance(m, torch.nn.Linear) for block in base.blocks for m in block.modules())
+    assert len(lora_layers(model)) == sum(
+        isinstance(m, torch.nn.Linear) for block in base.blocks for m in block.modules()
+    )
     assert torch.equal(model(idx), base(idx))
     adapted = shaken(model)(idx)
     assert (adapted - base(idx)).abs().max() > 0.1
@@ -438,7 +540,9 @@ def test_only_adapters_and_head_are_trained_and_their_share_is_small():
     trained, total = trained_share(model)
     names = [name for name, tensor in model.named_parameters() if tensor.requires_grad]
     assert all(name.endswith((".A", ".B")) or name == "head.weight" for name in names)
-    per_layer = 4 * ((128 + 384) + (128 + 128) + (128 + 512) + (512 + 128))  # rank · (in + out) of each matrix
+    per_layer = 4 * (
+        (128 + 384) + (128 + 128) + (128 + 512) + (512 + 128)
+    )  # rank · (in + out) of each matrix
     assert trained == 2 * per_layer + 2 * 128 and trained / total < 0.03
     with pytest.raises(ValueError, match="already"):
         apply_lora(model)
@@ -455,7 +559,10 @@ def test_adapter_files_hold_the_adapters_only_and_come_back(make, tmp_path):
     model = shaken(to_classifier(make(), CLASSES, "lora", rank=2)).eval()
     save_adapters(model, tmp_path, "the-base")
     small = (tmp_path / "adapter_model.safetensors").stat().st_size
-    assert small < 4 * sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad) + 20_000
+    assert (
+        small
+        < 4 * sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad) + 20_000
+    )
     again = to_classifier(make(), CLASSES, "head", seed=99).eval()
     load_adapters(again, tmp_path)
     assert torch.equal(again(idx), model(idx))
@@ -475,22 +582,33 @@ def test_peft_computes_the_same_and_the_files_go_both_ways(tmp_path):
     idx = torch.randint(128, (2, 20))
     ours = shaken(to_classifier(tiny_gpt(), CLASSES, "lora", rank=4, alpha=8)).eval()
     save_adapters(ours, tmp_path / "ours")
-    wrapped = peft.PeftModel.from_pretrained(to_classifier(tiny_gpt(), CLASSES, "head", seed=7), str(tmp_path / "ours"))
+    wrapped = peft.PeftModel.from_pretrained(
+        to_classifier(tiny_gpt(), CLASSES, "head", seed=7), str(tmp_path / "ours")
+    )
     assert (wrapped.eval().base_model.model(idx) - ours(idx)).abs().max() < 1e-5
 
-    config = peft.LoraConfig(r=3, lora_alpha=5, target_modules=["qkv", "expand"], modules_to_save=["head"], lora_dropout=0.1)
+    config = peft.LoraConfig(
+        r=3,
+        lora_alpha=5,
+        target_modules=["qkv", "expand"],
+        modules_to_save=["head"],
+        lora_dropout=0.1,
+    )
     theirs = peft.get_peft_model(to_classifier(tiny_gpt(), CLASSES, "head", seed=8), config).eval()
     for parameter in theirs.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.1)
     theirs.save_pretrained(tmp_path / "theirs")
-    loaded = load_adapters(to_classifier(tiny_gpt(), CLASSES, "head", seed=9), tmp_path / "theirs").eval()
-    assert set(lora_layers(loaded)) == {f"blocks.{i}.{name}" for i in range(3)
-                                        for name in ("attention.qkv", "feed_forward.expand")}  # fmt: skip
+    loaded = load_adapters(
+        to_classifier(tiny_gpt(), CLASSES, "head", seed=9), tmp_path / "theirs"
+    ).eval()
+    assert set(lora_layers(loaded)) == {
+        f"blocks.{i}.{name}" for i in range(3) for name in ("attention.qkv", "feed_forward.expand")
+    }
     assert (loaded(idx) - theirs.base_model.model(idx)).abs().max() < 1e-5
 
 
-# --- Classifiers on disk ----------------------------------------------------------------------------------------------------
+# --- Classifiers on disk --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["head", "last-block", "all", "lora"])
@@ -503,10 +621,15 @@ def test_a_saved_classifier_comes_back(how, tmp_path):
         folder = tmp_path / str(base)
         save_classifier(model, folder, base)
         again = load_classifier(folder)
-        for (name, p), (other, q) in zip(classify(again, texts), classify(model, texts), strict=True):
+        for (name, p), (other, q) in zip(
+            classify(again, texts), classify(model, texts), strict=True
+        ):
             assert name == other and p == pytest.approx(q, abs=1e-5), base
         assert again.classes == CLASSES
-    sizes = [(tmp_path / base / "classifier.safetensors").stat().st_size for base in ("tales-gpt", "None")]
+    sizes = [
+        (tmp_path / base / "classifier.safetensors").stat().st_size
+        for base in ("tales-gpt", "None")
+    ]
     assert sizes[1] > 2_400_000 and (sizes[0] < sizes[1] / 2 or how == "all")
 
 
@@ -540,17 +663,22 @@ def test_a_classifier_on_a_base_of_ones_own_is_kept_whole(make, tmp_path):
     save_classifier(model, tmp_path)
     again = load_classifier(tmp_path)
     idx = torch.randint(128, (2, 20))
-    assert type(again) is type(model) and (class_logits(again, idx) - class_logits(model, idx)).abs().max() < 1e-6
+    assert (
+        type(again) is type(model)
+        and (class_logits(again, idx) - class_logits(model, idx)).abs().max() < 1e-6
+    )
 
 
-# --- Reports ----------------------------------------------------------------------------------------------------------------
+# --- Reports --------------------------------------------------------------------------------------
 
 
 def random_report(n_classes, n=300, seed=0):
     torch.manual_seed(seed)
     labels = torch.randint(n_classes, (n,))
     logits = torch.randn(n, n_classes) + F.one_hot(labels, n_classes)
-    return Report((logits * 4).round() / 4, labels, tuple("abcdef"[:n_classes]))  # rounded: scores that are equal occur
+    return Report(
+        (logits * 4).round() / 4, labels, tuple("abcdef"[:n_classes])
+    )  # rounded: scores that are equal occur
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -567,9 +695,13 @@ def test_numbers_and_curves_equal_scikit_learns(n_classes):
         assert ours == pytest.approx([each[number] for each in scores[:3]])
         is_it, score = y == number, report.probabilities[:, number].numpy()
         assert report.roc(name).area == pytest.approx(metrics.roc_auc_score(is_it, score))
-        assert report.precision_recall(name).area == pytest.approx(metrics.average_precision_score(is_it, score))
+        assert report.precision_recall(name).area == pytest.approx(
+            metrics.average_precision_score(is_it, score)
+        )
         x, hits, _ = metrics.roc_curve(is_it, score, drop_intermediate=False)
-        assert report.roc(name).x.tolist() == pytest.approx(x) and report.roc(name).y.tolist() == pytest.approx(hits)
+        assert report.roc(name).x.tolist() == pytest.approx(x) and report.roc(
+            name
+        ).y.tolist() == pytest.approx(hits)
     assert report.macro_f1 == pytest.approx(metrics.f1_score(y, predicted, average="macro"))
     assert json.loads(json.dumps(report.summary()))["classes"]["a"]["texts"] == (y == 0).sum()
 
@@ -578,12 +710,17 @@ def test_calibration_by_hand():
     """Four texts: 0.9 sure and right, 0.9 sure and wrong, 0.6 sure and right twice."""
     p = torch.tensor([[0.1, 0.9], [0.1, 0.9], [0.6, 0.4], [0.6, 0.4]])
     report = Report(p.log(), torch.tensor([1, 0, 0, 0]), CLASSES)
-    assert [(round(sure, 3), right, texts) for sure, right, texts in report.calibration()] == [(0.6, 1.0, 2), (0.9, 0.5, 2)]
+    assert [(round(sure, 3), right, texts) for sure, right, texts in report.calibration()] == [
+        (0.6, 1.0, 2),
+        (0.9, 0.5, 2),
+    ]
     assert report.calibration_error() == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
     sure = Report(torch.tensor([[0.0, 90.0]] * 3), torch.tensor([1, 1, 1]), CLASSES)
     assert sure.calibration() == [(1.0, 1.0, 3)] and sure.calibration_error() == 0
     edge = Report(torch.tensor([[0.5, 0.5], [0.55, 0.45]]).log(), torch.tensor([0, 1]), CLASSES)
-    assert [texts for _, _, texts in edge.calibration()] == [2]  # 0.5 lies in the bin that begins there, with 0.55
+    assert [texts for _, _, texts in edge.calibration()] == [
+        2
+    ]  # 0.5 lies in the bin that begins there, with 0.55
 
 
 def test_nobody_was_called_so():
@@ -591,15 +728,27 @@ def test_nobody_was_called_so():
     assert report.precision() == report.recall() == report.f1() == 0 and report.accuracy == 0.5
 
 
-# --- The data ---------------------------------------------------------------------------------------------------------------
+# --- The data -------------------------------------------------------------------------------------
 
 
 def test_the_sms_data_is_read_with_quoting_off(tmp_path):
-    lines = ['ham\t"I said', "spam\tWIN 'now'", 'ham\tno" you', "ham\tok \u2028 fine", 'spam\t"quoted"']
+    lines = [
+        'ham\t"I said',
+        "spam\tWIN 'now'",
+        'ham\tno" you',
+        "ham\tok \u2028 fine",
+        'spam\t"quoted"',
+    ]
     file = tmp_path / "SMSSpamCollection"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     data = read_sms(file)
-    assert data.texts == [line.partition("\t")[2] for line in lines] and data.labels == [0, 1, 0, 0, 1]
+    assert data.texts == [line.partition("\t")[2] for line in lines] and data.labels == [
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]
     pandas = pytest.importorskip("pandas")
     swallowed = pandas.read_csv(file, sep="\t", header=None)
     assert len(swallowed) < len(lines)  # what goes wrong otherwise
@@ -615,7 +764,9 @@ def test_the_real_sms_data_has_all_its_messages():
     assert load_labelled("sms").counts() == {"ham": 4827, "spam": 747}
 
 
-def test_without_the_sms_data_the_small_set_is_used_and_one_line_says_so(tmp_path, monkeypatch, capsys):
+def test_without_the_sms_data_the_small_set_is_used_and_one_line_says_so(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path))
     monkeypatch.setattr(gpt_download, "ZIP_URL", "http://127.0.0.1:9/nothing.zip")
     data = load_labelled("sms")
@@ -635,8 +786,17 @@ def write_csv(path, rows, delimiter=",", encoding="utf-8"):
     return path
 
 
-HARD = ['He said "no", twice', "a\ttab", "two\nlines, and\r\nmore", "emoji 🦊🌙 and ümläuts", "x" * 10_000, "line\u2028separator",
-        "  padded  ", "text", "semi;colon"]  # fmt: skip
+HARD = [
+    'He said "no", twice',
+    "a\ttab",
+    "two\nlines, and\r\nmore",
+    "emoji 🦊🌙 and ümläuts",
+    "x" * 10_000,
+    "line\u2028separator",
+    "  padded  ",
+    "text",
+    "semi;colon",
+]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -657,19 +817,32 @@ def test_class_folders(tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
         (tmp_path / name / f"{number}.txt").write_text(f"text {number}", encoding="utf-8")
     data = load_labelled(str(tmp_path))
-    assert data.classes == ("a", "b", "c") and data.texts == [f"text {i}" for i in range(6)] and data.labels == [0, 0, 1, 1, 2, 2]
+    assert (
+        data.classes == ("a", "b", "c")
+        and data.texts == [f"text {i}" for i in range(6)]
+        and data.labels == [0, 0, 1, 1, 2, 2]
+    )
     (tmp_path / "b" / "empty.txt").write_text("")
     with pytest.raises(ValueError, match="empty.txt"):
         read_class_folders(tmp_path)
 
 
 BAD_FILES = {
-    "missing label": ("label,text\nham,hello\n\n,who knows\nspam,buy\n", ["line 4", "the label is missing"]),
+    "missing label": (
+        "label,text\nham,hello\n\n,who knows\nspam,buy\n",
+        ["line 4", "the label is missing"],
+    ),
     "missing text": ("label,text\nham,hello\nspam,\n", ["line 3", "the text is missing"]),
     "one class": ("label,text\nham,hello\nham,you\n", ["2 texts", "'ham'", "two classes"]),
     "lonely class": ("label,text\nham,hello\nham,you\nspam,buy\n", ["'spam'", "one text only"]),
-    "wrong column": ("class,text\nham,hello\nspam,buy\n", ["no column 'label'", "class, text", "--label-column"]),
-    "comma without quotes": ("label,text\nham,hello\nspam,buy, now\n", ["line 3", "3 fields", "quotes"]),
+    "wrong column": (
+        "class,text\nham,hello\nspam,buy\n",
+        ["no column 'label'", "class, text", "--label-column"],
+    ),
+    "comma without quotes": (
+        "label,text\nham,hello\nspam,buy, now\n",
+        ["line 3", "3 fields", "quotes"],
+    ),
     "open quote": ('label,text\nham,hello\nspam,"buy\nham,"yes"\n', ["line 3", "quotation mark"]),
     "empty": ("", ["no column", "nothing"]),
     "header only": ("label,text\n", ["no text"]),
@@ -682,7 +855,9 @@ def test_bad_files_are_told_with_the_line(what, tmp_path):
     (tmp_path / "bad.csv").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError) as told:
         load_labelled(str(tmp_path / "bad.csv"))
-    assert "\n" not in str(told.value) and all(word in str(told.value) for word in ["bad.csv", *words]), told.value
+    assert "\n" not in str(told.value) and all(
+        word in str(told.value) for word in ["bad.csv", *words]
+    ), told.value
 
 
 def test_splits_keep_the_shares_and_follow_the_seed():
@@ -690,12 +865,16 @@ def test_splits_keep_the_shares_and_follow_the_seed():
     train, test = stratified_split(labels, 0.2, seed=3)
     assert sorted(train + test) == list(range(560))
     assert [sum(labels[i] == n for i in test) for n in range(3)] == [97, 15, 1]
-    assert (train, test) == stratified_split(labels, 0.2, seed=3) != stratified_split(labels, 0.2, seed=4)
+    assert (
+        (train, test)
+        == stratified_split(labels, 0.2, seed=3)
+        != stratified_split(labels, 0.2, seed=4)
+    )
     few = balanced_subset(labels[:558], seed=1)
     assert [sum(labels[i] == n for i in few) for n in range(2)] == [75, 75] and len(set(few)) == 150
 
 
-# --- Broken tales -----------------------------------------------------------------------------------------------------------
+# --- Broken tales ---------------------------------------------------------------------------------
 
 
 def test_labels_of_tales_are_exact():
@@ -711,12 +890,22 @@ def test_a_broken_tale_differs_in_one_word_and_every_detail_breaks():
         tale = make_tale(rng)
         broken = break_tale(tale, rng)
         found.add(broken.detail)
-        assert tale.text[: broken.position] + broken.instead + tale.text[broken.position + len(broken.word) :] == broken.text
-        assert broken.word == tale.facts[broken.detail] != broken.instead and parse_tale(broken.text) is None
+        assert (
+            tale.text[: broken.position]
+            + broken.instead
+            + tale.text[broken.position + len(broken.word) :]
+            == broken.text
+        )
+        assert (
+            broken.word == tale.facts[broken.detail] != broken.instead
+            and parse_tale(broken.text) is None
+        )
     assert found == set(DETAILS)
     texts, _ = make_tale_task(100, seed=5, twins=True)
     for true, broken in zip(texts[::2], texts[1::2], strict=True):
-        differences = [pair for pair in zip(true.split(), broken.split(), strict=True) if pair[0] != pair[1]]
+        differences = [
+            pair for pair in zip(true.split(), broken.split(), strict=True) if pair[0] != pair[1]
+        ]
         assert len(differences) == 1
 
 
@@ -726,7 +915,7 @@ def test_tales_to_learn_from_and_to_test_never_meet():
     assert data.classes == TALE_CLASSES and data.counts() == {"true": 600, "broken": 600}
 
 
-# --- Downloading --------------------------------------------------------------------------------------------------------------
+# --- Downloading ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -764,8 +953,17 @@ def zipped(**members):
 def test_the_member_is_taken_by_its_name_and_nothing_else_is_written(server, tmp_path, monkeypatch):
     content = b"ham\thello\nspam\tbuy\n"
     monkeypatch.setattr(gpt_download, "SMS_SIZE", len(content))
-    monkeypatch.setattr(gpt_download, "SMS_SHA256", gpt_download.hashlib.sha256(content).hexdigest())
-    server.content = zipped(**{"SMSSpamCollection": content, "readme": b"about", "../../evil": b"evil", "/tmp/evil": b"evil"})
+    monkeypatch.setattr(
+        gpt_download, "SMS_SHA256", gpt_download.hashlib.sha256(content).hexdigest()
+    )
+    server.content = zipped(
+        **{
+            "SMSSpamCollection": content,
+            "readme": b"about",
+            "../../evil": b"evil",
+            "/tmp/evil": b"evil",
+        }
+    )
     path = gpt_download.download_sms(tmp_path / "data")
     assert path.read_bytes() == content
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
@@ -774,7 +972,11 @@ def test_the_member_is_taken_by_its_name_and_nothing_else_is_written(server, tmp
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(zipped(SMSSpamCollection=b"other"), "checksum"), (zipped(readme=b""), "no readable"), (b"no zip", "no readable")],
+    [
+        (zipped(SMSSpamCollection=b"other"), "checksum"),
+        (zipped(readme=b""), "no readable"),
+        (b"no zip", "no readable"),
+    ],
 )
 def test_another_zip_is_refused_and_leaves_nothing(server, tmp_path, content, words, capsys):
     server.content = content
@@ -786,7 +988,7 @@ def test_another_zip_is_refused_and_leaves_nothing(server, tmp_path, content, wo
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-# --- The command line ----------------------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 QUICK = "--preset tales --base random --train last-block --epochs 2 --context-length 64".split()
 
@@ -794,21 +996,31 @@ QUICK = "--preset tales --base random --train last-block --epochs 2 --context-le
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path / "runs"))
-    # In a clone that was not installed, the names come from conftest.py: give them to another Python, too.
+    # In a clone that was not installed, the names come from conftest.py: give them to another
+    # Python, too.
     site = tmp_path / "site"
     site.mkdir()
     root = str(FOLDER.parents[1])
-    (site / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {root!r})\nimport conftest\nsys.path.pop(0)\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
+    (site / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.insert(0, {root!r})\nimport conftest\nsys.path.pop(0)\n"
+    )
+    monkeypatch.setenv(
+        "PYTHONPATH",
+        os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+    )
     return tmp_path / "runs"
 
 
 @pytest.fixture
 def three_classes(tmp_path):
-    """A file of a user's own: three classes, quotes, tabs, empty lines, emoji, and one text of 10,000 characters."""
+    """A file of a user's own: three classes, quotes, tabs, empty lines, emoji, and one text of
+    10,000 characters.
+    """
     rows = [["label", "text"]]
     for number, text in enumerate(HARD[:6] * 6):
-        rows += [[("praise", "blame", "question")[number % 3], f"{text} {number}"]] + [[]] * (number % 2)
+        rows += [[("praise", "blame", "question")[number % 3], f"{text} {number}"]] + [[]] * (
+            number % 2
+        )
     return write_csv(tmp_path / "my own texts.csv", rows)
 
 
@@ -817,7 +1029,9 @@ def flags(*words):
 
 
 def refused(arguments, *words):
-    """The command line ends with one line that contains the words, with a status that is not zero, with no traceback."""
+    """The command line ends with one line that contains the words, with a status that is not zero,
+    with no traceback.
+    """
     with pytest.raises(SystemExit) as ended:
         run_script(gpt_class_finetune.main, *flags(*arguments))
     message = ended.value.code
@@ -827,12 +1041,24 @@ def refused(arguments, *words):
 
 
 def test_a_users_own_csv_with_three_classes(runs, three_classes, capsys):
-    assert gpt_class_finetune.main(*flags("--data", three_classes, "--name", "mine", "--replay", "story", *QUICK)) == 0
+    assert (
+        gpt_class_finetune.main(
+            *flags("--data", three_classes, "--name", "mine", "--replay", "story", *QUICK)
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
-    assert "blame 10, praise 10, question 10" in printed and "cut after 64 tokens" in printed and "accuracy" in printed
+    assert (
+        "blame 10, praise 10, question 10" in printed
+        and "cut after 64 tokens" in printed
+        and "accuracy" in printed
+    )
     folder = runs / "mine"
     summary = json.loads((folder / "summary.json").read_text())
-    assert set(summary["classes"]) == {"blame", "praise", "question"} and sum(map(sum, summary["confusion"])) == 6
+    assert (
+        set(summary["classes"]) == {"blame", "praise", "question"}
+        and sum(map(sum, summary["confusion"])) == 6
+    )
     with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
         predictions = list(csv.DictReader(file))
     own = read_table(three_classes)
@@ -843,7 +1069,9 @@ def test_a_users_own_csv_with_three_classes(runs, three_classes, capsys):
     assert [row["step"] for row in steps if "step" in row] == [1, 2, 3, 4]
     assert [row["epoch"] for row in steps if "epoch" in row] == [1, 2]
     assert (folder / "report.png").stat().st_size > 10_000 and not (folder / "training.pt").exists()
-    assert gpt_class_finetune.main(*flags("--prompt", "is it so?", "--prompt", "🦊 " * 500)) == 0  # the newest classifier
+    assert (
+        gpt_class_finetune.main(*flags("--prompt", "is it so?", "--prompt", "🦊 " * 500)) == 0
+    )  # the newest classifier
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert gpt_class_finetune.main(*flags("--model", "mine", "--prompt", "well")) == 0
 
@@ -897,12 +1125,17 @@ def test_ctrl_c_and_resume_end_with_the_same_weights(runs, three_classes, monkey
 
     monkeypatch.setattr(gpt_class_finetune, "backward", pressed)
     assert gpt_class_finetune.main(*flags("--name", "cut", *common)) == 130
-    assert "stopped at step 3" in capsys.readouterr().out and not (runs / "cut" / "summary.json").exists()
+    assert (
+        "stopped at step 3" in capsys.readouterr().out
+        and not (runs / "cut" / "summary.json").exists()
+    )
     refused(["--name", "cut", "--resume", "--lr", "0.5"], "lr")
     assert gpt_class_finetune.main(*flags("--name", "cut", "--resume")) == 0
     files = [(runs / name / "classifier.safetensors").read_bytes() for name in ("whole", "cut")]
     assert files[0] == files[1]
-    assert (runs / "whole" / "metrics.jsonl").read_text() == (runs / "cut" / "metrics.jsonl").read_text()
+    assert (runs / "whole" / "metrics.jsonl").read_text() == (
+        runs / "cut" / "metrics.jsonl"
+    ).read_text()
 
 
 def test_a_run_does_not_resume_with_other_data(runs, three_classes, monkeypatch):

@@ -1,8 +1,10 @@
-"""What if? `python additional_experiments.py` trains a classifier in many variants and prints a table with its spread.
+"""What if? `python additional_experiments.py` trains a classifier in many variants and prints a
+table with its spread.
 
-Another token is read, other layers learn, padding is read, the causal mask is off, the learning rate is three times as
-high: each variant with several seeds. Every finished run is in `runs/NAME/results.jsonl` at once, so Ctrl-C, a crash or a
-power cut loses the run at hand and no other: `--resume` goes on. `table.txt` and `results.png` lie beside it.
+Another token is read, other layers learn, padding is read, the causal mask is off, the learning
+rate is three times as high: each variant with several seeds. Every finished run is in
+`runs/NAME/results.jsonl` at once, so Ctrl-C, a crash or a power cut loses the run at hand and no
+other: `--resume` goes on. `table.txt` and `results.png` lie beside it.
 """
 
 import os
@@ -17,7 +19,9 @@ try:
     from ch05_01_main_chapter_code.arguments import run_script
     from ch05_01_main_chapter_code.run_folders import choose_run, runs_folder
 except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     ARGUMENTS = parse_arguments()
@@ -41,7 +45,7 @@ from ch06_01_main_chapter_code.gpt_class_finetune import (
 from ch06_01_main_chapter_code.labelled_texts import load_labelled
 from ch06_01_main_chapter_code.previous_chapters import pick_device, write_atomically
 
-# --- The variants, where chapter 6's code does not have them already ----------------------------------------------
+# --- The variants, where chapter 6's code does not have them already ------------------------------
 
 
 def mean_of_all(hidden, mask):
@@ -55,7 +59,9 @@ def middle_token(hidden, mask):
 
 
 READINGS = {  # (batch, tokens, emb_dim) and (batch, tokens) to (batch, emb_dim)
-    "first": lambda hidden, mask: hidden[:, 1],  # before it stands the end-of-text token, which is the same in every text
+    "first": lambda hidden, mask: hidden[
+        :, 1
+    ],  # before it stands the end-of-text token, which is the same in every text
     "middle": middle_token,
     "mean": mean_of_all,
     "last": at_last_token,
@@ -63,30 +69,40 @@ READINGS = {  # (batch, tokens, emb_dim) and (batch, tokens) to (batch, emb_dim)
 
 
 class BothWays(MultiHeadAttention):
-    """Attention without the causal mask: every real token looks at every real token, also at those that follow."""
+    """Attention without the causal mask: every real token looks at every real token, also at those
+    that follow.
+    """
 
     def forward(self, x, cache=None, attention_mask=None):
         """`attention_mask`: (batch, tokens), True for real tokens."""
         batch, tokens, emb_dim = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.n_heads, emb_dim // self.n_heads)
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (batch, heads, tokens, head_dim) each
-        out = F.scaled_dot_product_attention(queries, keys, values, attention_mask[:, None, None, :])
+        out = F.scaled_dot_product_attention(
+            queries, keys, values, attention_mask[:, None, None, :]
+        )
         return self.proj(out.transpose(1, 2).reshape(batch, tokens, emb_dim))
 
 
 def without_mask(model):
-    """Exchange the attention of all blocks for one that looks both ways, with the same weights; returns the model."""
+    """Exchange the attention of all blocks for one that looks both ways, with the same weights;
+    returns the model.
+    """
     for block in model.blocks:
         old, config = block.attention, model.config
-        block.attention = BothWays(config.emb_dim, config.n_heads, qkv_bias=config.qkv_bias).to(old.qkv.weight.device)
+        block.attention = BothWays(config.emb_dim, config.n_heads, qkv_bias=config.qkv_bias).to(
+            old.qkv.weight.device
+        )
         block.attention.load_state_dict(old.state_dict())
     return model
 
 
 class ReadRows(FrozenRows):
-    """The rows of a dataset for a variant that reads another token, reads padding, or looks both ways.
+    """The rows of a dataset for a variant that reads another token, reads padding, or looks both
+    ways.
 
-    `fine_tune` and `evaluate` ask these rows for logits. Unlike chapter 6's own, all layers are computed each time.
+    `fine_tune` and `evaluate` ask these rows for logits. Unlike chapter 6's own, all layers are
+    computed each time.
     """
 
     def __init__(self, model, dataset, variant):
@@ -101,7 +117,9 @@ class ReadRows(FrozenRows):
             missing = self.model.config.context_length - idx.shape[1]
             idx, mask = F.pad(idx, (0, missing)), F.pad(mask, (0, missing))
         hidden = self.model.trunk(idx, attention_mask=mask if self.variant.mask == "none" else None)
-        believed = mask if self.variant.padding == "unread" else torch.ones_like(mask)  # what is taken for real
+        believed = (
+            mask if self.variant.padding == "unread" else torch.ones_like(mask)
+        )  # what is taken for real
         return self.model.head(READINGS[self.variant.reading](hidden, believed))
 
 
@@ -117,18 +135,22 @@ def make_classifier(base, classes, variant, seed):
         without_mask(base)
     train = "last-block" if variant.train == "last-two" else variant.train
     rank = variant.rank or 8
-    model = to_classifier(base, classes, train, seed, rank, alpha=2 * rank)  # corrections of every rank count the same
+    model = to_classifier(
+        base, classes, train, seed, rank, alpha=2 * rank
+    )  # corrections of every rank count the same
     if variant.train == "last-two":
         model.blocks[-2:].requires_grad_(True)
     return model, variant.rate * RATES[train] / model.config.emb_dim
 
 
-# --- One run ------------------------------------------------------------------------------------------------------
+# --- One run --------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)  # all variants of a seed see the same texts
 def load_texts(data, seed):
-    """The labelled texts, and the same as ids of the Tiny Tales' tokenizer, which knows all characters."""
+    """The labelled texts, and the same as ids of the Tiny Tales' tokenizer, which knows all
+    characters.
+    """
     texts, base = load_labelled(data, seed=seed), load_base(FineTuneConfig())
     return texts, SpamDataset(texts, base.tokenizer, base.config.context_length)
 
@@ -137,44 +159,64 @@ def prepare(experiment, variant, seed):
     """The classifier of a run, its highest rate, and the rows to learn from and to test."""
     data, dataset = load_texts(experiment.data, seed)
     weights = "tales-gpt" if variant.weights == "pretrained" else "random"
-    config = FineTuneConfig(data=experiment.data, base=weights, test_share=experiment.test_share, seed=seed)
-    model, rate = make_classifier(load_base(config).to(pick_device(experiment.device)), data.classes, variant, seed)
-    train, test = (make_rows(model, dataset.subset(places), variant) for places in split_places(data, config))
+    config = FineTuneConfig(
+        data=experiment.data, base=weights, test_share=experiment.test_share, seed=seed
+    )
+    model, rate = make_classifier(
+        load_base(config).to(pick_device(experiment.device)), data.classes, variant, seed
+    )
+    train, test = (
+        make_rows(model, dataset.subset(places), variant) for places in split_places(data, config)
+    )
     return model, rate, train, test
 
 
 def measure(experiment, variant, seed):
-    """Train and test: what the log keeps of one run. Accuracy and loss are None if the training diverged."""
+    """Train and test: what the log keeps of one run. Accuracy and loss are None if the training
+    diverged.
+    """
     model, rate, train, test = prepare(experiment, variant, seed)
     try:
-        fine_tune(model, train, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed)
+        fine_tune(
+            model, train, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed
+        )
     except FloatingPointError:
         return {"accuracy": None, "loss": None}
     report = evaluate(model, test)
     found = {"accuracy": report.accuracy, "loss": report.loss}
-    return found | (company(model, test, experiment.batch_size) if variant in GROUPS["padding"].values() else {})
+    return found | (
+        company(model, test, experiment.batch_size) if variant in GROUPS["padding"].values() else {}
+    )
 
 
 @torch.inference_mode()
 def company(model, test, batch_size):
-    """The same texts in other company: accuracy in batches of any lengths and one by one, and the share of texts whose
-    verdict is another one alone. Nothing is padded to the full context here."""
+    """The same texts in other company: accuracy in batches of any lengths and one by one, and the
+    share of texts whose verdict is another one alone. Nothing is padded to the full context
+    here."""
     model.eval()
     if isinstance(test, ReadRows):
         test = ReadRows(model, test.dataset, GROUPS["padding"]["last place of the batch"])
     places = list(range(len(test)))
     random.Random(0).shuffle(places)
     batches = [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
-    mixed, alone = torch.empty(len(test), dtype=torch.long), torch.empty(len(test), dtype=torch.long)
+    mixed, alone = (
+        torch.empty(len(test), dtype=torch.long),
+        torch.empty(len(test), dtype=torch.long),
+    )
     for picked in batches:
         mixed[picked] = test.logits(picked).argmax(dim=-1).cpu()
     for place in places:
         alone[place] = test.logits([place]).argmax(dim=-1).cpu()
-    shares = {"mixed": mixed == test.labels, "alone": alone == test.labels, "changed": mixed != alone}
+    shares = {
+        "mixed": mixed == test.labels,
+        "alone": alone == test.labels,
+        "changed": mixed != alone,
+    }
     return {name: share.double().mean().item() for name, share in shares.items()}
 
 
-# --- All runs ----------------------------------------------------------------------------------------------------------
+# --- All runs -------------------------------------------------------------------------------------
 
 
 def run_all(experiment, results, on_run=lambda row: None):
@@ -186,13 +228,15 @@ def run_all(experiment, results, on_run=lambda row: None):
             on_run(row)
 
 
-# --- What came of it ----------------------------------------------------------------------------------------------
+# --- What came of it ------------------------------------------------------------------------------
 
 
 def of_group(experiment, results, group):
     """{name of a variant: its rows, one for each seed that is finished}."""
-    found = {name: [results.find(**asdict(variant), seed=seed) for seed in experiment.seeds]
-             for name, variant in GROUPS[group].items()}  # fmt: skip
+    found = {
+        name: [results.find(**asdict(variant), seed=seed) for seed in experiment.seeds]
+        for name, variant in GROUPS[group].items()
+    }
     return {name: [row for row in rows if row] for name, rows in found.items()}
 
 
@@ -210,11 +254,17 @@ def table(experiment, results):
         rows_of = of_group(experiment, results, group)
         width = max(map(len, rows_of))
         company = group == "padding"
-        lines += [f"{group:{width}}    mean  lowest highest" + ("   mixed batches   alone   verdict changed" if company else "")]
+        lines += [
+            f"{group:{width}}    mean  lowest highest"
+            + ("   mixed batches   alone   verdict changed" if company else "")
+        ]
         for name, rows in rows_of.items():
             line = f"{name:{width}}  {spread([row['accuracy'] for row in rows])}"
             if company and rows and all("alone" in row for row in rows):
-                mixed, alone, changed = (sum(row[key] for row in rows) / len(rows) for key in ("mixed", "alone", "changed"))
+                mixed, alone, changed = (
+                    sum(row[key] for row in rows) / len(rows)
+                    for key in ("mixed", "alone", "changed")
+                )
                 line += f"  {mixed:14.1%}  {alone:6.1%}  {changed:16.1%}"
             lines.append(line)
         lines.append("")
@@ -228,7 +278,12 @@ def plot_group(ax, experiment, results, group):
         values = [100 * row["accuracy"] for row in rows if row["accuracy"] is not None]
         if values:
             ax.plot(values, [place] * len(values), "o", color="#004B76", alpha=0.7, markersize=5)
-            ax.plot([sum(values) / len(values)] * 2, [place - 0.3, place + 0.3], color="#D55E00", linewidth=2)
+            ax.plot(
+                [sum(values) / len(values)] * 2,
+                [place - 0.3, place + 0.3],
+                color="#D55E00",
+                linewidth=2,
+            )
     ax.set_yticks(range(len(rows_of)), rows_of)
     ax.set(ylim=(len(rows_of) - 0.5, -0.5), xlim=(None, 101))
     ax.set_xlabel("right verdicts on the test (%); points: seeds, bar: their mean")
@@ -239,7 +294,9 @@ def write_report(folder, experiment, results):
     from matplotlib.figure import Figure
 
     text = table(experiment, results)
-    write_atomically(folder / "table.txt", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    write_atomically(
+        folder / "table.txt", lambda path: path.write_text(text + "\n", encoding="utf-8")
+    )
     sizes = [len(GROUPS[group]) + 2 for group in experiment.groups]
     figure = Figure(figsize=(8, 0.3 * sum(sizes)), layout="constrained")
     axes = figure.subplots(len(sizes), 1, height_ratios=sizes, squeeze=False)[:, 0]
@@ -250,11 +307,15 @@ def write_report(folder, experiment, results):
     return text
 
 
-# --- The command line ---------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def newest_experiment():
-    files = [path for path in runs_folder().glob("*/results.jsonl") if b'"experiment"' in path.read_bytes()[:500]]
+    files = [
+        path
+        for path in runs_folder().glob("*/results.jsonl")
+        if b'"experiment"' in path.read_bytes()[:500]
+    ]
     return max(files, key=lambda path: path.stat().st_mtime).parent if files else None
 
 
@@ -262,8 +323,16 @@ def open_experiment(given, name, resume, overwrite):
     """The `Experiment` and the folder that the flags ask for. Nothing is written yet."""
     if resume and name is None and (newest := newest_experiment()):
         name = newest.name
-    return choose_run(given, Experiment, "results.jsonl", name, resume, overwrite, what="experiment",
-                      read=lambda path: read_results(path, "experiment")[0]["experiment"])  # fmt: skip
+    return choose_run(
+        given,
+        Experiment,
+        "results.jsonl",
+        name,
+        resume,
+        overwrite,
+        what="experiment",
+        read=lambda path: read_results(path, "experiment")[0]["experiment"],
+    )
 
 
 def begin(experiment, folder, given):
@@ -271,10 +340,17 @@ def begin(experiment, folder, given):
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    flags = [f" --{key.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
-             for key, value in given.items()]  # fmt: skip
-    head = {"command": f"python additional_experiments.py{''.join(flags)}", "machine": f"{os.cpu_count()} CPU cores"}
-    return Results(folder / "results.jsonl", "experiment", head | {"experiment": asdict(experiment)})
+    flags = [
+        f" --{key.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in given.items()
+    ]
+    head = {
+        "command": f"python additional_experiments.py{''.join(flags)}",
+        "machine": f"{os.cpu_count()} CPU cores",
+    }
+    return Results(
+        folder / "results.jsonl", "experiment", head | {"experiment": asdict(experiment)}
+    )
 
 
 def main(given, name=None, resume=False, overwrite=False):
@@ -282,19 +358,33 @@ def main(given, name=None, resume=False, overwrite=False):
     experiment, folder = open_experiment(given, name, resume, overwrite)
     runs = experiment.runs()
     prepare(experiment, *runs[0])  # wrong data are told before anything is written
-    results = Results(folder / "results.jsonl", "experiment") if resume else begin(experiment, folder, given)
+    results = (
+        Results(folder / "results.jsonl", "experiment")
+        if resume
+        else begin(experiment, folder, given)
+    )
     print(f"experiment {folder.name}, {len(results.rows)} of {len(runs)} runs are done")
-    print(f"settings   {', '.join(f'{key}={value}' for key, value in asdict(experiment).items())}", flush=True)
+    print(
+        f"settings   {', '.join(f'{key}={value}' for key, value in asdict(experiment).items())}",
+        flush=True,
+    )
 
     def on_run(row):
-        about = ", ".join(str(row[key]) for key in ("weights", "train", "reading", "padding", "mask"))
+        about = ", ".join(
+            str(row[key]) for key in ("weights", "train", "reading", "padding", "mask")
+        )
         about += f"{'' if row['rank'] is None else ', rank ' + str(row['rank'])}, rate × {row['rate']:.2g}, seed {row['seed']}"
-        print(f"{len(results.rows):3}/{len(runs)}  {about}: {spread([row['accuracy']])[:8].strip()}", flush=True)
+        print(
+            f"{len(results.rows):3}/{len(runs)}  {about}: {spread([row['accuracy']])[:8].strip()}",
+            flush=True,
+        )
 
     try:
         run_all(experiment, results, on_run)
     except KeyboardInterrupt:
-        print(f"\nstopped after {len(results.rows)} of {len(runs)} runs; go on with --name {folder.name} --resume")
+        print(
+            f"\nstopped after {len(results.rows)} of {len(runs)} runs; go on with --name {folder.name} --resume"
+        )
         return 130
     print(write_report(folder, experiment, results))
     print(f"everything is in {folder}")

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, fields, replace
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to make a classifier. The defaults are those of chapter 6; each group changes one or two of them.
+    """One way to make a classifier. The defaults are those of chapter 6; each group changes one or
+    two of them.
 
-    `weights`: pretrained or random. `train`: what learns, `last-two` being the last two blocks. `reading`: the head gets
-    the first, the middle or the last token, or the mean of all. `padding`: "unread"; "batch" pads to the longest text of
-    the batch and "context" to the full context, and both read the last place, whatever stands there. `mask`: causal, or
-    none: every token sees every other. `rate`: the learning rate, as a multiple of chapter 6's.
+    `weights`: pretrained or random. `train`: what learns, `last-two` being the last two blocks.
+    `reading`: the head gets the first, the middle or the last token, or the mean of all. `padding`:
+    "unread"; "batch" pads to the longest text of the batch and "context" to the full context, and
+    both read the last place, whatever stands there. `mask`: causal, or none: every token sees every
+    other. `rate`: the learning rate, as a multiple of chapter 6's.
     """
 
     weights: str = "pretrained"
@@ -28,9 +30,18 @@ class Variant:
 
 USUAL = Variant()
 LORA = replace(USUAL, train="lora", rank=8)
-WAYS = {"head": replace(USUAL, train="head"), "last block": replace(USUAL, train="last-block"), "LoRA, rank 8": LORA,
-        "all": USUAL}  # fmt: skip
-NAMES = {"first": "first token", "middle": "middle token", "mean": "mean of all", "last": "last token"}
+WAYS = {
+    "head": replace(USUAL, train="head"),
+    "last block": replace(USUAL, train="last-block"),
+    "LoRA, rank 8": LORA,
+    "all": USUAL,
+}
+NAMES = {
+    "first": "first token",
+    "middle": "middle token",
+    "mean": "mean of all",
+    "last": "last token",
+}
 GROUPS = {
     "token": {
         f"{NAMES[reading]}, {train} trained": Variant(reading=reading, train=train)
@@ -42,14 +53,17 @@ GROUPS = {
         "last block": WAYS["last block"],
         "last two blocks": replace(USUAL, train="last-two"),
         "all": USUAL,
-    } | {f"LoRA, rank {rank}": replace(LORA, rank=rank) for rank in (1, 4, 8, 16)},
+    }
+    | {f"LoRA, rank {rank}": replace(LORA, rank=rank) for rank in (1, 4, 8, 16)},
     "padding": {
         "last real token": USUAL,
         "last place of the batch": replace(USUAL, padding="batch"),
         "last place of the context": replace(USUAL, padding="context"),
     },
     "mask": {
-        f"{weights}, {mask if mask == 'causal' else 'both ways'}, {NAMES[reading]}": Variant(weights, reading=reading, mask=mask)
+        f"{weights}, {mask if mask == 'causal' else 'both ways'}, {NAMES[reading]}": Variant(
+            weights, reading=reading, mask=mask
+        )
         for weights in ("pretrained", "random")
         for mask, readings in (("causal", ("last", "mean")), ("none", ("last", "mean", "first")))
         for reading in readings
@@ -59,7 +73,7 @@ GROUPS = {
         for name, variant in WAYS.items()
         for factor in (1 / 3, 1.0, 3.0)
     },
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -84,11 +98,15 @@ class Experiment:
             raise ValueError(f"test_share must be between 0 and 1, not {self.test_share}")
         for name in ("groups", "seeds"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ValueError(f"{name} names one twice: {' '.join(map(str, getattr(self, name)))}")
+                raise ValueError(
+                    f"{name} names one twice: {' '.join(map(str, getattr(self, name)))}"
+                )
 
     def runs(self):
         """(variant, seed) of every run, each once, though a variant may stand in several groups."""
-        variants = dict.fromkeys(variant for name in self.groups for variant in GROUPS[name].values())
+        variants = dict.fromkeys(
+            variant for name in self.groups for variant in GROUPS[name].values()
+        )
         return [(variant, seed) for seed in self.seeds for variant in variants]
 
 
@@ -104,17 +122,33 @@ HELP = {
 
 
 def parse_arguments(argv=None):
-    """The flags: returns {name of an `Experiment` field that was given: value}, name, resume, overwrite."""
-    parser = argparse.ArgumentParser(description="Compare variants of a classifier, with several seeds. Resumable.")
+    """The flags: returns {name of an `Experiment` field that was given: value}, name, resume,
+    overwrite.
+    """
+    parser = argparse.ArgumentParser(
+        description="Compare variants of a classifier, with several seeds. Resumable."
+    )
     kinds = {"seeds": int, "epochs": int, "batch_size": int, "test_share": float}
     choices = {"groups": list(GROUPS), "device": ("auto", "cuda", "mps", "cpu")}
     for item in fields(Experiment):
         several = {"nargs": "+"} if item.name in ("groups", "seeds") else {}
-        parser.add_argument("--" + item.name.replace("_", "-"), type=kinds.get(item.name, str), default=argparse.SUPPRESS,
-                            choices=choices.get(item.name), help=HELP[item.name], **several)  # fmt: skip
-    parser.add_argument("--name", help="of the experiment's folder in runs/ (default: the data's name and a number)")
-    parser.add_argument("--resume", action="store_true", help="go on with the experiment --name, or with the newest")
-    parser.add_argument("--overwrite", action="store_true", help="start the experiment --name anew though it exists")
+        parser.add_argument(
+            "--" + item.name.replace("_", "-"),
+            type=kinds.get(item.name, str),
+            default=argparse.SUPPRESS,
+            choices=choices.get(item.name),
+            help=HELP[item.name],
+            **several,
+        )
+    parser.add_argument(
+        "--name", help="of the experiment's folder in runs/ (default: the data's name and a number)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the experiment --name, or with the newest"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start the experiment --name anew though it exists"
+    )
     options = vars(parser.parse_args(argv))
     name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
     return options, name, resume, overwrite

@@ -1,5 +1,5 @@
-"""What additional_experiments.py promises: its variants differ in what they say and in nothing else, no finished run is
-lost or repeated after a kill, and wrong input is one clear line."""
+"""What additional_experiments.py promises: its variants differ in what they say and in nothing
+else, no finished run is lost or repeated after a kill, and wrong input is one clear line."""
 
 import json
 import os
@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
-sys.path.insert(0, str(Path(__file__).parent))  # additional_experiments.py and experiment_settings.py lie here
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # additional_experiments.py and experiment_settings.py lie here
 
 import additional_experiments as lab
 import torch
@@ -36,11 +40,13 @@ FLAGS = ["--data", "messages", "--epochs", "1", "--groups", "padding", "--device
 def model_and_rows(variant, count=12):
     """A classifier of this variant, not trained, and the first messages as it reads them."""
     model, _ = lab.make_classifier(load_base(FineTuneConfig()), ("ham", "spam"), variant, seed=1)
-    dataset = SpamDataset(load_labelled("messages"), model.tokenizer, 192).subset(list(range(count)))
+    dataset = SpamDataset(load_labelled("messages"), model.tokenizer, 192).subset(
+        list(range(count))
+    )
     return model.eval(), lab.make_rows(model, dataset, variant)
 
 
-# --- The variants -------------------------------------------------------------------------------------------------
+# --- The variants ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reading", lab.READINGS)
@@ -49,7 +55,12 @@ def test_each_reading_takes_what_it_says(reading):
     found = lab.READINGS[reading](hidden, mask)
     for row, length in enumerate((7, 4, 2)):
         real = hidden[row, :length]
-        expected = {"first": real[1], "middle": real[length // 2], "last": real[-1], "mean": real[1:].mean(dim=0)}
+        expected = {
+            "first": real[1],
+            "middle": real[length // 2],
+            "last": real[-1],
+            "mean": real[1:].mean(dim=0),
+        }
         assert torch.allclose(found[row], expected[reading], atol=1e-6)
 
 
@@ -61,7 +72,9 @@ def test_rows_of_the_usual_variant_are_chapter_6s():
     idx, mask = pad_rows(rows.dataset.rows)
     expected = class_logits(model, idx, mask)
     assert torch.allclose(rows.logits(places), expected, atol=1e-5)
-    assert torch.allclose(lab.ReadRows(model, rows.dataset, USUAL).logits(places), expected, atol=1e-5)
+    assert torch.allclose(
+        lab.ReadRows(model, rows.dataset, USUAL).logits(places), expected, atol=1e-5
+    )
 
 
 def test_training_through_our_rows_is_chapter_6s_training():
@@ -89,12 +102,18 @@ def test_the_careless_variants_read_padding():
     idx, _ = pad_rows(rows.dataset.rows)
     assert torch.allclose(rows.logits(places), model.head(model.trunk(idx)[:, -1]), atol=1e-5)
     longest = int(rows.lengths.argmax())
-    changes = (rows.logits(places) - torch.cat([rows.logits([place]) for place in places])).abs().amax(dim=1)
+    changes = (
+        (rows.logits(places) - torch.cat([rows.logits([place]) for place in places]))
+        .abs()
+        .amax(dim=1)
+    )
     assert changes[longest] < 1e-4 and changes.max() > 1e-2  # the longest is not padded, others are
     full = lab.ReadRows(model, rows.dataset, GROUPS["padding"]["last place of the context"])
     idx = torch.nn.functional.pad(idx, (0, 192 - idx.shape[1]))
     assert torch.allclose(full.logits(places), model.head(model.trunk(idx)[:, -1]), atol=1e-5)
-    assert torch.allclose(full.logits(places), torch.cat([full.logits([place]) for place in places]), atol=1e-4)
+    assert torch.allclose(
+        full.logits(places), torch.cat([full.logits([place]) for place in places]), atol=1e-4
+    )
 
 
 @torch.no_grad()
@@ -104,7 +123,9 @@ def test_without_the_mask_every_token_sees_all_and_nothing_else_changes():
     causal, both = MultiHeadAttention(32, 4, qkv_bias=True), lab.BothWays(32, 4, qkv_bias=True)
     both.load_state_dict(causal.state_dict())
     assert torch.allclose(both(x[:, :1], attention_mask=real[:, :1]), causal(x[:, :1]), atol=1e-6)
-    queries, keys, values = (part.unflatten(-1, (4, 8)).transpose(1, 2) for part in both.qkv(x).chunk(3, dim=-1))
+    queries, keys, values = (
+        part.unflatten(-1, (4, 8)).transpose(1, 2) for part in both.qkv(x).chunk(3, dim=-1)
+    )
     scores = (queries @ keys.mT / 8**0.5).masked_fill(~real[:, None, None], -torch.inf)
     expected = both.proj((scores.softmax(dim=-1) @ values).transpose(1, 2).flatten(2))
     assert torch.allclose(both(x, attention_mask=real), expected, atol=1e-5)
@@ -114,7 +135,11 @@ def test_without_the_mask_every_token_sees_all_and_nothing_else_changes():
     for mask, expected in (("causal", 1), ("none", 5)):
         model, _ = model_and_rows(Variant(mask=mask))
         true = torch.ones_like(ids, dtype=torch.bool)
-        difference = (model.trunk(ids, attention_mask=true) - model.trunk(changed, attention_mask=true)).abs().amax(dim=-1)
+        difference = (
+            (model.trunk(ids, attention_mask=true) - model.trunk(changed, attention_mask=true))
+            .abs()
+            .amax(dim=-1)
+        )
         assert int((difference > 1e-6).sum()) == expected
 
 
@@ -138,13 +163,21 @@ def test_what_learns_is_what_the_variant_says(train, learns):
 
 def test_ranks_and_rates():
     for rank in (1, 16):
-        model, _ = lab.make_classifier(load_base(FineTuneConfig()), ("ham", "spam"), GROUPS["layers"][f"LoRA, rank {rank}"], 1)
+        model, _ = lab.make_classifier(
+            load_base(FineTuneConfig()), ("ham", "spam"), GROUPS["layers"][f"LoRA, rank {rank}"], 1
+        )
         layers = lora_layers(model).values()
         assert layers and all(layer.A.shape[0] == rank and layer.scale == 2 for layer in layers)
     rates = []
     for name in ("all, rate × 1/3", "all, rate × 1", "all, rate × 3"):
-        rates.append(lab.make_classifier(load_base(FineTuneConfig()), ("ham", "spam"), GROUPS["rate"][name], 1)[1])
-    assert rates == pytest.approx([0.001 / 3, 0.001, 0.003])  # chapter 6's rate for all weights of a width of 128
+        rates.append(
+            lab.make_classifier(
+                load_base(FineTuneConfig()), ("ham", "spam"), GROUPS["rate"][name], 1
+            )[1]
+        )
+    assert rates == pytest.approx(
+        [0.001 / 3, 0.001, 0.003]
+    )  # chapter 6's rate for all weights of a width of 128
 
 
 def test_a_run_is_chapter_6s_fine_tune_and_evaluate():
@@ -152,7 +185,9 @@ def test_a_run_is_chapter_6s_fine_tune_and_evaluate():
     fine_tune(model, train, 1, lr=rate, seed=1)
     report = evaluate(model, test)
     found = lab.measure(SHORT, USUAL, 1)
-    assert (found["accuracy"], found["loss"]) == pytest.approx((report.accuracy, report.loss), rel=1e-4)
+    assert (found["accuracy"], found["loss"]) == pytest.approx(
+        (report.accuracy, report.loss), rel=1e-4
+    )
     assert found["changed"] == 0 and found["alone"] == found["mixed"] == report.accuracy
     assert set(train.dataset.texts).isdisjoint(test.dataset.texts)
 
@@ -167,12 +202,18 @@ def test_a_run_that_diverges_is_told():
 def test_every_run_once_though_a_variant_stands_in_several_groups():
     experiment = Experiment()
     runs = experiment.runs()
-    assert len(runs) == len(set(runs)) == 3 * len({variant for group in GROUPS.values() for variant in group.values()})
+    assert (
+        len(runs)
+        == len(set(runs))
+        == 3 * len({variant for group in GROUPS.values() for variant in group.values()})
+    )
     assert {(USUAL, seed) for seed in (1, 2, 3)} < set(runs)
-    assert sum(USUAL in group.values() for group in GROUPS.values()) == len(GROUPS)  # what every group is held against
+    assert sum(USUAL in group.values() for group in GROUPS.values()) == len(
+        GROUPS
+    )  # what every group is held against
 
 
-# --- The command line ---------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -184,8 +225,11 @@ def runs(tmp_path, monkeypatch):
 def start(*arguments, **options):
     return subprocess.Popen(
         [sys.executable, str(FOLDER / "additional_experiments.py"), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
 
 
 def run(*arguments):
@@ -198,7 +242,9 @@ def lines(folder):
     return (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT] if os.name == "posix" else [signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGINT] if os.name == "posix" else [signal.SIGTERM]
+)
 def test_killed_and_resumed_gives_the_same_table(runs, how):
     assert lab.main(parse_arguments(FLAGS)[0], "whole") == 0
     process = start(*FLAGS, "--name", "cut")
@@ -212,7 +258,9 @@ def test_killed_and_resumed_gives_the_same_table(runs, how):
     if how == signal.SIGINT:
         assert "--resume" in out
     before = lines(runs / "cut")
-    assert 3 <= len(before) < len(lines(runs / "whole")) and not (runs / "cut" / "table.txt").exists()
+    assert (
+        3 <= len(before) < len(lines(runs / "whole")) and not (runs / "cut" / "table.txt").exists()
+    )
     with open(runs / "cut" / "results.jsonl", "a") as file:
         file.write('{"weights": "pre')  # as if the power had gone in the writing
     assert lab.main({}, "cut", resume=True) == 0
@@ -226,7 +274,9 @@ def test_killed_and_resumed_gives_the_same_table(runs, how):
 
 
 def test_finished_experiments_are_not_lost(runs, monkeypatch):
-    monkeypatch.setattr(lab, "measure", lambda experiment, variant, seed: {"accuracy": 0.5, "loss": 1.0})  # no training here
+    monkeypatch.setattr(
+        lab, "measure", lambda experiment, variant, seed: {"accuracy": 0.5, "loss": 1.0}
+    )  # no training here
     given = parse_arguments(FLAGS)[0]
     assert lab.main(given, "mine") == 0
     before = lines(runs / "mine")
@@ -248,7 +298,9 @@ def test_finished_experiments_are_not_lost(runs, monkeypatch):
     assert lines(runs / "mine") != before
 
 
-@pytest.mark.parametrize("damage, message", [("", "damaged"), ("not json\n", "line 1"), ('{"trial": 1}\n', "first line")])
+@pytest.mark.parametrize(
+    "damage, message", [("", "damaged"), ("not json\n", "line 1"), ('{"trial": 1}\n', "first line")]
+)
 def test_damaged_results_are_told(runs, damage, message):
     (runs / "broken").mkdir()
     (runs / "broken" / "results.jsonl").write_text(damage)
@@ -281,19 +333,25 @@ def test_wrong_input_is_one_clear_line(runs, arguments, message):
 def test_the_help_knows_every_setting_and_needs_no_torch(tmp_path):
     assert set(HELP) == {field.name for field in fields(Experiment)}
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was loaded')")
-    out, err = start("--help", env=os.environ | {"PYTHONPATH": str(tmp_path)}).communicate(timeout=60)
+    out, err = start("--help", env=os.environ | {"PYTHONPATH": str(tmp_path)}).communicate(
+        timeout=60
+    )
     assert not err and all(f"--{name.replace('_', '-')} " in out for name in HELP)
 
 
-# --- The logs that the notebook shows -----------------------------------------------------------------------------
+# --- The logs that the notebook shows -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, flags", [("tales", ""), ("messages", " --data messages --epochs 20 --test-share 0.5")])
+@pytest.mark.parametrize(
+    "name, flags", [("tales", ""), ("messages", " --data messages --epochs 20 --test-share 0.5")]
+)
 def test_the_logs_are_complete(name, flags):
     results = lab.Results(FOLDER / f"results-{name}.jsonl", "experiment")
     command = f"python additional_experiments.py{flags}"
     given = parse_arguments(flags.split())[0]
-    assert results.head["command"] == command and Experiment(**results.head["experiment"]) == Experiment(**given)
+    assert results.head["command"] == command and Experiment(
+        **results.head["experiment"]
+    ) == Experiment(**given)
     expected = [asdict(variant) | {"seed": seed} for variant, seed in Experiment(**given).runs()]
     assert [{key: row[key] for key in expected[0]} for row in results.rows] == expected
 

@@ -1,4 +1,6 @@
-"""The bag of words by hand is scikit-learn's, number by number; the comparison is chapter 6's; wrong input is one line."""
+"""The bag of words by hand is scikit-learn's, number by number; the comparison is chapter 6's;
+wrong input is one line.
+"""
 
 import json
 import math
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 sys.path.insert(0, str(Path(__file__).parent))  # baselines.py lies here
@@ -17,19 +21,42 @@ sys.path.insert(0, str(Path(__file__).parent))  # baselines.py lies here
 import baselines
 import torch
 import torch.nn.functional as F
-from baselines import BagClassifier, BagOfWords, SparseTable, all_logits, logistic_regression, terms_of
+from baselines import (
+    BagClassifier,
+    BagOfWords,
+    SparseTable,
+    all_logits,
+    logistic_regression,
+    terms_of,
+)
 
-from ch06_01_main_chapter_code.labelled_texts import LabelledTexts, find_sms, load_labelled, read_sms, stratified_split
+from ch06_01_main_chapter_code.labelled_texts import (
+    LabelledTexts,
+    find_sms,
+    load_labelled,
+    read_sms,
+    stratified_split,
+)
 
 FOLDER = Path(__file__).parent
 MAIN_LOG = FOLDER.parent / "01_main-chapter-code" / "experiments" / "sms.jsonl"
 MESSAGES = load_labelled("messages")
 TRAIN, TEST = (MESSAGES.subset(places) for places in stratified_split(MESSAGES.labels, 0.25, 1))
 THREE = LabelledTexts(
-    ["salt the soup", "boil the eggs", "stir the soup again", "water the roses", "cut the hedge", "plant roses and beans",
-     "change the oil", "the tyre is flat", "check the oil and the tyre"],
-    [0, 0, 0, 1, 1, 1, 2, 2, 2], ("kitchen", "garden", "garage"),
-)  # fmt: skip
+    [
+        "salt the soup",
+        "boil the eggs",
+        "stir the soup again",
+        "water the roses",
+        "cut the hedge",
+        "plant roses and beans",
+        "change the oil",
+        "the tyre is flat",
+        "check the oil and the tyre",
+    ],
+    [0, 0, 0, 1, 1, 1, 2, 2, 2],
+    ("kitchen", "garden", "garage"),
+)
 
 
 def dense(table):
@@ -38,7 +65,7 @@ def dense(table):
     return out
 
 
-# --- TF-IDF -------------------------------------------------------------------------------------------------------
+# --- TF-IDF ---------------------------------------------------------------------------------------
 
 
 def test_by_hand():
@@ -49,15 +76,27 @@ def test_by_hand():
     length = math.hypot(win, common)
     expected = torch.tensor([[common / length, 0, win / length, 0]], dtype=torch.double)
     assert torch.allclose(dense(bag.table(["win a WIN now, stranger"])), expected, atol=1e-12)
-    assert dense(bag.table(["nobody", ""])).count_nonzero() == 0  # no word that was seen: nothing, and no NaN
+    assert (
+        dense(bag.table(["nobody", ""])).count_nonzero() == 0
+    )  # no word that was seen: nothing, and no NaN
 
 
 @pytest.mark.parametrize("longest", [1, 2, 3])
-@pytest.mark.parametrize("log, idf, unit", [(True, True, True), (False, True, True), (True, False, True), (True, True, False),
-                                            (False, False, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    "log, idf, unit",
+    [
+        (True, True, True),
+        (False, True, True),
+        (True, False, True),
+        (True, True, False),
+        (False, False, False),
+    ],
+)
 def test_weights_are_scikit_learns(longest, log, idf, unit):
     text = pytest.importorskip("sklearn.feature_extraction.text")
-    theirs = text.TfidfVectorizer(ngram_range=(1, longest), sublinear_tf=log, use_idf=idf, norm="l2" if unit else None)
+    theirs = text.TfidfVectorizer(
+        ngram_range=(1, longest), sublinear_tf=log, use_idf=idf, norm="l2" if unit else None
+    )
     odd = ["Ünïcode_and 1234 don't stop: £100!", "a b c", "zwölf zwölf zwölf"]
     expected = theirs.fit_transform(TRAIN.texts + odd).toarray()
     ours = BagOfWords(longest, log, idf, unit).fit(TRAIN.texts + odd)
@@ -80,17 +119,23 @@ def test_a_sparse_table_is_a_matrix():
     rows, columns = full.nonzero(as_tuple=True)
     table = SparseTable(rows, columns, full[rows, columns], (7, 5))
     right, left = torch.randn(5, 3, dtype=torch.double), torch.randn(7, 3, dtype=torch.double)
-    assert torch.allclose(table.times(right), full @ right) and torch.allclose(table.transposed_times(left), full.T @ left)
+    assert torch.allclose(table.times(right), full @ right) and torch.allclose(
+        table.transposed_times(left), full.T @ left
+    )
     assert torch.allclose(table.squared_lengths(), full.square().sum(dim=1))
 
 
-# --- Logistic regression ------------------------------------------------------------------------------------------
+# --- Logistic regression --------------------------------------------------------------------------
 
 
 def objective(table, labels, weight, bias, C):
-    """The formula once more, with a dense matrix: the sum that scikit-learn minimises, over C and the texts."""
+    """The formula once more, with a dense matrix: the sum that scikit-learn minimises, over C and
+    the texts.
+    """
     logits = dense(table) @ weight + bias
-    logits = torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+    logits = (
+        torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+    )
     return F.cross_entropy(logits, labels) + weight.square().sum() / (2 * C * len(labels))
 
 
@@ -98,11 +143,16 @@ def objective(table, labels, weight, bias, C):
 @pytest.mark.parametrize("C", [1.0, 100.0])
 @pytest.mark.parametrize("unit", [True, False])
 def test_nothing_is_lower_than_the_optimum(data, C, unit):
-    table, labels = BagOfWords(unit=unit).fit(data.texts).table(data.texts), torch.tensor(data.labels)
+    table, labels = (
+        BagOfWords(unit=unit).fit(data.texts).table(data.texts),
+        torch.tensor(data.labels),
+    )
     weight, bias, steps = logistic_regression(table, labels, len(data.classes), C, tolerance=1e-9)
     weight, bias = weight.clone().requires_grad_(True), bias.clone().requires_grad_(True)
     objective(table, labels, weight, bias, C).backward()
-    assert max(weight.grad.abs().max(), bias.grad.abs().max()) < 1e-8 and steps < 50_000  # it is convex: flat is lowest
+    assert (
+        max(weight.grad.abs().max(), bias.grad.abs().max()) < 1e-8 and steps < 50_000
+    )  # it is convex: flat is lowest
     assert weight.abs().max() > 0.1
 
 
@@ -113,7 +163,9 @@ def test_the_optimum_is_scikit_learns(data, C):
     bag = BagOfWords().fit(data.texts)
     table, labels = bag.table(data.texts), torch.tensor(data.labels)
     weight, bias, _ = logistic_regression(table, labels, len(data.classes), C, tolerance=1e-9)
-    theirs = linear.LogisticRegression(C=C, tol=1e-10, max_iter=100_000).fit(dense(table).numpy(), labels.numpy())
+    theirs = linear.LogisticRegression(C=C, tol=1e-10, max_iter=100_000).fit(
+        dense(table).numpy(), labels.numpy()
+    )
     their_weight, their_bias = torch.from_numpy(theirs.coef_.T), torch.from_numpy(theirs.intercept_)
     ours = objective(table, labels, weight, bias, C)
     assert abs(ours - objective(table, labels, their_weight, their_bias, C)) < 1e-9
@@ -125,19 +177,27 @@ def test_the_optimum_is_scikit_learns(data, C):
 def test_it_stops_where_it_is_told():
     table, labels = BagOfWords().fit(TRAIN.texts).table(TRAIN.texts), torch.tensor(TRAIN.labels)
     assert logistic_regression(table, labels, 2, max_steps=3)[2] == 3
-    loose, strict = (logistic_regression(table, labels, 2, tolerance=tolerance)[2] for tolerance in (1e-4, 1e-8))
+    loose, strict = (
+        logistic_regression(table, labels, 2, tolerance=tolerance)[2] for tolerance in (1e-4, 1e-8)
+    )
     assert 10 < loose < strict < 50_000
 
 
 def test_a_classifier_learns_and_says_by_what():
     classifier = BagClassifier(MESSAGES.classes).fit(TRAIN.texts, TRAIN.labels)
     verdicts = classifier.logits(TEST.texts).argmax(dim=-1)
-    assert (verdicts == torch.tensor(TEST.labels)).double().mean() > 0.85 > max(TEST.counts().values()) / len(TEST)
-    toy = BagClassifier(("ham", "spam"), longest=1).fit(["win gold", "see you", "win now", "you there"], [1, 0, 1, 0])
+    assert (
+        (verdicts == torch.tensor(TEST.labels)).double().mean()
+        > 0.85
+        > max(TEST.counts().values()) / len(TEST)
+    )
+    toy = BagClassifier(("ham", "spam"), longest=1).fit(
+        ["win gold", "see you", "win now", "you there"], [1, 0, 1, 0]
+    )
     assert toy.telling_terms(1) == (["win"], ["you"])
 
 
-# --- Everybody on the same splits ---------------------------------------------------------------------------------
+# --- Everybody on the same splits -----------------------------------------------------------------
 
 
 def read_log(path):
@@ -163,7 +223,11 @@ def test_a_logged_run_can_be_repeated():
         pytest.skip("the SMS data is not here")
     train, test = stratified_split(data.labels, 0.2, 2)
     name, report = next(baselines.reports_of(data, train, test))
-    logged = next(row for row in read_log(FOLDER / "results.jsonl")[1] if row["seed"] == 2 and row["model"] == name)
+    logged = next(
+        row
+        for row in read_log(FOLDER / "results.jsonl")[1]
+        if row["seed"] == 2 and row["model"] == name
+    )
     assert report.accuracy == pytest.approx(logged["accuracy"], abs=2.1 / 1114)
     assert report.f1() == pytest.approx(logged["f1"], abs=0.01)
 
@@ -182,22 +246,48 @@ def test_training_and_test_share_no_place():
     assert len({row["model"] for row in rows}) == len(rows)
 
 
-# --- The command line ---------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def run(*arguments, **environment):
-    done = subprocess.run([sys.executable, str(FOLDER / "baselines.py"), *map(str, arguments)], capture_output=True, text=True,
-                          timeout=300, env=os.environ | environment)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "baselines.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | environment,
+    )
     return done.returncode, done.stdout, done.stderr
 
 
 def test_own_texts_and_a_log(tmp_path):
     file = tmp_path / "rooms.csv"
-    file.write_text("room;note\n" + "".join(f"{THREE.classes[label]};{text}\n" for text, label in
-                                            zip(THREE.texts, THREE.labels, strict=True)), encoding="utf-8")  # fmt: skip
-    flags = ("--text-column", "note", "--label-column", "room", "--seeds", 5, 6, "--log", tmp_path / "log.jsonl")
+    file.write_text(
+        "room;note\n"
+        + "".join(
+            f"{THREE.classes[label]};{text}\n"
+            for text, label in zip(THREE.texts, THREE.labels, strict=True)
+        ),
+        encoding="utf-8",
+    )
+    flags = (
+        "--text-column",
+        "note",
+        "--label-column",
+        "room",
+        "--seeds",
+        5,
+        6,
+        "--log",
+        tmp_path / "log.jsonl",
+    )
     status, out, err = run("--data", file, "--test-share", 0.34, *flags)
-    assert status == 0 and not err and "9 texts: garage 3, garden 3, kitchen 3" in out and "mean F1" in out
+    assert (
+        status == 0
+        and not err
+        and "9 texts: garage 3, garden 3, kitchen 3" in out
+        and "mean F1" in out
+    )
     head, rows = read_log(tmp_path / "log.jsonl")
     assert head["texts"] == 9 and {row["seed"] for row in rows} == {5, 6}
 

@@ -1,6 +1,7 @@
 """Self-checks for the exercises of chapter 7. How a check works is told in chapter 2's checks.py.
 
-Each check has a reference, inputs of several shapes, and the typical mistakes with the code that makes them.
+Each check has a reference, inputs of several shapes, and the typical mistakes with the code that
+makes them.
 """
 
 import random
@@ -20,10 +21,18 @@ def ids_of(rng, count, low=1, high=60):
 
 @exercise_check("letter_prompt")
 def check_letter_prompt(attempt):
-    """letter_prompt(entry): the prompt of an entry in three lines, Task, Text and Answer; no Text line without input."""
-    entries = [("Write the plural.", "mouse", "mice"), ("Name a river in Egypt.", "", "the Nile"),
-               ("Who is the fox?", "Mia the fox saw the moon.", "Mia"), ("Say hello.", "", "Hello.")]  # fmt: skip
-    inputs = [(dict(zip(("instruction", "input", "output"), entry, strict=True)),) for entry in entries]
+    """letter_prompt(entry): the prompt of an entry in three lines, Task, Text and Answer; no Text
+    line without input.
+    """
+    entries = [
+        ("Write the plural.", "mouse", "mice"),
+        ("Name a river in Egypt.", "", "the Nile"),
+        ("Who is the fox?", "Mia the fox saw the moon.", "Mia"),
+        ("Say hello.", "", "Hello."),
+    ]
+    inputs = [
+        (dict(zip(("instruction", "input", "output"), entry, strict=True)),) for entry in entries
+    ]
 
     def lines(entry):
         return f"Task: {entry['instruction']}", f"Text: {entry['input']}", "Answer:"
@@ -34,32 +43,59 @@ def check_letter_prompt(attempt):
 
     mistakes = {
         "an entry without input gets a Text line with nothing in it": lambda e: "\n".join(lines(e)),
-        "the answer stands in the prompt: the model would be given what it is to find": lambda e: f"{right(e)} {e['output']}",
-        "a space stands at the end; with GPT-2's kind of tokens the answer's first word brings its own":
-            lambda e: right(e) + " ",
-        "a line break stands at the end; the answer goes on in the line of `Answer:`": lambda e: right(e) + "\n",
+        "the answer stands in the prompt: the model would be given what it is to find": lambda e: (
+            f"{right(e)} {e['output']}"
+        ),
+        "a space stands at the end; with GPT-2's kind of tokens the answer's first word brings its own": lambda e: (
+            right(e) + " "
+        ),
+        "a line break stands at the end; the answer goes on in the line of `Answer:`": lambda e: (
+            right(e) + "\n"
+        ),
         "the input was left out": lambda e: "\n".join(lines(e)[::2]),
-        "the text stands before the task": lambda e: right(e) if not e["input"] else "\n".join([lines(e)[i] for i in (1, 0, 2)]),
-        "the words Task, Text and Answer are missing":
-            lambda e: "\n".join(part for part in (e["instruction"], e["input"], "") if part),
-        "`Answer:` is missing: nothing tells the model that it is its turn": lambda e: right(e).removesuffix("\nAnswer:"),
-    }  # fmt: skip
+        "the text stands before the task": lambda e: (
+            right(e) if not e["input"] else "\n".join([lines(e)[i] for i in (1, 0, 2)])
+        ),
+        "the words Task, Text and Answer are missing": lambda e: "\n".join(
+            part for part in (e["instruction"], e["input"], "") if part
+        ),
+        "`Answer:` is missing: nothing tells the model that it is its turn": lambda e: right(
+            e
+        ).removesuffix("\nAnswer:"),
+    }
     judge(attempt, right, inputs, mistakes)
 
 
 @exercise_check("masked_row")
 def check_masked_row(attempt):
-    """masked_row(prompt, answer, end, length): ids to (inputs, targets), two lists of `length` numbers."""
+    """masked_row(prompt, answer, end, length): ids to (inputs, targets), two lists of `length`
+    numbers.
+    """
     inputs = []
     for seed, (n_prompt, n_answer, more) in enumerate([(3, 2, 0), (4, 3, 3), (1, 4, 2), (5, 1, 6)]):
         rng = random.Random(seed)
-        inputs.append((ids_of(rng, n_prompt), ids_of(rng, n_answer), (0, 77)[seed % 2], n_prompt + n_answer + more))
-    inputs += [([0, 5, 7, 9], [5, 8], 0, 8), ([99, 3, 4], [4, 3, 4], 99, 6)]  # the answer repeats words of the prompt
+        inputs.append(
+            (
+                ids_of(rng, n_prompt),
+                ids_of(rng, n_answer),
+                (0, 77)[seed % 2],
+                n_prompt + n_answer + more,
+            )
+        )
+    inputs += [
+        ([0, 5, 7, 9], [5, 8], 0, 8),
+        ([99, 3, 4], [4, 3, 4], 99, 6),
+    ]  # the answer repeats words of the prompt
 
     def rows(prompt, answer, end, length, masked=-1, shift=1, pad=-100, ends=True):
-        """Inputs and targets; so many more or fewer of the prompt's targets are masked; `shift`: how far targets look."""
+        """Inputs and targets; so many more or fewer of the prompt's targets are masked; `shift`:
+        how far targets look.
+        """
         row = [*prompt, *answer, end]
-        targets = [-100 if place < len(prompt) + masked else following for place, following in enumerate(row[shift:])]
+        targets = [
+            -100 if place < len(prompt) + masked else following
+            for place, following in enumerate(row[shift:])
+        ]
         if not ends:
             targets[len(row) - 1 - shift] = -100
         fill = length - len(row) + 1
@@ -81,12 +117,16 @@ def check_masked_row(attempt):
 
     def not_shifted(prompt, answer, end, length):
         fill = length - len(prompt) - len(answer) - 1
-        return [*prompt, *answer, end] + [end] * fill, [-100] * len(prompt) + [*answer, end] + [-100] * fill
+        return [*prompt, *answer, end] + [end] * fill, [-100] * len(prompt) + [*answer, end] + [
+            -100
+        ] * fill
 
     def by_value(prompt, answer, end, length):
         ids, targets = rows(prompt, answer, end, length)
-        return ids, [-100 if target in prompt and place < len(prompt) + len(answer) - 1 else target
-                     for place, target in enumerate(targets)]  # fmt: skip
+        return ids, [
+            -100 if target in prompt and place < len(prompt) + len(answer) - 1 else target
+            for place, target in enumerate(targets)
+        ]
 
     def found_by_first(prompt, answer, end, length):
         first = [*prompt, *answer].index(answer[0])
@@ -97,31 +137,47 @@ def check_masked_row(attempt):
         "what stands in the prompt is masked in the answer, too; it is the place that counts, not the id": by_value,
         "the answer was looked for by its first id, which may stand in the prompt as well": found_by_first,
         "`end` is not always 0": lambda p, a, e, n: rows(p, a, 0, n),
-        "padding is a target: the model is taught to write end-of-text for ever, and the loss depends on the padding":
-            lambda p, a, e, n: rows(p, a, e, n, pad=e),
-        "the end-of-text token is no target: the model never learns to stop": lambda p, a, e, n: rows(p, a, e, n, ends=False),
-        "off by one: these targets are the tokens that the model has just read; a target is the one that follows":
-            lambda p, a, e, n: (rows(p, a, e, n)[0], ([-100] * len(p) + a + [-100] * n)[:n]),
-        "off by one: these targets look two tokens ahead": lambda p, a, e, n: rows(p, a, e, n, masked=-2, shift=2),
-        "the first token of the answer is masked: it is predicted at the prompt's last token, so one place fewer":
-            lambda p, a, e, n: rows(p, a, e, n, masked=0),
-        "the prompt counts; only the answer and its end should": lambda p, a, e, n: rows(p, a, e, n, masked=-99),
-        "one token of the prompt counts: its last token is still part of the question":
-            lambda p, a, e, n: rows(p, a, e, n, masked=-2),
+        "padding is a target: the model is taught to write end-of-text for ever, and the loss depends on the padding": lambda p, a, e, n: (
+            rows(p, a, e, n, pad=e)
+        ),
+        "the end-of-text token is no target: the model never learns to stop": lambda p, a, e, n: (
+            rows(p, a, e, n, ends=False)
+        ),
+        "off by one: these targets are the tokens that the model has just read; a target is the one that follows": lambda p, a, e, n: (
+            rows(p, a, e, n)[0],
+            ([-100] * len(p) + a + [-100] * n)[:n],
+        ),
+        "off by one: these targets look two tokens ahead": lambda p, a, e, n: rows(
+            p, a, e, n, masked=-2, shift=2
+        ),
+        "the first token of the answer is masked: it is predicted at the prompt's last token, so one place fewer": lambda p, a, e, n: (
+            rows(p, a, e, n, masked=0)
+        ),
+        "the prompt counts; only the answer and its end should": lambda p, a, e, n: rows(
+            p, a, e, n, masked=-99
+        ),
+        "one token of the prompt counts: its last token is still part of the question": lambda p, a, e, n: (
+            rows(p, a, e, n, masked=-2)
+        ),
         "padding stands on the left; training pads on the right": on_the_left,
         "nothing was padded: both lists have `length` numbers": not_padded,
         "the row's end-of-text token stands in the inputs as well; at the end of a full row it makes them too long": with_end,
-    }  # fmt: skip
+    }
     judge(attempt, rows, inputs, mistakes)
 
 
 @exercise_check("loss_on_answers")
 def check_loss_on_answers(attempt):
-    """loss_on_answers(logits, targets): (batch, tokens, vocab) and (batch, tokens) to one number, a tensor."""
+    """loss_on_answers(logits, targets): (batch, tokens, vocab) and (batch, tokens) to one number, a
+    tensor.
+    """
     inputs = []
     for seed, (batch, tokens, vocab) in enumerate([(2, 5, 7), (3, 4, 5), (4, 9, 6), (1, 6, 11)]):
         targets = torch.randint(vocab, (batch, tokens), generator=dice(seed))
-        counted = torch.rand(batch, tokens, generator=dice(seed + 20)) < torch.linspace(0.3, 0.8, batch)[:, None]
+        counted = (
+            torch.rand(batch, tokens, generator=dice(seed + 20))
+            < torch.linspace(0.3, 0.8, batch)[:, None]
+        )
         counted[:, -1] = True  # so that every row has a target
         logits = 2 * torch.randn(batch, tokens, vocab, generator=dice(seed + 40))
         inputs.append((logits, targets.masked_fill(~counted, -100)))
@@ -143,43 +199,79 @@ def check_loss_on_answers(attempt):
 
     def unscaled(logits, targets):
         counted = targets != -100
-        return -(logits.gather(-1, targets.clamp(min=0)[..., None])[..., 0] * counted).sum() / counted.sum()
+        return (
+            -(logits.gather(-1, targets.clamp(min=0)[..., None])[..., 0] * counted).sum()
+            / counted.sum()
+        )
 
     mistakes = {
-        "divided by all places; divide by the number of targets, or masked places make the loss look small":
-            lambda x, y: each(x, y).mean(),
+        "divided by all places; divide by the number of targets, or masked places make the loss look small": lambda x, y: (
+            each(x, y).mean()
+        ),
         "this is a mean of means: every row has the same say, so a token of a short answer counts for more": by_rows,
         "−100 was read as the id 0: masked places are counted": as_zero,
         "this is a sum; divide it by the number of targets": lambda x, y: each(x, y).sum(),
-        "divided by the number of rows; a batch with long answers would have a large loss":
-            lambda x, y: each(x, y).sum() / len(x),
+        "divided by the number of rows; a batch with long answers would have a large loss": lambda x, y: (
+            each(x, y).sum() / len(x)
+        ),
         "the softmax is missing: this is minus the mean logit": unscaled,
         "the minus sign is missing": lambda x, y: -right(x, y),
-        "the targets were shifted once more; they are the following tokens already": lambda x, y: right(x[:, :-1], y[:, 1:]),
-        "e to the power of a large logit is infinite; log_softmax subtracts the largest logit first": lambda x, y:
-            -((x.exp() / x.exp().sum(-1, keepdim=True)).log().gather(-1, y.clamp(min=0)[..., None])[..., 0]
-              * (y != -100)).sum() / (y != -100).sum(),
-        "the softmax went along the tokens; it goes along the vocabulary (dim=-1)":
-            lambda x, y: -(x.log_softmax(dim=1).gather(-1, y.clamp(min=0)[..., None])[..., 0] * (y != -100)).sum()
-            / (y != -100).sum(),
-    }  # fmt: skip
+        "the targets were shifted once more; they are the following tokens already": lambda x, y: (
+            right(x[:, :-1], y[:, 1:])
+        ),
+        "e to the power of a large logit is infinite; log_softmax subtracts the largest logit first": lambda x, y: (
+            -(
+                (x.exp() / x.exp().sum(-1, keepdim=True))
+                .log()
+                .gather(-1, y.clamp(min=0)[..., None])[..., 0]
+                * (y != -100)
+            ).sum()
+            / (y != -100).sum()
+        ),
+        "the softmax went along the tokens; it goes along the vocabulary (dim=-1)": lambda x, y: (
+            -(
+                x.log_softmax(dim=1).gather(-1, y.clamp(min=0)[..., None])[..., 0] * (y != -100)
+            ).sum()
+            / (y != -100).sum()
+        ),
+    }
     judge(attempt, right, inputs, mistakes)
     logits, targets = inputs[1]
     if not attempt(logits.clone().requires_grad_(), targets).requires_grad:
-        raise Mistake("the number is right, but no gradient can flow back from it: leave out detach, item and no_grad.")
+        raise Mistake(
+            "the number is right, but no gradient can flow back from it: leave out detach, item and no_grad."
+        )
 
 
 @exercise_check("turn_targets")
 def check_turn_targets(attempt):
-    """turn_targets(turns, end): (role, ids) pairs to (inputs, targets) of a talk with several turns."""
+    """turn_targets(turns, end): (role, ids) pairs to (inputs, targets) of a talk with several
+    turns.
+    """
     inputs = []
-    talks = ["ua", "uaua", "uauaua", "auua", "uuauua", "uaauua"]  # whose turn it is: the user's, the assistant's
+    talks = [
+        "ua",
+        "uaua",
+        "uauaua",
+        "auua",
+        "uuauua",
+        "uaauua",
+    ]  # whose turn it is: the user's, the assistant's
     for seed, roles in enumerate(talks):
         rng = random.Random(seed)
         names = [{"u": "user", "a": "assistant"}[letter] for letter in roles]
-        inputs.append(([(role, ids_of(rng, rng.randint(1, 4))) for role in names], (0, 88)[seed % 2]))
+        inputs.append(
+            ([(role, ids_of(rng, rng.randint(1, 4))) for role in names], (0, 88)[seed % 2])
+        )
 
-    def talk(turns, end, counts=lambda number, turns: turns[number][0] == "assistant", ends=True, shift=1, all_end=False):
+    def talk(
+        turns,
+        end,
+        counts=lambda number, turns: turns[number][0] == "assistant",
+        ends=True,
+        shift=1,
+        all_end=False,
+    ):
         row, wanted = [], []
         for number, (role, ids) in enumerate(turns):
             ids = [*ids, end] if role == "assistant" or all_end else list(ids)
@@ -195,7 +287,9 @@ def check_turn_targets(attempt):
         return ids, [-100 if was == -100 else now for was, now in zip(before, targets, strict=True)]
 
     def by_turns(turns, end):
-        return talk([(("user", "assistant")[number % 2], ids) for number, (_, ids) in enumerate(turns)], end)
+        return talk(
+            [(("user", "assistant")[number % 2], ids) for number, (_, ids) in enumerate(turns)], end
+        )
 
     def merged(turns, end):
         joined = []
@@ -213,28 +307,41 @@ def check_turn_targets(attempt):
     def one_end(turns, end):
         row = [token for _, ids in turns for token in ids] + [end]
         wanted = [role == "assistant" for role, ids in turns for _ in ids] + [True]
-        return row[:-1], [token if use else -100 for token, use in zip(row, wanted, strict=True)][1:]
+        return row[:-1], [token if use else -100 for token, use in zip(row, wanted, strict=True)][
+            1:
+        ]
 
     mistakes = {
-        "only the last answer counts; each of the assistant's turns is an example":
-            lambda t, e: talk(t, e, lambda number, turns: number == len(turns) - 1),
-        "only the first answer counts; each of the assistant's turns is an example":
-            lambda t, e: talk(t, e, lambda number, turns: [role for role, _ in turns].index("assistant") == number),
-        "the user's words count as well: the model would learn to ask the questions":
-            lambda t, e: talk(t, e, lambda number, turns: True),
-        "the ends of the answers are no targets: the model never learns when its turn is over":
-            lambda t, e: talk(t, e, ends=False),
+        "only the last answer counts; each of the assistant's turns is an example": lambda t, e: (
+            talk(t, e, lambda number, turns: number == len(turns) - 1)
+        ),
+        "only the first answer counts; each of the assistant's turns is an example": lambda t, e: (
+            talk(
+                t, e, lambda number, turns: [role for role, _ in turns].index("assistant") == number
+            )
+        ),
+        "the user's words count as well: the model would learn to ask the questions": lambda t, e: (
+            talk(t, e, lambda number, turns: True)
+        ),
+        "the ends of the answers are no targets: the model never learns when its turn is over": lambda t, e: (
+            talk(t, e, ends=False)
+        ),
         "two turns of the assistant in a row got one end; each of them has its own": merged,
         "every second turn was taken for the assistant's; `role` says whose turn it is": by_turns,
         "`end` is not always 0": lambda t, e: talk(t, 0),
         "nothing was shifted: the inputs are the row without its last id, the targets the row without its first": not_shifted,
         "only the last answer is ended; each of the assistant's turns ends with the end token": one_end,
-        "the user's turns got an end token too; only the assistant's turns end with it": lambda t, e: talk(t, e, all_end=True),
-        "off by one: these targets are the tokens that the model has just read": lambda t, e: talk(t, e, shift=0),
+        "the user's turns got an end token too; only the assistant's turns end with it": lambda t, e: (
+            talk(t, e, all_end=True)
+        ),
+        "off by one: these targets are the tokens that the model has just read": lambda t, e: talk(
+            t, e, shift=0
+        ),
         "the first token of each answer is masked; it is predicted at the last token before the answer": first_masked,
-        "the roles are exchanged: this learns what the user says":
-            lambda t, e: talk(t, e, lambda number, turns: turns[number][0] == "user"),
-    }  # fmt: skip
+        "the roles are exchanged: this learns what the user says": lambda t, e: talk(
+            t, e, lambda number, turns: turns[number][0] == "user"
+        ),
+    }
     judge(attempt, talk, inputs, mistakes)
 
 
@@ -247,15 +354,21 @@ class SourceOfText:
 
 @exercise_check("leaked")
 def check_leaked(attempt):
-    """leaked(test, train, source): the places in `test`, in order, of entries whose source is in `train` as well."""
+    """leaked(test, train, source): the places in `test`, in order, of entries whose source is in
+    `train` as well.
+    """
     words = ["Mia sat.", "Otto ran.", "Ada slept.", "Finn swam.", "Pip sang.", "Rosa dug."]
     asked = ["Who?", "What?", "When?"]
     inputs = []
     for seed, (n_test, n_train) in enumerate([(4, 5), (7, 3), (5, 9), (6, 4)]):
         rng = random.Random(seed)
-        entries = [{"instruction": rng.choice(asked), "input": rng.choice(words), "output": str(number)}
-                   for number in range(n_test + n_train)]  # fmt: skip
-        entries[0]["input"] = entries[-1]["input"].upper()  # the same source, written in another way
+        entries = [
+            {"instruction": rng.choice(asked), "input": rng.choice(words), "output": str(number)}
+            for number in range(n_test + n_train)
+        ]
+        entries[0]["input"] = entries[-1][
+            "input"
+        ].upper()  # the same source, written in another way
         entries[1] = dict(entries[-2])  # the very same entry,
         entries[2] = dict(entries[1])  # and once more
         entries[3]["input"], entries[n_test]["input"] = "Tilda hid", "Tilda hid here"  # two sources
@@ -266,42 +379,70 @@ def check_leaked(attempt):
         return [place for place, entry in enumerate(test) if source(entry) in known]
 
     def same(test, train, what):
-        return [place for place, entry in enumerate(test) if any(what(entry) == what(other) for other in train)]
+        return [
+            place
+            for place, entry in enumerate(test)
+            if any(what(entry) == what(other) for other in train)
+        ]
 
     mistakes = {
-        "this finds entries that are the same in all fields; another question about the same story is a leak as well":
-            lambda test, train, source: same(test, train, dict),
-        "this compares instruction and input; another question about the same story is a leak as well":
-            lambda test, train, source: same(test, train, lambda e: (e["instruction"], e["input"])),
-        "this compares the input as it is written; `source(entry)` says what it was made from":
-            lambda test, train, source: same(test, train, lambda e: e["input"]),
-        "an entry that stands in `test` twice has two places; `index` finds the first": lambda test, train, source:
-            [test.index(test[place]) for place in places(test, train, source)],
-        "one source within another was taken for the same; two sources must be equal": lambda test, train, source:
-            [place for place, e in enumerate(test) if any(source(e) in source(other) for other in train)],
-        "these are the entries that are clean": lambda test, train, source:
-            [place for place in range(len(test)) if place not in places(test, train, source)],
-        "these are places in `train`; the test entries are to be found": lambda test, train, source: places(train, test, source),
-        "these are the entries; their places in `test` are asked for": lambda test, train, source:
-            [test[place] for place in places(test, train, source)],
-        "this is their number; the list of their places is asked for":
-            lambda test, train, source: len(places(test, train, source)),
-        "entries that share an instruction are no leak":
-            lambda test, train, source: same(test, train, lambda e: e["instruction"]),
-    }  # fmt: skip
+        "this finds entries that are the same in all fields; another question about the same story is a leak as well": lambda test, train, source: (
+            same(test, train, dict)
+        ),
+        "this compares instruction and input; another question about the same story is a leak as well": lambda test, train, source: (
+            same(test, train, lambda e: (e["instruction"], e["input"]))
+        ),
+        "this compares the input as it is written; `source(entry)` says what it was made from": lambda test, train, source: (
+            same(test, train, lambda e: e["input"])
+        ),
+        "an entry that stands in `test` twice has two places; `index` finds the first": lambda test, train, source: [
+            test.index(test[place]) for place in places(test, train, source)
+        ],
+        "one source within another was taken for the same; two sources must be equal": lambda test, train, source: [
+            place
+            for place, e in enumerate(test)
+            if any(source(e) in source(other) for other in train)
+        ],
+        "these are the entries that are clean": lambda test, train, source: [
+            place for place in range(len(test)) if place not in places(test, train, source)
+        ],
+        "these are places in `train`; the test entries are to be found": lambda test, train, source: (
+            places(train, test, source)
+        ),
+        "these are the entries; their places in `test` are asked for": lambda test, train, source: [
+            test[place] for place in places(test, train, source)
+        ],
+        "this is their number; the list of their places is asked for": lambda test, train, source: (
+            len(places(test, train, source))
+        ),
+        "entries that share an instruction are no leak": lambda test, train, source: same(
+            test, train, lambda e: e["instruction"]
+        ),
+    }
     judge(attempt, places, inputs, mistakes)
 
 
 @exercise_check("wilson_interval")
 def check_wilson_interval(attempt):
     """wilson_interval(right, total, z): the two shares that solve the equation, (low, high)."""
-    inputs = [(15, 30, 1.96), (30, 30, 1.96), (2, 40, 1.96), (450, 510, 1.96), (0, 12, 1.0), (7, 9, 2.58)]
+    inputs = [
+        (15, 30, 1.96),
+        (30, 30, 1.96),
+        (2, 40, 1.96),
+        (450, 510, 1.96),
+        (0, 12, 1.0),
+        (7, 9, 2.58),
+    ]
 
     def interval(right, total, z, weight=1.0, inside=1.0, spread=1.0):
-        """`weight`, `inside`, `spread`: 1 in the right formula, another number where a part of it is left out."""
+        """`weight`, `inside`, `spread`: 1 in the right formula, another number where a part of it
+        is left out.
+        """
         share, w = right / total, z * z / total
         middle = (share + w / 2) / (1 + weight * w)
-        half = z / (1 + weight * w) * (share * (1 - share) / total + inside * w / (4 * total)) ** 0.5
+        half = (
+            z / (1 + weight * w) * (share * (1 - share) / total + inside * w / (4 * total)) ** 0.5
+        )
         return middle - spread * half, middle + spread * half
 
     def plain(right, total, z):
@@ -327,24 +468,47 @@ def check_wilson_interval(attempt):
         "the middle is not the share itself: it is drawn towards one half, the more the fewer trials": around_the_share,
         "1 + z²/total is missing below the line": lambda r, n, z: interval(r, n, z, weight=0),
         "z²/(4 total²) is missing under the root": lambda r, n, z: interval(r, n, z, inside=0),
-        "under the root stands z²/(4 total²), not z²/total²": lambda r, n, z: interval(r, n, z, inside=4),
+        "under the root stands z²/(4 total²), not z²/total²": lambda r, n, z: interval(
+            r, n, z, inside=4
+        ),
         "only half as wide as it should be": lambda r, n, z: interval(r, n, z, spread=0.5),
         "these are the middle and half the width; the two ends are asked for": middle_and_half,
         "the ends are exchanged: the low one comes first": lambda r, n, z: interval(r, n, z)[::-1],
-        "`z` was ignored: 1.96 belongs to 95 %, other levels have other numbers": lambda r, n, z: interval(r, n, 1.96),
+        "`z` was ignored: 1.96 belongs to 95 %, other levels have other numbers": lambda r, n, z: (
+            interval(r, n, 1.96)
+        ),
     }
     judge(attempt, interval, inputs, mistakes)
 
 
 @exercise_check("is_right")
 def check_is_right(attempt):
-    """is_right(wanted, answer): the same words in the same order; capitals, white space, a final full stop do not count."""
-    inputs = [("Mia", "Mia"), ("mice", " Mice. \n"), ("because the kite is in the elm", "because the kite  is\nin the elm."),
-              ("mice", "The plural is mice."), ("Mia", "Mia and Otto"), ("red, blue", "blue, red"), ("Mia", "Mi"),
-              ("big, bigger", "big bigger"), ("Is Otto a cat?", "Is Otto a cat."), ("12", "12.."), ("3", "2"), ("no", "NO!"),
-              ("Stop.", "stop"), ("ten hens", "tenhens"), ("Otto", "otto"), ("one owl", "one  owl"), ("NO", "no"),
-              ("mice", "mice ."), ("It rained. Finn slept", "It rained Finn slept"),
-              ("the fox saw Mia", "Mia saw the fox"), ("a very very old owl", "a very old owl")]  # fmt: skip
+    """is_right(wanted, answer): the same words in the same order; capitals, white space, a final
+    full stop do not count.
+    """
+    inputs = [
+        ("Mia", "Mia"),
+        ("mice", " Mice. \n"),
+        ("because the kite is in the elm", "because the kite  is\nin the elm."),
+        ("mice", "The plural is mice."),
+        ("Mia", "Mia and Otto"),
+        ("red, blue", "blue, red"),
+        ("Mia", "Mi"),
+        ("big, bigger", "big bigger"),
+        ("Is Otto a cat?", "Is Otto a cat."),
+        ("12", "12.."),
+        ("3", "2"),
+        ("no", "NO!"),
+        ("Stop.", "stop"),
+        ("ten hens", "tenhens"),
+        ("Otto", "otto"),
+        ("one owl", "one  owl"),
+        ("NO", "no"),
+        ("mice", "mice ."),
+        ("It rained. Finn slept", "It rained Finn slept"),
+        ("the fox saw Mia", "Mia saw the fox"),
+        ("a very very old owl", "a very old owl"),
+    ]
 
     def folded(text):
         return " ".join(text.strip().removesuffix(".").casefold().split())
@@ -353,58 +517,97 @@ def check_is_right(attempt):
         return "".join(mark for mark in text.casefold() if mark.isalnum() or mark.isspace()).split()
 
     def small_first(text):
-        return " ".join(word[0].lower() + word[1:] for word in text.strip().removesuffix(".").split())
+        return " ".join(
+            word[0].lower() + word[1:] for word in text.strip().removesuffix(".").split()
+        )
 
     mistakes = {
-        "only the first letter of a word may be a capital or not here; no capitals count": lambda w, a:
-            small_first(w) == small_first(a),
-        "a full stop behind any word is forgiven here; only the one at the end is": lambda w, a:
-            " ".join(w.casefold().replace(".", " ").split()) == " ".join(a.casefold().replace(".", " ").split()),
-        "any number of full stops at the end is forgiven here; only one is": lambda w, a:
-            " ".join(w.casefold().strip().rstrip(".").split()) == " ".join(a.casefold().strip().rstrip(".").split()),
-        "a stop with a space before it counts here; it is a full stop at the end as well": lambda w, a:
-            " ".join(w.casefold().split()).removesuffix(".") == " ".join(a.casefold().split()).removesuffix("."),
-        "capitals count here; they should not": lambda w, a: " ".join(w.strip().removesuffix(".").split())
-        == " ".join(a.strip().removesuffix(".").split()),
-        "the final full stop counts here; one is forgiven": lambda w, a: w.casefold().split() == a.casefold().split(),
-        "it is enough here that the wanted words stand somewhere in the answer; more words are wrong":
-            lambda w, a: folded(w) in folded(a),
-        "it is enough here that the wanted text stands somewhere in the answer; more words are wrong":
-            lambda w, a: " ".join(w.casefold().split()) in " ".join(a.casefold().split()),
-        "it is enough here that the answer begins right; more words are wrong": lambda w, a: folded(a).startswith(folded(w)),
-        "all marks are forgiven here; only one full stop at the end is": lambda w, a: letters(w) == letters(a),
-        "any marks at the end are forgiven here; only one full stop is":
-            lambda w, a: " ".join(w.casefold().split()).rstrip(".!?") == " ".join(a.casefold().split()).rstrip(".!?"),
-        "the order of the words does not count here, if the marks are the same; it should":
-            lambda w, a: sorted(folded(w).split()) == sorted(folded(a).split()),
-        "neither order nor number of the words counts here; both should":
-            lambda w, a: set(folded(w).split()) == set(folded(a).split()),
-        "the order of the words does not count here; it should":
-            lambda w, a: sorted(folded(w).replace(",", " ").split()) == sorted(folded(a).replace(",", " ").split()),
-        "white space inside the answer counts here; several spaces or a line break are as good as one":
-            lambda w, a: w.strip().removesuffix(".").casefold() == a.strip().removesuffix(".").casefold(),
-        "without any spaces two words become one": lambda w, a: folded(w).replace(" ", "") == folded(a).replace(" ", ""),
-        "this compares letter by letter; capitals, white space and one full stop are forgiven": lambda w, a: w == a,
-    }  # fmt: skip
+        "only the first letter of a word may be a capital or not here; no capitals count": lambda w, a: (
+            small_first(w) == small_first(a)
+        ),
+        "a full stop behind any word is forgiven here; only the one at the end is": lambda w, a: (
+            " ".join(w.casefold().replace(".", " ").split())
+            == " ".join(a.casefold().replace(".", " ").split())
+        ),
+        "any number of full stops at the end is forgiven here; only one is": lambda w, a: (
+            " ".join(w.casefold().strip().rstrip(".").split())
+            == " ".join(a.casefold().strip().rstrip(".").split())
+        ),
+        "a stop with a space before it counts here; it is a full stop at the end as well": lambda w, a: (
+            " ".join(w.casefold().split()).removesuffix(".")
+            == " ".join(a.casefold().split()).removesuffix(".")
+        ),
+        "capitals count here; they should not": lambda w, a: (
+            " ".join(w.strip().removesuffix(".").split())
+            == " ".join(a.strip().removesuffix(".").split())
+        ),
+        "the final full stop counts here; one is forgiven": lambda w, a: (
+            w.casefold().split() == a.casefold().split()
+        ),
+        "it is enough here that the wanted words stand somewhere in the answer; more words are wrong": lambda w, a: (
+            folded(w) in folded(a)
+        ),
+        "it is enough here that the wanted text stands somewhere in the answer; more words are wrong": lambda w, a: (
+            " ".join(w.casefold().split()) in " ".join(a.casefold().split())
+        ),
+        "it is enough here that the answer begins right; more words are wrong": lambda w, a: folded(
+            a
+        ).startswith(folded(w)),
+        "all marks are forgiven here; only one full stop at the end is": lambda w, a: (
+            letters(w) == letters(a)
+        ),
+        "any marks at the end are forgiven here; only one full stop is": lambda w, a: (
+            " ".join(w.casefold().split()).rstrip(".!?")
+            == " ".join(a.casefold().split()).rstrip(".!?")
+        ),
+        "the order of the words does not count here, if the marks are the same; it should": lambda w, a: (
+            sorted(folded(w).split()) == sorted(folded(a).split())
+        ),
+        "neither order nor number of the words counts here; both should": lambda w, a: (
+            set(folded(w).split()) == set(folded(a).split())
+        ),
+        "the order of the words does not count here; it should": lambda w, a: (
+            sorted(folded(w).replace(",", " ").split())
+            == sorted(folded(a).replace(",", " ").split())
+        ),
+        "white space inside the answer counts here; several spaces or a line break are as good as one": lambda w, a: (
+            w.strip().removesuffix(".").casefold() == a.strip().removesuffix(".").casefold()
+        ),
+        "without any spaces two words become one": lambda w, a: (
+            folded(w).replace(" ", "") == folded(a).replace(" ", "")
+        ),
+        "this compares letter by letter; capitals, white space and one full stop are forgiven": lambda w, a: (
+            w == a
+        ),
+    }
     judge(attempt, lambda wanted, answer: folded(wanted) == folded(answer), inputs, mistakes)
 
 
 class LittleModel:
-    """Logits from all ids that were read, so that forgetting some of them shows: a list of ids to (vocab,)."""
+    """Logits from all ids that were read, so that forgetting some of them shows: a list of ids to
+    (vocab,).
+    """
 
     def __init__(self, seed, vocab=12):
         self.table = torch.randn(40, vocab, vocab, generator=dice(seed))
 
     def __call__(self, ids):
-        return sum(self.table[place, token] for place, token in enumerate(ids)) + 0.2 * self.table[len(ids), 0]
+        return (
+            sum(self.table[place, token] for place, token in enumerate(ids))
+            + 0.2 * self.table[len(ids), 0]
+        )
 
 
 @exercise_check("greedy_answer")
 def check_greedy_answer(attempt):
     """greedy_answer(next_logits, prompt, end, max_tokens): the ids of the answer, without its end."""
     inputs = []
-    for seed, (count, most, end) in enumerate([(3, 20, 0), (2, 4, 0), (4, 25, 5), (1, 20, 0), (3, 1, 2), (2, 25, 9), (2, 0, 0)]):
-        inputs.append((LittleModel(seed), [end, *ids_of(random.Random(seed), count, high=11)], end, most))
+    for seed, (count, most, end) in enumerate(
+        [(3, 20, 0), (2, 4, 0), (4, 25, 5), (1, 20, 0), (3, 1, 2), (2, 25, 9), (2, 0, 0)]
+    ):
+        inputs.append(
+            (LittleModel(seed), [end, *ids_of(random.Random(seed), count, high=11)], end, most)
+        )
 
     def answer(model, prompt, end, most, see=lambda ids: ids, choose=torch.argmax, stop=True):
         ids = list(prompt)
@@ -413,7 +616,7 @@ def check_greedy_answer(attempt):
             if stop and token == end:
                 break
             ids.append(token)
-        return ids[len(prompt):]
+        return ids[len(prompt) :]
 
     def with_end(model, prompt, end, most):
         found = answer(model, prompt, end, most)
@@ -421,18 +624,28 @@ def check_greedy_answer(attempt):
 
     mistakes = {
         "the end-of-text token is part of this answer; it ends it, and nobody wants to read it": with_end,
-        "this never stops before max_tokens: what comes behind the end-of-text token is no part of the answer":
-            lambda m, p, e, n: answer(m, p, e, n, stop=False),
-        "the prompt came back with the answer; only the new ids are asked for": lambda m, p, e, n: [*p, *answer(m, p, e, n)],
-        "the model was shown its last token alone; it needs all ids so far":
-            lambda m, p, e, n: answer(m, p, e, n, see=lambda ids: ids[-1:]),
-        "the model was shown the prompt alone, so each token is chosen as if it were the first":
-            lambda m, p, e, n: answer(m, p, e, n, see=lambda ids: ids[: len(p)]),
+        "this never stops before max_tokens: what comes behind the end-of-text token is no part of the answer": lambda m, p, e, n: (
+            answer(m, p, e, n, stop=False)
+        ),
+        "the prompt came back with the answer; only the new ids are asked for": lambda m, p, e, n: [
+            *p,
+            *answer(m, p, e, n),
+        ],
+        "the model was shown its last token alone; it needs all ids so far": lambda m, p, e, n: (
+            answer(m, p, e, n, see=lambda ids: ids[-1:])
+        ),
+        "the model was shown the prompt alone, so each token is chosen as if it were the first": lambda m, p, e, n: (
+            answer(m, p, e, n, see=lambda ids: ids[: len(p)])
+        ),
         "one token too many: at most max_tokens": lambda m, p, e, n: answer(m, p, e, n + 1),
         "one token too few: up to max_tokens": lambda m, p, e, n: answer(m, p, e, n - 1),
-        "with max_tokens = 0 nothing is to be written": lambda m, p, e, n: answer(m, p, e, max(n, 1)),
+        "with max_tokens = 0 nothing is to be written": lambda m, p, e, n: answer(
+            m, p, e, max(n, 1)
+        ),
         "`end` is not always 0": lambda m, p, e, n: answer(m, p, 0, n),
-        "this takes the least likely token": lambda m, p, e, n: answer(m, p, e, n, choose=torch.argmin),
+        "this takes the least likely token": lambda m, p, e, n: answer(
+            m, p, e, n, choose=torch.argmin
+        ),
         "this stops because end-of-text is in the prompt, which begins with it": lambda m, p, e, n: [],
     }
     judge(attempt, answer, inputs, mistakes)

@@ -7,9 +7,9 @@
     more_data           four times as many entries
     both                mask_instructions and chat_template together
 
-Each of the first five differs from the baseline in one thing, and all answer the same test. Every run is a folder
-`runs/NAME-VARIANT-SEED`; what is finished is not done again, what was stopped goes on. At the end stand a table and a
-plot: the mean over the seeds, and each seed by itself.
+Each of the first five differs from the baseline in one thing, and all answer the same test. Every
+run is a folder `runs/NAME-VARIANT-SEED`; what is finished is not done again, what was stopped goes
+on. At the end stand a table and a plot: the mean over the seeds, and each seed by itself.
 """
 
 import argparse
@@ -23,17 +23,43 @@ VARIANTS = ("baseline", "mask_instructions", "chat_template", "lora", "more_data
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description="Fine-tune the chapter's variants, several seeds each, and compare them.")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS[:5]), metavar="VARIANT",
-                        help=f"some of {', '.join(VARIANTS)} (default: the first five)")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description="Fine-tune the chapter's variants, several seeds each, and compare them."
+    )
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=VARIANTS,
+        default=list(VARIANTS[:5]),
+        metavar="VARIANT",
+        help=f"some of {', '.join(VARIANTS)} (default: the first five)",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="(default: 1 2 3)")
-    parser.add_argument("--base", default="tales-gpt", help="tales-gpt, or smollm2-135m, which learns by adapters in all "
-                        "variants (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--made", type=int, help="entries to make and learn from (default: 40,000 for tales-gpt, else 0)")
-    parser.add_argument("--fresh", type=int, help="fresh test entries of each kind (default: 20 for tales-gpt, else 5)")
+    parser.add_argument(
+        "--base",
+        default="tales-gpt",
+        help="tales-gpt, or smollm2-135m, which learns by adapters in all "
+        "variants (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--made",
+        type=int,
+        help="entries to make and learn from (default: 40,000 for tales-gpt, else 0)",
+    )
+    parser.add_argument(
+        "--fresh",
+        type=int,
+        help="fresh test entries of each kind (default: 20 for tales-gpt, else 5)",
+    )
     parser.add_argument("--epochs", type=int, default=1, help="(default: %(default)s)")
-    parser.add_argument("--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)")
-    parser.add_argument("--name", default="experiments", help="of the folder with the results (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--name",
+        default="experiments",
+        help="of the folder with the results (default: %(default)s)",
+    )
     return parser
 
 
@@ -60,9 +86,18 @@ def settings_of(variant, options, seed):
     tales = options.base == "tales-gpt"
     made = options.made if options.made is not None else 40_000 if tales else 0
     fresh = options.fresh if options.fresh is not None else 20 if tales else 5
-    settings = dict(base=options.base, data="tales" if tales else "own", made=made, fresh=fresh, epochs=options.epochs,
-                    style="tales" if tales else "alpaca", loss="all", train="all" if tales else "lora", seed=seed,
-                    device=options.device)  # fmt: skip
+    settings = dict(
+        base=options.base,
+        data="tales" if tales else "own",
+        made=made,
+        fresh=fresh,
+        epochs=options.epochs,
+        style="tales" if tales else "alpaca",
+        loss="all",
+        train="all" if tales else "lora",
+        seed=seed,
+        device=options.device,
+    )
     if not tales:
         settings |= dict(batch_size=8)
     changes = {
@@ -77,9 +112,11 @@ def settings_of(variant, options, seed):
 
 
 def do_run(variant, seed, options, known, stopped):
-    """One run, from its beginning or from where it was stopped. Returns a row of the results, or None if it was stopped.
+    """One run, from its beginning or from where it was stopped. Returns a row of the results, or
+    None if it was stopped.
 
-    `known`: the scores before the training by the style of the prompts, which need not be measured again.
+    `known`: the scores before the training by the style of the prompts, which need not be measured
+    again.
     """
     name, settings = f"{options.name}-{variant}-{seed}", settings_of(variant, options, seed)
     begun = (runs_folder() / name / SETTINGS_FILE).exists()
@@ -98,23 +135,35 @@ def do_run(variant, seed, options, known, stopped):
 def rows_so_far(path):
     """The rows of a results file; none if there is no file. Raises ValueError where it is damaged."""
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        return (
+            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            if path.exists()
+            else []
+        )
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; delete it, and the runs are done again") from None
+        raise ValueError(
+            f"{path} is damaged: {error}; delete it, and the runs are done again"
+        ) from None
 
 
 def check_settings(rows, options):
-    """Raises ValueError where a row was made with other settings than those asked for now: the two do not compare."""
+    """Raises ValueError where a row was made with other settings than those asked for now: the two
+    do not compare.
+    """
     for row in rows:
         wanted = settings_of(row["variant"], options, row["seed"])
         changed = [key for key in wanted if row["settings"].get(key) != wanted[key]]
         if changed:
-            raise ValueError(f"{options.name} has runs with another {changed[0]} ({row['settings'].get(changed[0])}, not "
-                             f"{wanted[changed[0]]}); take another --name")  # fmt: skip
+            raise ValueError(
+                f"{options.name} has runs with another {changed[0]} ({row['settings'].get(changed[0])}, not "
+                f"{wanted[changed[0]]}); take another --name"
+            )
 
 
 def known_before(rows):
-    """What was measured before the training, by the style of the prompts, as `InstructRun` keeps it."""
+    """What was measured before the training, by the style of the prompts, as `InstructRun` keeps
+    it.
+    """
     return {
         row["settings"]["style"]: {
             "scores": {kind: scores["before"] for kind, scores in row["summary"]["kinds"].items()},
@@ -126,17 +175,27 @@ def known_before(rows):
 
 def table(rows):
     """The results as lines of text: a variant each, mean and spread over its seeds."""
-    lines = [f"{'variant':18} seeds  before   after  lowest … highest  loss on answers  valid stories  minutes"]
+    lines = [
+        f"{'variant':18} seeds  before   after  lowest … highest  loss on answers  valid stories  minutes"
+    ]
     for variant in dict.fromkeys(row["variant"] for row in rows):
         found = [row["summary"] for row in rows if row["variant"] == variant]
         after = [100 * summary["after"]["share"] for summary in found]
-        mean = [statistics.mean(values) for values in (
-            [100 * summary["before"]["share"] for summary in found], after,
-            [summary["val_loss"] for summary in found], [summary["seconds"] / 60 for summary in found])]  # fmt: skip
+        mean = [
+            statistics.mean(values)
+            for values in (
+                [100 * summary["before"]["share"] for summary in found],
+                after,
+                [summary["val_loss"] for summary in found],
+                [summary["seconds"] / 60 for summary in found],
+            )
+        ]
         stories = [summary["valid_share_after"] for summary in found]
         valid = "" if None in stories else f"{100 * statistics.mean(stories):.1f} %"
-        lines.append(f"{variant:18} {len(found):5}  {mean[0]:4.1f} %  {mean[1]:4.1f} %  {min(after):5.1f} … {max(after):5.1f} %  "
-                     f"{mean[2]:15.3f}  {valid:>13}  {mean[3]:7.1f}")  # fmt: skip
+        lines.append(
+            f"{variant:18} {len(found):5}  {mean[0]:4.1f} %  {mean[1]:4.1f} %  {min(after):5.1f} … {max(after):5.1f} %  "
+            f"{mean[2]:15.3f}  {valid:>13}  {mean[3]:7.1f}"
+        )
     return lines
 
 
@@ -154,12 +213,26 @@ def plot_results(rows, path):
         ax.annotate(f"{100 * statistics.mean(shares):.0f} %", (place, 0.02), ha="center")
     before = statistics.mean(row["summary"]["before"]["share"] for row in rows)
     ax.axhline(before, color="gray", ls="--", lw=1)
-    ax.annotate(f"before: {100 * before:.1f} %", (0.99, before), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                color="gray")  # fmt: skip
-    best = max(variants, key=lambda name: statistics.mean(
-        row["summary"]["after"]["share"] for row in rows if row["variant"] == name))  # fmt: skip
-    ax.set(xticks=range(len(variants)), ylim=(0, 1), ylabel="exactly right answers",
-           title=f"{best} answers best; points are seeds")  # fmt: skip
+    ax.annotate(
+        f"before: {100 * before:.1f} %",
+        (0.99, before),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        color="gray",
+    )
+    best = max(
+        variants,
+        key=lambda name: statistics.mean(
+            row["summary"]["after"]["share"] for row in rows if row["variant"] == name
+        ),
+    )
+    ax.set(
+        xticks=range(len(variants)),
+        ylim=(0, 1),
+        ylabel="exactly right answers",
+        title=f"{best} answers best; points are seeds",
+    )
     ax.set_xticklabels([name.replace("_", "\n") for name in variants])
     figure.savefig(path, dpi=120)
     return figure
@@ -170,7 +243,9 @@ def main(options):
     if Path(options.name).name != options.name or options.name in (".", ".."):
         raise ValueError(f"the name is a plain folder name, not {options.name!r}")
     for variant in options.variants:
-        InstructConfig(**settings_of(variant, options, options.seeds[0]))  # wrong numbers are told before any work is done
+        InstructConfig(
+            **settings_of(variant, options, options.seeds[0])
+        )  # wrong numbers are told before any work is done
     folder = runs_folder() / options.name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "results.jsonl"
@@ -189,7 +264,9 @@ def main(options):
                     return 130
                 rows.append(row)
                 text = "".join(json.dumps(line) + "\n" for line in rows)
-                write_atomically(path, lambda file, text=text: file.write_text(text, encoding="utf-8"))
+                write_atomically(
+                    path, lambda file, text=text: file.write_text(text, encoding="utf-8")
+                )
     rows.sort(key=lambda row: (VARIANTS.index(row["variant"]), row["seed"]))
     print("\n".join(table(rows)))
     plot_results(rows, folder / "results.png")

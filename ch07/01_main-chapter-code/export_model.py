@@ -4,8 +4,8 @@
     gguf      a folder with one file that llama.cpp runs, and whatever is built on it
     ollama    that file and a Modelfile, from which Ollama makes a model of its own
 
-RUN is a run, a folder, `tales-gpt`, `smollm2-135m` or `gpt2` … `gpt2-xl`. The folder appears whole or not at all, and one
-that exists is never touched.
+RUN is a run, a folder, `tales-gpt`, `smollm2-135m` or `gpt2` … `gpt2-xl`. The folder appears whole
+or not at all, and one that exists is never touched.
 """
 
 import argparse
@@ -17,11 +17,21 @@ DTYPES = ("f32", "f16")
 
 def build_parser():
     parser = argparse.ArgumentParser(description="Write a model so that other programs can run it.")
-    parser.add_argument("model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl")
-    parser.add_argument("--to", required=True, choices=KINDS, help="for transformers, for llama.cpp, or for Ollama")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="a new folder (default: runs/exports/RUN-KIND)")
-    parser.add_argument("--dtype", default="f32", choices=DTYPES, help="f16 halves the size and rounds the weights "
-                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl"
+    )
+    parser.add_argument(
+        "--to", required=True, choices=KINDS, help="for transformers, for llama.cpp, or for Ollama"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="a new folder (default: runs/exports/RUN-KIND)"
+    )
+    parser.add_argument(
+        "--dtype",
+        default="f32",
+        choices=DTYPES,
+        help="f16 halves the size and rounds the weights (default: %(default)s)",
+    )
     return parser
 
 
@@ -37,7 +47,12 @@ from contextlib import contextmanager  # noqa: E402
 
 try:
     from ch07_01_main_chapter_code.gguf_export import as_dtype, write_gguf  # noqa: E402
-    from ch07_01_main_chapter_code.handing_on import go_template, jinja_template, open_model, style_of  # noqa: E402
+    from ch07_01_main_chapter_code.handing_on import (
+        go_template,
+        jinja_template,
+        open_model,
+        style_of,
+    )  # noqa: E402
     from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
         lora_layers,
         merge_lora,
@@ -46,7 +61,9 @@ try:
         tokenizer_of,
     )
 except ImportError as error:
-    raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 WHAT_IT_IS = {
     "config.json": "the numbers of the architecture",
@@ -62,11 +79,14 @@ WHAT_IT_IS = {
 def export(model, kind, folder, name="model", dtype="f32"):
     """Write `model` to the new folder `folder`, as `hf`, `gguf` or `ollama`. Returns the folder.
 
-    `model` has a `tokenizer`, and a `style` if it was taught instructions; it stays as it is. Raises FileExistsError for a folder
-    that is there, ValueError for a model that the other program cannot run.
+    `model` has a `tokenizer`, and a `style` if it was taught instructions; it stays as it is.
+    Raises FileExistsError for a folder that is there, ValueError for a model that the other program
+    cannot run.
     """
     if kind not in KINDS or dtype not in DTYPES:
-        raise ValueError(f"a model is exported to {', '.join(KINDS)}, as {' or '.join(DTYPES)}, not {kind!r} as {dtype!r}")
+        raise ValueError(
+            f"a model is exported to {', '.join(KINDS)}, as {' or '.join(DTYPES)}, not {kind!r} as {dtype!r}"
+        )
     check_exportable(model)
     if lora_layers(model):
         model = merge_lora(copy.deepcopy(model))
@@ -83,12 +103,16 @@ def export(model, kind, folder, name="model", dtype="f32"):
 
 def refuse_existing(folder):
     if folder.exists():
-        raise FileExistsError(f"{folder} exists already and is left as it is; choose another --out, or delete it first")
+        raise FileExistsError(
+            f"{folder} exists already and is left as it is; choose another --out, or delete it first"
+        )
 
 
 @contextmanager
 def whole_or_nothing(folder):
-    """A temporary folder beside `folder`, which gets its name in one step when all is written, and is removed if not."""
+    """A temporary folder beside `folder`, which gets its name in one step when all is written, and
+    is removed if not.
+    """
     refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{folder.name}.unfinished-{os.getpid()}")
@@ -101,30 +125,44 @@ def whole_or_nothing(folder):
 
 
 def check_exportable(model):
-    """Raises ValueError for a model whose tokenizer does not fit it, or has no token that ends a text."""
+    """Raises ValueError for a model whose tokenizer does not fit it, or has no token that ends a
+    text.
+    """
     tokenizer = tokenizer_of(model)
     if tokenizer.end_of_text is None:
-        raise ValueError("the tokenizer has no end-of-text token, and other programs would never stop")
+        raise ValueError(
+            "the tokenizer has no end-of-text token, and other programs would never stop"
+        )
     if tokenizer.n_vocab > model.config.vocab_size:
-        raise ValueError(f"the tokenizer has {tokenizer.n_vocab:,} tokens, the model knows {model.config.vocab_size:,}")
+        raise ValueError(
+            f"the tokenizer has {tokenizer.n_vocab:,} tokens, the model knows {model.config.vocab_size:,}"
+        )
 
 
-# --- For transformers ---------------------------------------------------------------------------------------------------
+# --- For transformers -----------------------------------------------------------------------------
 
 
 def write_hf(model, folder, dtype="f32"):
-    """Write a checkpoint as `save_pretrained` does, in f32 or f16, and what only `transformers` reads."""
+    """Write a checkpoint as `save_pretrained` does, in f32 or f16, and what only `transformers`
+    reads.
+    """
     tokenizer = tokenizer_of(model)
     written = copy.deepcopy(model)
     for parameter in written.parameters():
         parameter.data = as_dtype(parameter.data, dtype)
     written.save_pretrained(folder, tokenizer)
-    shutil.copymode(folder / "config.json", folder / "model.safetensors")  # which safetensors gives to its owner alone
+    shutil.copymode(
+        folder / "config.json", folder / "model.safetensors"
+    )  # which safetensors gives to its owner alone
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    write_json(folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"})
+    write_json(
+        folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"}
+    )
     end = tokenizer.end_of_text
     generation = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "do_sample": False}
-    write_json(folder / "generation_config.json", generation | {"max_length": model.config.context_length})
+    write_json(
+        folder / "generation_config.json", generation | {"max_length": model.config.context_length}
+    )
     write_json(folder / "tokenizer_config.json", tokenizer_settings(model))
 
 
@@ -139,7 +177,9 @@ def tokenizer_settings(model):
         "model_max_length": model.config.context_length,
         "clean_up_tokenization_spaces": False,
     }
-    return settings | ({"chat_template": jinja_template(style_of(model))} if style_of(model) else {})
+    return settings | (
+        {"chat_template": jinja_template(style_of(model))} if style_of(model) else {}
+    )
 
 
 def end_text(model):
@@ -152,7 +192,7 @@ def write_json(path, content):
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-# --- For Ollama ---------------------------------------------------------------------------------------------------------
+# --- For Ollama -----------------------------------------------------------------------------------
 
 
 def modelfile(model, name):
@@ -172,9 +212,12 @@ PARAMETER repeat_penalty 1
 '''
 
 
-SYSTEM_IS = ("the text that it is about is the system message.", "a system message takes the place of the usual one.")
+SYSTEM_IS = (
+    "the text that it is about is the system message.",
+    "a system message takes the place of the usual one.",
+)
 
-# --- The command line ---------------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def how_to_use(kind, folder, name):
@@ -187,16 +230,24 @@ def how_to_use(kind, folder, name):
         ]
     if kind == "gguf":
         return [f"llama-cli -m {shlex.quote(str(folder / 'model.gguf'))}"]
-    return [f"ollama create {name} -f {shlex.quote(str(folder / 'Modelfile'))}", f"ollama run {name}"]
+    return [
+        f"ollama create {name} -f {shlex.quote(str(folder / 'Modelfile'))}",
+        f"ollama run {name}",
+    ]
 
 
 def main(options):
     """Export a model and tell what was written. Returns the exit status."""
-    folder = options.out or runs_folder() / "exports" / f"{Path(options.model).resolve().name}-{options.to}"
+    folder = (
+        options.out
+        or runs_folder() / "exports" / f"{Path(options.model).resolve().name}-{options.to}"
+    )
     refuse_existing(folder.expanduser())  # before a large model is read
     model, name = open_model(options.model)
     folder = export(model, options.to, folder, name, options.dtype)
-    print(f"{name} is in {folder}, as {options.dtype}, {'with' if style_of(model) else 'without'} a chat template:")
+    print(
+        f"{name} is in {folder}, as {options.dtype}, {'with' if style_of(model) else 'without'} a chat template:"
+    )
     for path in sorted(folder.iterdir()):
         print(f"  {path.name:22} {path.stat().st_size / 1000:12,.1f} kB   {WHAT_IT_IS[path.name]}")
     print("Use it:")

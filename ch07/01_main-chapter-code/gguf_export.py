@@ -1,8 +1,9 @@
-"""A model as one GGUF file, the format of llama.cpp: settings, vocabulary, chat template and weights.
+"""A model as one GGUF file, the format of llama.cpp: settings, vocabulary, chat template and
+weights.
 
-llama.cpp has code for GPT-2 and for Llama, and finds the weights by names of its own. The package `gguf`, which is made
-by the people of llama.cpp, knows these names beside Hugging Face's, and Hugging Face's names are those that our own
-checkpoints have. Three things differ from our models:
+llama.cpp has code for GPT-2 and for Llama, and finds the weights by names of its own. The package
+`gguf`, which is made by the people of llama.cpp, knows these names beside Hugging Face's, and
+Hugging Face's names are those that our own checkpoints have. Three things differ from our models:
 
     biases       llama.cpp's GPT-2 wants biases of queries, keys and values: where ours has none, they are zeros
     q and k      its Llama turns neighbours, rows (0, 1), (2, 3), …; ours turns row i with row i + head_dim / 2
@@ -25,7 +26,8 @@ from ch07_01_main_chapter_code.previous_chapters import (
     tokenizer_of,
 )
 
-# llama.cpp's names for the patterns that cut a text: chapter 2's, which is GPT-2's, and SmolLM2's, digit by digit.
+# llama.cpp's names for the patterns that cut a text: chapter 2's, which is GPT-2's, and SmolLM2's,
+# digit by digit.
 PRE_TOKENIZERS = {GPT2_PATTERN: "gpt-2", DIGITS_PATTERN: "smollm"}
 LARGEST_F16 = 65_504
 
@@ -33,8 +35,8 @@ LARGEST_F16 = 65_504
 def write_gguf(model, path, name, dtype="f32"):
     """Write `model`, a GPT or a Llama with its tokenizer, to the file `path`; `dtype`: f32 or f16.
 
-    Vectors and positions stay f32 in any case, as llama.cpp's own converter leaves them. Raises RuntimeError without the
-    package gguf, ValueError for what the format or llama.cpp cannot hold.
+    Vectors and positions stay f32 in any case, as llama.cpp's own converter leaves them. Raises
+    RuntimeError without the package gguf, ValueError for what the format or llama.cpp cannot hold.
     """
     try:
         from gguf import GGUFWriter
@@ -58,7 +60,9 @@ def write_gguf(model, path, name, dtype="f32"):
 def as_dtype(tensor, dtype):
     """A tensor in f32 or f16. Raises ValueError for numbers that f16 cannot hold."""
     if dtype == "f16" and not tensor.abs().max() <= LARGEST_F16:
-        raise ValueError(f"a weight is larger than {LARGEST_F16:,}, the largest number of f16; export with --dtype f32")
+        raise ValueError(
+            f"a weight is larger than {LARGEST_F16:,}, the largest number of f16; export with --dtype f32"
+        )
     return tensor.to(torch.float16 if dtype == "f16" else torch.float32)
 
 
@@ -82,7 +86,7 @@ def add_settings(writer, model, dtype):
         writer.add_layer_norm_rms_eps(config.norm_eps)
 
 
-# --- Weights ------------------------------------------------------------------------------------------------------------
+# --- Weights --------------------------------------------------------------------------------------
 
 
 def gguf_tensors(model):
@@ -96,21 +100,27 @@ def gguf_tensors(model):
     for ours, theirs, *_ in pairs:
         tensor = state[ours].detach().cpu() if ours in state else torch.zeros(3 * config.emb_dim)
         if ours.endswith(("attention.query.weight", "attention.key.weight")):
-            tensor = halves_to_pairs(tensor, config.n_heads if "query" in ours else config.n_kv_heads)
+            tensor = halves_to_pairs(
+                tensor, config.n_heads if "query" in ours else config.n_kv_heads
+            )
         tensors[names.get_name(theirs, (".weight", ".bias"))] = tensor.contiguous()
     return tensors
 
 
 def halves_to_pairs(weight, n_heads):
-    """Rows of a query or key matrix from our order to llama.cpp's, head by head: what turns together comes together."""
+    """Rows of a query or key matrix from our order to llama.cpp's, head by head: what turns
+    together comes together.
+    """
     return weight.unflatten(0, (n_heads, 2, -1)).transpose(1, 2).reshape(weight.shape)
 
 
-# --- Tokenizer ----------------------------------------------------------------------------------------------------------
+# --- Tokenizer ------------------------------------------------------------------------------------
 
 
 def tokenizer_json(tokenizer):
-    """What the tokenizer writes into a tokenizer.json: its tokens, merges and pattern, whichever kind it is."""
+    """What the tokenizer writes into a tokenizer.json: its tokens, merges and pattern, whichever
+    kind it is.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tokenizer.json"
         tokenizer.save(path)
@@ -118,7 +128,8 @@ def tokenizer_json(tokenizer):
 
 
 def add_tokenizer(writer, model):
-    """Tokens, merges, special tokens and the chat template. No token is put before a prompt: templates write it.
+    """Tokens, merges, special tokens and the chat template. No token is put before a prompt:
+    templates write it.
 
     Raises ValueError where llama.cpp knows no name for the way in which the tokenizer cuts a text.
     """
@@ -128,12 +139,16 @@ def add_tokenizer(writer, model):
     data = tokenizer_json(tokenizer)
     pattern = data["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"]
     if pattern not in PRE_TOKENIZERS:
-        raise ValueError(f"llama.cpp knows no name for the pattern that cuts this model's text, {pattern}")
+        raise ValueError(
+            f"llama.cpp knows no name for the pattern that cuts this model's text, {pattern}"
+        )
     texts = {number: text for text, number in data["model"]["vocab"].items()}
     special = {token["id"] for token in data["added_tokens"]}
     tokens = [texts.get(number, f"[unused {number}]") for number in range(model.config.vocab_size)]
-    types = [TokenType.CONTROL if i in special else TokenType.NORMAL if i in texts else TokenType.UNUSED
-             for i in range(len(tokens))]  # fmt: skip
+    types = [
+        TokenType.CONTROL if i in special else TokenType.NORMAL if i in texts else TokenType.UNUSED
+        for i in range(len(tokens))
+    ]
     writer.add_tokenizer_model("gpt2")  # the family: byte-level BPE
     writer.add_tokenizer_pre(PRE_TOKENIZERS[pattern])
     writer.add_token_list(tokens)

@@ -1,8 +1,10 @@
-"""Fetch data for chapter 7: `python gpt_download.py alpaca`. The course's own entries are here and need no network.
+"""Fetch data for chapter 7: `python gpt_download.py alpaca`. The course's own entries are here and
+need no network.
 
-Alpaca: 52,002 instructions that a large model wrote and answered [Taori et al. 2023, Stanford Alpaca], in the way of
-Self-Instruct [Wang et al. 2022, arXiv:2212.10560]. Its licence, CC BY-NC 4.0, allows no commercial use. Chapter 5's
-download code does the work: nothing is contacted if the file is there, and a cut download goes on where it stopped.
+Alpaca: 52,002 instructions that a large model wrote and answered [Taori et al. 2023, Stanford
+Alpaca], in the way of Self-Instruct [Wang et al. 2022, arXiv:2212.10560]. Its licence, CC BY-NC
+4.0, allows no commercial use. Chapter 5's download code does the work: nothing is contacted if the
+file is there, and a cut download goes on where it stopped.
 """
 
 import argparse
@@ -11,9 +13,17 @@ from pathlib import Path
 
 def data_arguments(arguments=None):
     """The command line of this chapter's gpt_download.py."""
-    parser = argparse.ArgumentParser(description="Fetch data for chapter 7. With no argument: list what there is.")
-    parser.add_argument("name", nargs="?", choices=("list", "alpaca"), default="list", metavar="list | alpaca")
-    parser.add_argument("--folder", type=Path, help="where files go (default: $SCRATCH_LLM_DATA, or data/ in the course)")
+    parser = argparse.ArgumentParser(
+        description="Fetch data for chapter 7. With no argument: list what there is."
+    )
+    parser.add_argument(
+        "name", nargs="?", choices=("list", "alpaca"), default="list", metavar="list | alpaca"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where files go (default: $SCRATCH_LLM_DATA, or data/ in the course)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -38,7 +48,8 @@ OWN_FILE = Path(__file__).parent / "instruction-data.json"
 def download_alpaca(folder=None):
     """Bring Alpaca's file and return its path; nothing is contacted if it is there.
 
-    `folder` takes the place of chapter 5's `data_folder()`. Raises DownloadError where it cannot be had or written.
+    `folder` takes the place of chapter 5's `data_folder()`. Raises DownloadError where it cannot be
+    had or written.
     """
     target = Path(folder or downloads.data_folder()) / ALPACA_FILE
     if target.is_file():
@@ -50,23 +61,31 @@ def download_alpaca(folder=None):
             problem = problem_of(arrived.read_bytes())
             if problem:
                 arrived.unlink()
-                raise downloads.DownloadError(f"{ALPACA_URL} sent a file that is not used: {problem}. {BY_HAND.format(target)}")
+                raise downloads.DownloadError(
+                    f"{ALPACA_URL} sent a file that is not used: {problem}. {BY_HAND.format(target)}"
+                )
             arrived.replace(target)
             licence = target.with_name("LICENCE.txt")
-            write_atomically(licence, lambda path: path.write_text(LICENCE + "\n", encoding="utf-8"))
+            write_atomically(
+                licence, lambda path: path.write_text(LICENCE + "\n", encoding="utf-8")
+            )
     return target
 
 
 def problem_of(content):
-    """What keeps `content`, bytes, from being Alpaca's entries, or None. No checksum of the file is published."""
+    """What keeps `content`, bytes, from being Alpaca's entries, or None. No checksum of the file is
+    published.
+    """
     try:
         entries = json.loads(content)
     except ValueError as error:
         return f"it is no JSON ({error})"
     fields = {"instruction", "input", "output"}
-    if not isinstance(entries, list) or len(entries) < 1000 or not all(
-        isinstance(entry, dict) and fields <= set(entry) for entry in entries
-    ):  # fmt: skip
+    if (
+        not isinstance(entries, list)
+        or len(entries) < 1000
+        or not all(isinstance(entry, dict) and fields <= set(entry) for entry in entries)
+    ):
         return "it holds no list of instructions, inputs and outputs"
     return None
 
@@ -77,8 +96,12 @@ def main(given):
     if given.name == "list":
         here = "here" if (folder / ALPACA_FILE).is_file() else ""
         print("Instructions: python gpt_download.py alpaca")
-        print(f"  own     {downloads.human(OWN_FILE.stat().st_size):<9} here  1,100 entries of this course, and more from a seed")
-        print(f"  alpaca  about 23 MB {here:<4}  52,002 entries written by a large model. {LICENCE}")
+        print(
+            f"  own     {downloads.human(OWN_FILE.stat().st_size):<9} here  1,100 entries of this course, and more from a seed"
+        )
+        print(
+            f"  alpaca  about 23 MB {here:<4}  52,002 entries written by a large model. {LICENCE}"
+        )
         print(f"They go into {folder} (--folder or SCRATCH_LLM_DATA choose another place).")
         return 0
     try:

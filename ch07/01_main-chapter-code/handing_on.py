@@ -1,20 +1,26 @@
-"""What exporting and serving share: which model it is, and how a talk in messages becomes the prompt that it learned.
+"""What exporting and serving share: which model it is, and how a talk in messages becomes the
+prompt that it learned.
 
-Programs that use language models talk in messages, `{"role": "system" | "user" | "assistant", "content": str}`. The style
-in which a model was taught decides what it can take:
+Programs that use language models talk in messages, `{"role": "system" | "user" | "assistant",
+"content": str}`. The style in which a model was taught decides what it can take:
 
     tales, alpaca, turns    the last user message is the instruction, the last system message the text that it is about;
                             earlier questions and answers are left out: the model has seen one instruction at a time
     chat                    all messages, in their order
     none                    a language model that was taught no instructions continues texts, and takes no messages
 
-The templates below say the same in the two languages in which other programs want to read it. They are made by
-`format_prompt` itself, so they cannot differ from what the model was taught.
+The templates below say the same in the two languages in which other programs want to read it. They
+are made by `format_prompt` itself, so they cannot differ from what the model was taught.
 """
 
 from pathlib import Path
 
-from ch07_01_main_chapter_code.gpt_instruction_finetuning import find_instruct, format_prompt, load_instruct, prompt_ids
+from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
+    find_instruct,
+    format_prompt,
+    load_instruct,
+    prompt_ids,
+)
 from ch07_01_main_chapter_code.previous_chapters import (
     END,
     START,
@@ -32,9 +38,9 @@ ROLES = ("system", "user", "assistant")
 def open_model(name=None, device="cpu"):
     """A model by the name of its run, by folder or published name, and the name to call it by.
 
-    None is the newest model that follows instructions, else the newest run, else `tales-gpt`. The model has its
-    `tokenizer` and its `style`, None if it was taught no instructions. Raises FileNotFoundError, ValueError or
-    RuntimeError as `load_model` does.
+    None is the newest model that follows instructions, else the newest run, else `tales-gpt`. The
+    model has its `tokenizer` and its `style`, None if it was taught no instructions. Raises
+    FileNotFoundError, ValueError or RuntimeError as `load_model` does.
     """
     try:
         folder = find_instruct(name)
@@ -42,14 +48,18 @@ def open_model(name=None, device="cpu"):
         place = name or newest_run() or TALES_GPT
         model = load_model(place, device).eval()
         model.tokenizer = tokenizer_of(model)
-        model.style = "chat" if {START, END} <= set(getattr(model.tokenizer, "special_tokens", ())) else None
+        model.style = (
+            "chat" if {START, END} <= set(getattr(model.tokenizer, "special_tokens", ())) else None
+        )
     else:
         place, model = folder, load_instruct(folder, device)
     return model, Path(place).expanduser().resolve().name
 
 
 def style_of(model):
-    """The style of the prompts that a model was taught, or None for a model that was taught no instructions."""
+    """The style of the prompts that a model was taught, or None for a model that was taught no
+    instructions.
+    """
     return getattr(model, "style", None)
 
 
@@ -59,7 +69,9 @@ def message_ids(messages, tokenizer, style):
     Raises ValueError where the last message is not a user's, and for a model without a style.
     """
     if style is None:
-        raise ValueError("this model was taught no instructions, so it takes no messages; let it continue a text instead")
+        raise ValueError(
+            "this model was taught no instructions, so it takes no messages; let it continue a text instead"
+        )
     unknown = [message["role"] for message in messages if message["role"] not in ROLES]
     if unknown:
         raise ValueError(f"a message's role is {', '.join(ROLES)}, not {unknown[0]!r}")
@@ -68,15 +80,21 @@ def message_ids(messages, tokenizer, style):
     if style == "chat":
         return chat_ids(tokenizer, messages)
     last = {message["role"]: message["content"] for message in messages}
-    return prompt_ids({"instruction": last["user"], "input": last.get("system", "")}, tokenizer, style)
+    return prompt_ids(
+        {"instruction": last["user"], "input": last.get("system", "")}, tokenizer, style
+    )
 
 
-# --- Templates ----------------------------------------------------------------------------------------------------------
+# --- Templates ------------------------------------------------------------------------------------
 
 
 def both_forms(style, instruction, text):
-    """`format_prompt` with placeholders: the prompt with a text and the prompt without, to be filled in by a template."""
-    return [format_prompt({"instruction": instruction, "input": given}, style) for given in (text, "")]
+    """`format_prompt` with placeholders: the prompt with a text and the prompt without, to be
+    filled in by a template.
+    """
+    return [
+        format_prompt({"instruction": instruction, "input": given}, style) for given in (text, "")
+    ]
 
 
 JINJA_LAST_WORDS = (
@@ -92,7 +110,9 @@ JINJA_CHAT = (
 
 
 def jinja_template(style):
-    """The style as a chat template of `transformers` and llama.cpp: it writes the whole prompt, its first token too."""
+    """The style as a chat template of `transformers` and llama.cpp: it writes the whole prompt, its
+    first token too.
+    """
     if style == "chat":
         return JINJA_CHAT
     with_text, without = both_forms(style, "{{ said.instruction }}", "{{ said.text }}")
@@ -100,7 +120,9 @@ def jinja_template(style):
 
 
 def go_template(style, first_token):
-    """The style as a TEMPLATE of Ollama, in the template language of Go; `first_token` is the text of that token."""
+    """The style as a TEMPLATE of Ollama, in the template language of Go; `first_token` is the text
+    of that token.
+    """
     if style is None:
         return "{{ .Prompt }}"
     if style == "chat":

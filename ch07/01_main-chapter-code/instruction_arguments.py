@@ -97,12 +97,22 @@ def build_parser():
         description="Teach a language model to follow instructions. With no flags: tales-gpt, those of its own world."
     )
     add_fields(parser)
-    parser.add_argument("--name", help="of the run's folder in runs/ (default: the data's name and a number)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run --name, or with the newest")
-    parser.add_argument("--overwrite", action="store_true", help="start the run --name anew though it exists")
-    parser.add_argument("--prompt", action="append", help="let a trained model do this instruction; may be repeated")
+    parser.add_argument(
+        "--name", help="of the run's folder in runs/ (default: the data's name and a number)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run --name, or with the newest"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start the run --name anew though it exists"
+    )
+    parser.add_argument(
+        "--prompt", action="append", help="let a trained model do this instruction; may be repeated"
+    )
     parser.add_argument("--input", default="", help="the text that --prompt is about")
-    parser.add_argument("--model", help="RUN or FOLDER that answers --prompt (default: the newest that was taught)")
+    parser.add_argument(
+        "--model", help="RUN or FOLDER that answers --prompt (default: the newest that was taught)"
+    )
     return parser
 
 
@@ -117,11 +127,19 @@ def add_fields(parser, without=()):
             parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
         else:
             kind = KINDS_OF_FLAGS.get(str(field.type), type(field.default))
-            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS, help=text)
+            parser.add_argument(
+                flag,
+                type=kind,
+                choices=CHOICES.get(field.name),
+                default=argparse.SUPPRESS,
+                help=text,
+            )
 
 
 def instruct_arguments(argv=None):
-    """Parse the flags: returns (fields of `InstructConfig` that were given, {name: value}; the other flags, likewise)."""
+    """Parse the flags: returns (fields of `InstructConfig` that were given, {name: value}; the
+    other flags, likewise).
+    """
     options = vars(build_parser().parse_args(argv))
     others = {key: options.pop(key) for key in OTHERS}
     return options, others

@@ -1,4 +1,5 @@
-"""What a kind of instruction is: how it is made, how an answer is graded, and what must stay on one side of a split.
+"""What a kind of instruction is: how it is made, how an answer is graded, and what must stay on one
+side of a split.
 
 An entry is a dict of four strings: `instruction`, `input` (may be empty), `output`, `kind`.
 """
@@ -13,9 +14,10 @@ QUOTES = ('""', "''", "“”", "‘’")
 
 @dataclass(frozen=True)
 class Kind:
-    """`grade(entry, answer)` decides exactly, or is None where only a reader can; `make(rng)` returns a new
-    (instruction, input, output), or is None for kinds whose entries are all written by hand; `source(entry)` is what
-    the entry was made from: entries with one source never stand on two sides of a split."""
+    """`grade(entry, answer)` decides exactly, or is None where only a reader can; `make(rng)`
+    returns a new (instruction, input, output), or is None for kinds whose entries are all written
+    by hand; `source(entry)` is what the entry was made from: entries with one source never stand on
+    two sides of a split."""
 
     description: str
     grade: Callable | None
@@ -23,7 +25,7 @@ class Kind:
     source: Callable
 
 
-# --- Grading: four ways to compare ----------------------------------------------------------------------------------
+# --- Grading: four ways to compare ----------------------------------------------------------------
 
 
 def unquoted(text):
@@ -35,13 +37,20 @@ def unquoted(text):
     text = text.strip()
     for opening, closing in QUOTES:
         inside = text[1:-1]
-        if len(text) > 2 and text[0] == opening and text[-1] == closing and not {opening, closing} & set(inside):
+        if (
+            len(text) > 2
+            and text[0] == opening
+            and text[-1] == closing
+            and not {opening, closing} & set(inside)
+        ):
             return inside.strip()
     return text
 
 
 def folded(text):
-    """The form in which words are compared: `unquoted`, small letters, single spaces, no full stop at the end."""
+    """The form in which words are compared: `unquoted`, small letters, single spaces, no full stop
+    at the end.
+    """
     return " ".join(unquoted(unquoted(text).removesuffix(".")).casefold().split())
 
 
@@ -68,11 +77,13 @@ def same_format(entry, answer):
     return (same_json if entry["output"].startswith(("{", "[")) else same_text)(entry, answer)
 
 
-# --- Sources: what must not be on both sides ----------------------------------------------------------------------------
+# --- Sources: what must not be on both sides ------------------------------------------------------
 
 
 def material(entry):
-    """What an entry asks about: its input, or what its instruction has in quotation marks, or else the instruction."""
+    """What an entry asks about: its input, or what its instruction has in quotation marks, or else
+    the instruction.
+    """
     quoted = re.findall(r'"([^"]+)"', entry["instruction"])
     return folded(entry["input"] or " ".join(quoted) or entry["instruction"])
 

@@ -1,8 +1,12 @@
-"""The words and sentences that `plain_kinds.py` makes instructions of. One row is one fact: its uses share a source."""
+"""The words and sentences that `plain_kinds.py` makes instructions of. One row is one fact: its
+uses share a source.
+"""
 
 
 def _rows(text, separator=None):
-    return [tuple(part.strip() for part in line.split(separator)) for line in text.strip().splitlines()]
+    return [
+        tuple(part.strip() for part in line.split(separator)) for line in text.strip().splitlines()
+    ]
 
 
 # (right/wrong): one word of each sentence is easily misspelt.
@@ -136,7 +140,10 @@ Both windows (were/was) open all night.
 """.strip().splitlines()
 
 # base, he form, past, participle | object | is or are
-ACTIONS = [tuple(forms.split()) + (thing.strip(), number.strip()) for forms, thing, number in _rows("""
+ACTIONS = [
+    tuple(forms.split()) + (thing.strip(), number.strip())
+    for forms, thing, number in _rows(
+        """
 bake bakes baked baked | the birthday cake | is
 break breaks broke broken | the blue cup | is
 bring brings brought brought | the heavy suitcase | is
@@ -200,10 +207,32 @@ water waters watered watered | the bean plants | are
 wear wears wore worn | the straw hat | is
 win wins won won | the chess game | is
 write writes wrote written | the long report | is
-""", "|")]
-SUBJECTS = ["The baker", "My aunt", "Our teacher", "The captain", "Her cousin", "The neighbour", "The tall nurse", "Leo",
-            "Hanna", "The new pupil", "His sister", "The gardener", "The old sailor", "Emil", "Clara", "The postman",
-            "Our guest", "Their uncle", "The young doctor", "The tailor"]
+""",
+        "|",
+    )
+]
+SUBJECTS = [
+    "The baker",
+    "My aunt",
+    "Our teacher",
+    "The captain",
+    "Her cousin",
+    "The neighbour",
+    "The tall nurse",
+    "Leo",
+    "Hanna",
+    "The new pupil",
+    "His sister",
+    "The gardener",
+    "The old sailor",
+    "Emil",
+    "Clara",
+    "The postman",
+    "Our guest",
+    "Their uncle",
+    "The young doctor",
+    "The tailor",
+]
 
 PLURALS = _rows("""
 child children
@@ -268,7 +297,8 @@ kangaroo kangaroos
 daisy daisies
 """)
 
-COMPARISON = _rows("""
+COMPARISON = _rows(
+    """
 big, bigger, biggest
 good, better, best
 bad, worse, worst
@@ -319,7 +349,9 @@ important, more important, most important
 famous, more famous, most famous
 patient, more patient, most patient
 curious, more curious, most curious
-""", ",")
+""",
+    ",",
+)
 
 OPPOSITES = _rows("""
 hot cold
@@ -455,7 +487,10 @@ seldom rarely
 frequently often
 """)
 
-CATEGORIES = {name.strip(): words.split() for name, words in _rows("""
+CATEGORIES = {
+    name.strip(): words.split()
+    for name, words in _rows(
+        """
 fruit: apple pear banana grape mango strawberry raspberry melon fig cherry quince pineapple
 tool: hammer saw screwdriver pliers chisel drill spanner axe shovel rake wrench file
 bird: sparrow eagle robin swan parrot penguin heron owl falcon pigeon stork gull
@@ -474,10 +509,15 @@ drink: tea coffee milk juice water lemonade cocoa wine beer cider
 shape: circle square triangle rectangle hexagon pentagon oval rhombus octagon trapezium
 part of the body: liver lung kidney stomach brain skin elbow knee wrist thumb
 sport: tennis football rowing boxing hockey judo golf rugby fencing volleyball
-""", ":")}
+""",
+        ":",
+    )
+}
 
 # Relations of pairs; the first pair is always the example and never asked.
-ANALOGIES = [[tuple(pair.split()) for pair in line.split(",")] for line in """
+ANALOGIES = [
+    [tuple(pair.split()) for pair in line.split(",")]
+    for line in """
 puppy dog, kitten cat, calf cow, foal horse, lamb sheep, chick hen, cub bear, duckling duck, cygnet swan, tadpole frog
 barks dog, meows cat, moos cow, neighs horse, quacks duck, buzzes bee, roars lion, oinks pig, hoots owl, bleats sheep
 bakes baker, paints painter, sings singer, teaches teacher, dances dancer, writes writer, drives driver, swims swimmer
@@ -492,9 +532,12 @@ ship captain, school headteacher, orchestra conductor, kitchen chef, court judge
 three triangle, four square, five pentagon, six hexagon, eight octagon
 cold thermometer, time clock, weight scales, direction compass, length ruler, speed speedometer
 bread bakery, meat butchery, books library, paintings gallery, films cinema, medicine pharmacy, planes airport
-""".strip().splitlines()]
+""".strip().splitlines()
+]
 
-RHYMES = [line.split() for line in """
+RHYMES = [
+    line.split()
+    for line in """
 cat hat mat bat
 moon spoon soon tune
 leaf beef thief brief
@@ -529,16 +572,79 @@ ship lip trip skip
 nest best west guest
 bug mug rug hug
 tent cent went bent
-""".strip().splitlines()]
+""".strip().splitlines()
+]
 
-NAMES = ["Ayla", "Bruno", "Carla", "Dario", "Elif", "Frida", "Goran", "Hilde", "Ismet", "Jonas", "Kaya", "Lena", "Marek",
-         "Nina", "Oskar", "Paula", "Quentin", "Ruth", "Sami", "Tessa", "Umar", "Vera", "Wanda", "Yusuf", "Zora"]
-CITIES = ["Oslo", "Lisbon", "Prague", "Dublin", "Athens", "Vienna", "Cairo", "Lima", "Tokyo", "Nairobi", "Warsaw", "Madrid"]
+NAMES = [
+    "Ayla",
+    "Bruno",
+    "Carla",
+    "Dario",
+    "Elif",
+    "Frida",
+    "Goran",
+    "Hilde",
+    "Ismet",
+    "Jonas",
+    "Kaya",
+    "Lena",
+    "Marek",
+    "Nina",
+    "Oskar",
+    "Paula",
+    "Quentin",
+    "Ruth",
+    "Sami",
+    "Tessa",
+    "Umar",
+    "Vera",
+    "Wanda",
+    "Yusuf",
+    "Zora",
+]
+CITIES = [
+    "Oslo",
+    "Lisbon",
+    "Prague",
+    "Dublin",
+    "Athens",
+    "Vienna",
+    "Cairo",
+    "Lima",
+    "Tokyo",
+    "Nairobi",
+    "Warsaw",
+    "Madrid",
+]
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-          "December"]
-GOODS = ["apples", "buttons", "candles", "marbles", "postcards", "pencils", "stamps", "walnuts", "shells", "cards",
-         "lanterns", "tiles"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+GOODS = [
+    "apples",
+    "buttons",
+    "candles",
+    "marbles",
+    "postcards",
+    "pencils",
+    "stamps",
+    "walnuts",
+    "shells",
+    "cards",
+    "lanterns",
+    "tiles",
+]
 PLAIN_WORDS = """
 anchor basket blanket bottle branch bridge bucket button candle carpet cellar circus coffee cotton curtain dragon engine
 feather fiddle flower forest garden ginger hammer harbour honey island jungle kettle kitten ladder lantern lemon letter

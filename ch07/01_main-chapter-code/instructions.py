@@ -1,4 +1,5 @@
-"""Instructions and their answers: 1,100 entries written for this course, more from a seed, and an exact grader.
+"""Instructions and their answers: 1,100 entries written for this course, more from a seed, and an
+exact grader.
 
     python instructions.py                                    lists the kinds
     python instructions.py --make 500 --seed 3 --out mine.json
@@ -27,13 +28,17 @@ from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS
 
 DATA_FILE = Path(__file__).parent / "instruction-data.json"
 FIELDS = ("instruction", "input", "output", "kind")
-DATA_SEED = 7       # of the made entries of DATA_FILE
+DATA_SEED = 7  # of the made entries of DATA_FILE
 TEST_PERCENT, VALIDATION_PERCENT = 10, 5
-SPLIT_SALT = 7733       # of the hash that splits; with this one the test part of DATA_FILE has nearly every kind
+SPLIT_SALT = (
+    7733  # of the hash that splits; with this one the test part of DATA_FILE has nearly every kind
+)
 
 WRITTEN_KINDS = {
     "fact": Kind("a short fact, in one or a few words", same_words, None, from_material),
-    "reading": Kind("a question about a given text, answered in its words", same_words, None, from_material),
+    "reading": Kind(
+        "a question about a given text, answered in its words", same_words, None, from_material
+    ),
     "saying": Kind("complete a proverb with one word", same_words, None, from_material),
     "feeling": Kind("which of three feelings a sentence shows", same_words, None, from_material),
     "rewriting": Kind("say it politely, plainly, formally, kindly", None, None, from_material),
@@ -54,20 +59,22 @@ WRITTEN_KINDS = {
 KINDS = WRITTEN_KINDS | PLAIN_KINDS | TALE_KINDS
 
 
-# --- Grading ---------------------------------------------------------------------------------------------------------
+# --- Grading --------------------------------------------------------------------------------------
 
 
 def grade(entry, answer):
-    """True if `answer` (a string) is right for this entry, False if not, None if its kind cannot be checked exactly.
+    """True if `answer` (a string) is right for this entry, False if not, None if its kind cannot be
+    checked exactly.
 
-    Capitals, white space and quotation marks around the answer and a final full stop are forgiven where they are not
-    what the task is about; anything else that is more, less or different is wrong.
+    Capitals, white space and quotation marks around the answer and a final full stop are forgiven
+    where they are not what the task is about; anything else that is more, less or different is
+    wrong.
     """
     compare = KINDS[entry["kind"]].grade
     return None if compare is None else compare(entry, answer)
 
 
-# --- Making ----------------------------------------------------------------------------------------------------------
+# --- Making ---------------------------------------------------------------------------------------
 
 
 def prompt_of(entry):
@@ -83,14 +90,17 @@ def source_of(entry):
 def make_entries(n, seed, kinds=None):
     """Make `n` entries of checkable kinds, the same for the same seed, with no prompt twice.
 
-    `kinds`: names that `KINDS` can make (default: all, of which two in five are Tiny Tales). Each gets its turn; a kind
-    that has nothing new to ask is left out from then on. Raises ValueError for other names, and if all kinds run dry.
+    `kinds`: names that `KINDS` can make (default: all, of which two in five are Tiny Tales). Each
+    gets its turn; a kind that has nothing new to ask is left out from then on. Raises ValueError
+    for other names, and if all kinds run dry.
     """
     makers = [name for name, kind in KINDS.items() if kind.make]
     names = makers if kinds is None else list(dict.fromkeys(kinds))
     if not names or not set(names) <= set(makers):
         unknown = ", ".join(sorted(set(names) - set(makers))) or "nothing"
-        raise ValueError(f"cannot make {unknown}; the kinds that can be made are {', '.join(makers)}")
+        raise ValueError(
+            f"cannot make {unknown}; the kinds that can be made are {', '.join(makers)}"
+        )
     rngs = {name: random.Random(f"{seed} {name}") for name in names}
     entries, prompts, sources, dry = [], set(), set(), set()
     for name in cycle(names):
@@ -104,11 +114,15 @@ def make_entries(n, seed, kinds=None):
             prompts.add(prompt_of(entry))
             sources.add((name, source_of(entry)))
         if len(dry) == len(names):
-            raise ValueError(f"only {len(entries)} of the {n} entries could be made; name fewer, or more kinds")
+            raise ValueError(
+                f"only {len(entries)} of the {n} entries could be made; name fewer, or more kinds"
+            )
 
 
 def _new_entry(name, rng, prompts, sources, tries=100):
-    """An entry with a new prompt, and of a new source if one turns up within `tries`; None if no prompt is new."""
+    """An entry with a new prompt, and of a new source if one turns up within `tries`; None if no
+    prompt is new.
+    """
     second_best = None
     for _ in range(tries):
         entry = dict(zip(FIELDS, (*KINDS[name].make(rng), name), strict=True))
@@ -119,28 +133,32 @@ def _new_entry(name, rng, prompts, sources, tries=100):
     return second_best
 
 
-# --- Splitting -------------------------------------------------------------------------------------------------------
+# --- Splitting ------------------------------------------------------------------------------------
 
 
 def split(entries):
     """Return (train, validation, test), about 85, 5 and 10 in a hundred, in the order of `entries`.
 
-    Each source has its side for good, by a hash of it: whatever `make_entries` makes from whichever seed, no story, text
-    or fact of a test part is in the train part of these or of other entries.
+    Each source has its side for good, by a hash of it: whatever `make_entries` makes from whichever
+    seed, no story, text or fact of a test part is in the train part of these or of other entries.
     """
     parts = [], [], []
     for entry in entries:
         digest = hashlib.sha256(f"{SPLIT_SALT} {source_of(entry)}".encode()).hexdigest()
         place = int(digest, 16) % 100
-        parts[2 if place < TEST_PERCENT else 1 if place < TEST_PERCENT + VALIDATION_PERCENT else 0].append(entry)
+        parts[
+            2 if place < TEST_PERCENT else 1 if place < TEST_PERCENT + VALIDATION_PERCENT else 0
+        ].append(entry)
     return parts
 
 
-# --- Files -----------------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------
 
 
 def load_entries(path=DATA_FILE):
-    """Read a file of entries; raises ValueError with one sentence that says what is wrong with which entry."""
+    """Read a file of entries; raises ValueError with one sentence that says what is wrong with
+    which entry.
+    """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
@@ -181,7 +199,7 @@ def save_entries(entries, path):
         raise FileExistsError(f"{path} exists already; choose another name") from None
 
 
-# --- Command line ----------------------------------------------------------------------------------------------------
+# --- Command line ---------------------------------------------------------------------------------
 
 
 def show_kinds(entries):
@@ -190,22 +208,42 @@ def show_kinds(entries):
     examples = {entry["kind"]: entry for entry in reversed(entries)}
     for name, kind in KINDS.items():
         graded = "graded" if kind.grade else "read"
-        print(f"{counts[name]:4d}  {name:13s} {graded:7s} {'made   ' if kind.make else 'written'}  {kind.description}")
+        print(
+            f"{counts[name]:4d}  {name:13s} {graded:7s} {'made   ' if kind.make else 'written'}  {kind.description}"
+        )
         example = examples.get(name)
         if example:
-            text = " / ".join(" ".join(example[field].split()) for field in ("instruction", "input") if example[field])
+            text = " / ".join(
+                " ".join(example[field].split())
+                for field in ("instruction", "input")
+                if example[field]
+            )
             output = " ".join(example["output"].split())
-            print(f"      {text if len(text) < 100 else text[:97] + '…'} -> {output if len(output) < 60 else output[:57] + '…'}")
+            print(
+                f"      {text if len(text) < 100 else text[:97] + '…'} -> {output if len(output) < 60 else output[:57] + '…'}"
+            )
     train, validation, test = split(entries)
-    print(f"{len(entries)} entries of {len(counts)} kinds: {len(train)} train, {len(validation)} validation, {len(test)} test")
+    print(
+        f"{len(entries)} entries of {len(counts)} kinds: {len(train)} train, {len(validation)} validation, {len(test)} test"
+    )
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description="Lists the kinds of instructions, or makes entries of checkable kinds.")
-    parser.add_argument("--make", type=int, metavar="N", help="make N entries instead of listing the kinds")
-    parser.add_argument("--seed", type=int, default=1, help="of the entries made (default: %(default)s)")
-    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only these (default: all that can be made)")
-    parser.add_argument("--out", metavar="FILE", help="where the entries go; an existing file is refused")
+    parser = argparse.ArgumentParser(
+        description="Lists the kinds of instructions, or makes entries of checkable kinds."
+    )
+    parser.add_argument(
+        "--make", type=int, metavar="N", help="make N entries instead of listing the kinds"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the entries made (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--kinds", nargs="+", metavar="KIND", help="only these (default: all that can be made)"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help="where the entries go; an existing file is refused"
+    )
     return parser
 
 
@@ -220,7 +258,9 @@ def main(argv=None):
         raise ValueError("--make needs a number of at least 1, and --out FILE")
     entries = make_entries(args.make, args.seed, args.kinds)
     save_entries(entries, args.out)
-    print(f"{len(entries)} entries of {len({entry['kind'] for entry in entries})} kinds in {args.out}")
+    print(
+        f"{len(entries)} entries of {len({entry['kind'] for entry in entries})} kinds in {args.out}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Ask a language model behind an HTTP server, by Ollama's protocol or by OpenAI's, with Python's own library.
+"""Ask a language model behind an HTTP server, by Ollama's protocol or by OpenAI's, with Python's
+own library.
 
     client = Client()                                   # Ollama on this machine, and the first model that it has
     client = Client("http://localhost:8080/v1", "my-model")
     client.ask([{"role": "user", "content": "Which is the larger, 2 or 3?"}], schema).text
 
-Which protocol? An address that ends in `/v1` speaks OpenAI's. Any other is asked: what answers `/api/version` is Ollama,
-what answers `/v1/models` speaks OpenAI's. A server that wants a key gets `$JUDGE_API_KEY`.
+Which protocol? An address that ends in `/v1` speaks OpenAI's. Any other is asked: what answers
+`/api/version` is Ollama, what answers `/v1/models` speaks OpenAI's. A server that wants a key gets
+`$JUDGE_API_KEY`.
 """
 
 import http.client
@@ -24,7 +26,9 @@ DEAD, SLOW = "dead", "slow"
 
 
 class ServerError(RuntimeError):
-    """There is no server, no model, no connection: no question can be asked. The message says what to do."""
+    """There is no server, no model, no connection: no question can be asked. The message says what
+    to do.
+    """
 
 
 class NoReply(RuntimeError):
@@ -40,7 +44,8 @@ class Reply:
 
 
 def server_url(url=None):
-    """The address without a slash at its end: `url`, or `$OLLAMA_HOST`, or where Ollama is by default.
+    """The address without a slash at its end: `url`, or `$OLLAMA_HOST`, or where Ollama is by
+    default.
 
     >>> server_url("localhost:8080/v1/"), server_url("0.0.0.0")
     ('http://localhost:8080/v1', 'http://127.0.0.1:11434')
@@ -51,10 +56,21 @@ def server_url(url=None):
         parts = urlsplit(whole)
         host, port = parts.hostname or "localhost", parts.port
     except ValueError:
-        raise ValueError(f"{given!r} is no address; one looks like http://localhost:{OLLAMA_PORT}") from None
-    if parts.scheme not in ("http", "https") or parts.query or any(mark.isspace() for mark in given):
-        raise ValueError(f"{given!r} is no address of a server; one looks like http://localhost:{OLLAMA_PORT}")
-    if host in ("0.0.0.0", "::"):  # "listen everywhere", which Ollama's variable may say, is no place to call
+        raise ValueError(
+            f"{given!r} is no address; one looks like http://localhost:{OLLAMA_PORT}"
+        ) from None
+    if (
+        parts.scheme not in ("http", "https")
+        or parts.query
+        or any(mark.isspace() for mark in given)
+    ):
+        raise ValueError(
+            f"{given!r} is no address of a server; one looks like http://localhost:{OLLAMA_PORT}"
+        )
+    if host in (
+        "0.0.0.0",
+        "::",
+    ):  # "listen everywhere", which Ollama's variable may say, is no place to call
         host = "127.0.0.1"
     if port is None and "://" not in given:
         port = OLLAMA_PORT
@@ -68,17 +84,21 @@ def is_loopback(url):
 
 
 class Client:
-    """One model on one server. `protocol` is "ollama" or "openai", `model` the name of the model that answers.
+    """One model on one server. `protocol` is "ollama" or "openai", `model` the name of the model
+    that answers.
 
-    `timeout`: seconds for one reply; `tries`: how often a question is asked before it is given up, with a `pause` of so
-    many seconds between the first two and twice as long each further time.
+    `timeout`: seconds for one reply; `tries`: how often a question is asked before it is given up,
+    with a `pause` of so many seconds between the first two and twice as long each further time.
 
-    Raises ValueError for an address that is none, ServerError where no server answers or the model is not there.
+    Raises ValueError for an address that is none, ServerError where no server answers or the model
+    is not there.
     """
 
     def __init__(self, url=None, model=None, timeout=120.0, tries=3, pause=1.0):
         if not timeout > 0 or tries < 1:
-            raise ValueError(f"the time-out must be above 0 and the tries at least 1, not {timeout:g} and {tries}")
+            raise ValueError(
+                f"the time-out must be above 0 and the tries at least 1, not {timeout:g} and {tries}"
+            )
         self.url, self.timeout, self.tries, self.pause = server_url(url), timeout, tries, pause
         # A proxy of the environment cannot know what runs on this machine.
         no_proxy = [urllib.request.ProxyHandler({})] if is_loopback(self.url) else []
@@ -86,14 +106,19 @@ class Client:
         self.refused = ""  # what the server said to the last question about itself
         named = self.url.endswith("/v1")  # the protocol is named by the address
         self.url = self.url.removesuffix("/v1")
-        self.protocol = "ollama" if not named and "version" in (self.look("/api/version") or {}) else "openai"
-        # A server that lists no models may have this one all the same; the first question will tell.
+        self.protocol = (
+            "ollama" if not named and "version" in (self.look("/api/version") or {}) else "openai"
+        )
+        # A server that lists no models may have this one all the same; the first question will
+        # tell.
         self.model = self.choose(model, unlisted=named and model is not None)
 
-    # --- What there is ------------------------------------------------------------------------------------------------
+    # --- What there is ----------------------------------------------------------------------------
 
     def look(self, path):
-        """What the server says at `path`, a dict, or None if it says nothing of use there. Raises ServerError."""
+        """What the server says at `path`, a dict, or None if it says nothing of use there. Raises
+        ServerError.
+        """
         self.refused = ""
         try:
             found = self.send(path, None, min(self.timeout, LOOK_TIMEOUT))
@@ -105,19 +130,33 @@ class Client:
         except ValueError:
             return None
         except (OSError, http.client.HTTPException) as error:
-            raise ServerError(f"no judge answers at {self.url} ({reason_of(error)[1]}); start one, for example with `ollama "
-                              "serve`, or say with --url where it is") from None  # fmt: skip
+            raise ServerError(
+                f"no judge answers at {self.url} ({reason_of(error)[1]}); start one, for example with `ollama "
+                "serve`, or say with --url where it is"
+            ) from None
 
     def choose(self, model, unlisted=False):
-        """The name of the model to ask. Raises ServerError if it is not there, and says which ones are."""
-        path, key, field = ("/api/tags", "models", "name") if self.protocol == "ollama" else ("/v1/models", "data", "id")
+        """The name of the model to ask. Raises ServerError if it is not there, and says which ones
+        are.
+        """
+        path, key, field = (
+            ("/api/tags", "models", "name")
+            if self.protocol == "ollama"
+            else ("/v1/models", "data", "id")
+        )
         listed = (self.look(path) or {}).get(key)
         if not isinstance(listed, list):
             if unlisted:
                 return model
-            raise ServerError(f"what answers at {self.url} speaks neither Ollama's protocol (/api/version) nor OpenAI's "
-                              f"(/v1/models){self.refused}; say with --url where a judge is")  # fmt: skip
-        names = [entry[field] for entry in listed if isinstance(entry, dict) and isinstance(entry.get(field), str)]
+            raise ServerError(
+                f"what answers at {self.url} speaks neither Ollama's protocol (/api/version) nor OpenAI's "
+                f"(/v1/models){self.refused}; say with --url where a judge is"
+            )
+        names = [
+            entry[field]
+            for entry in listed
+            if isinstance(entry, dict) and isinstance(entry.get(field), str)
+        ]
         if model is None and names:
             return names[0]
         for name in (model, f"{model}:latest"):
@@ -127,15 +166,23 @@ class Client:
 
     def no_model(self, model, names=()):
         """The ServerError of a model that is not there."""
-        there = f"it has {', '.join(names[:8])}: choose one with --model" if names else "it names none"
+        there = (
+            f"it has {', '.join(names[:8])}: choose one with --model" if names else "it names none"
+        )
         wanted = f"no model {model!r}" if model else "no model"
-        cure = f"`ollama pull {model or 'llama3.2'}` brings one" if self.protocol == "ollama" else "start it with one"
+        cure = (
+            f"`ollama pull {model or 'llama3.2'}` brings one"
+            if self.protocol == "ollama"
+            else "start it with one"
+        )
         return ServerError(f"the server at {self.url} has {wanted} ({there}); {cure}")
 
-    # --- Questions ------------------------------------------------------------------------------------------------------
+    # --- Questions --------------------------------------------------------------------------------
 
     def ask(self, messages, schema, seed=1, temperature=0.0, max_tokens=300):
-        """The model's `Reply` to a conversation, held to a JSON schema. Raises ServerError and NoReply."""
+        """The model's `Reply` to a conversation, held to a JSON schema. Raises ServerError and
+        NoReply.
+        """
         path, body = self.question(messages, schema, seed, temperature, max_tokens)
         for attempt in range(self.tries):
             if attempt:
@@ -149,17 +196,32 @@ class Client:
             except ValueError as error:
                 trouble, problem = SLOW, str(error)
         if trouble == DEAD:
-            raise ServerError(f"the server at {self.url} answers no more ({problem}); start it again") from None
+            raise ServerError(
+                f"the server at {self.url} answers no more ({problem}); start it again"
+            ) from None
         raise NoReply(f"no reply in {self.tries} tries: {problem}")
 
     def question(self, messages, schema, seed, temperature, max_tokens):
         """Where a question goes, and what is sent."""
         body = {"model": self.model, "messages": messages, "stream": False}
         if self.protocol == "ollama":
-            options = {"seed": seed, "temperature": temperature, "num_ctx": NUM_CTX, "num_predict": max_tokens}
+            options = {
+                "seed": seed,
+                "temperature": temperature,
+                "num_ctx": NUM_CTX,
+                "num_predict": max_tokens,
+            }
             return "/api/chat", body | {"format": schema, "options": options}
-        held_to = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema, "strict": True}}
-        body |= {"seed": seed, "temperature": temperature, "max_tokens": max_tokens, "response_format": held_to}
+        held_to = {
+            "type": "json_schema",
+            "json_schema": {"name": "verdict", "schema": schema, "strict": True},
+        }
+        body |= {
+            "seed": seed,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "response_format": held_to,
+        }
         return "/v1/chat/completions", body
 
     def reply_of(self, found):
@@ -169,13 +231,20 @@ class Client:
             text = choice["message"]["content"]
         except (KeyError, IndexError, TypeError):
             said = found.get("error") if isinstance(found, dict) else None
-            raise ValueError(f"the server sent no message{f', but: {said}' if said else ''}") from None
+            raise ValueError(
+                f"the server sent no message{f', but: {said}' if said else ''}"
+            ) from None
         if not isinstance(text, str):
             raise ValueError("the server sent a message without text")
-        return Reply(text, choice.get("done_reason" if self.protocol == "ollama" else "finish_reason") == "length")
+        return Reply(
+            text,
+            choice.get("done_reason" if self.protocol == "ollama" else "finish_reason") == "length",
+        )
 
     def refusal(self, error):
-        """What an HTTP error means for a question: SLOW if the same question may do better later, else an exception."""
+        """What an HTTP error means for a question: SLOW if the same question may do better later,
+        else an exception.
+        """
         self.check_key(error)
         if error.code == 404:
             raise self.no_model(self.model) from None
@@ -185,20 +254,32 @@ class Client:
 
     def check_key(self, error):
         if error.code in (401, 403):
-            raise ServerError(f"the server at {self.url} wants a key, or another one: put it into the environment variable "
-                              "JUDGE_API_KEY") from None  # fmt: skip
+            raise ServerError(
+                f"the server at {self.url} wants a key, or another one: put it into the environment variable "
+                "JUDGE_API_KEY"
+            ) from None
 
     def send(self, path, body, timeout):
-        """The JSON that the server answers. Raises ValueError where it is no whole JSON, OSError and HTTPException."""
+        """The JSON that the server answers. Raises ValueError where it is no whole JSON, OSError
+        and HTTPException.
+        """
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        if os.environ.get("JUDGE_API_KEY"):  # unredirected: a key goes to no other server than the one that was named
-            request.add_unredirected_header("Authorization", f"Bearer {os.environ['JUDGE_API_KEY']}")
+        request = urllib.request.Request(
+            self.url + path, data, {"Content-Type": "application/json"}
+        )
+        if os.environ.get(
+            "JUDGE_API_KEY"
+        ):  # unredirected: a key goes to no other server than the one that was named
+            request.add_unredirected_header(
+                "Authorization", f"Bearer {os.environ['JUDGE_API_KEY']}"
+            )
         deadline, content = time.monotonic() + timeout, b""
         with self.opener.open(request, timeout=timeout) as answer:
             while block := answer.read1(1 << 16):
                 content += block
-                if time.monotonic() > deadline:  # a server that sends a byte now and then never comes to an end
+                if (
+                    time.monotonic() > deadline
+                ):  # a server that sends a byte now and then never comes to an end
                     raise TimeoutError
         try:
             return json.loads(content)
@@ -229,22 +310,31 @@ def reason_of(error):
     return SLOW, f"it broke off: {error or type(error).__name__}"
 
 
-# --- A server of our own ------------------------------------------------------------------------------------------------
+# --- A server of our own --------------------------------------------------------------------------
 
 
 def serve_gguf(path, name, threads=None, context_length=4096):
-    """llama.cpp with a model from a GGUF file, listening on this machine alone as long as the returned object lives.
+    """llama.cpp with a model from a GGUF file, listening on this machine alone as long as the
+    returned object lives.
 
-    `.listening_address` is its address. Raises ServerError without the package xllamacpp, which carries llama.cpp.
+    `.listening_address` is its address. Raises ServerError without the package xllamacpp, which
+    carries llama.cpp.
     """
     try:
         from xllamacpp import CommonParams, Server
     except ImportError:
-        raise ServerError("a judge in this process needs llama.cpp: pip install xllamacpp") from None
+        raise ServerError(
+            "a judge in this process needs llama.cpp: pip install xllamacpp"
+        ) from None
     settings = CommonParams()
     settings.model.path, settings.model_alias = str(path), {name}
-    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = (
-        threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count())
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads or int(
+        os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
     )
-    settings.n_ctx, settings.n_parallel, settings.warmup, settings.verbosity = context_length, 1, False, -1
+    settings.n_ctx, settings.n_parallel, settings.warmup, settings.verbosity = (
+        context_length,
+        1,
+        False,
+        -1,
+    )
     return Server(settings)

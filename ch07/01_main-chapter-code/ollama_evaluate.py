@@ -5,10 +5,11 @@
     python ollama_evaluate.py --url http://localhost:8080/v1    # any server that speaks OpenAI's protocol
     python ollama_evaluate.py --local                           # SmolLM2 in this process: shows the way, no real judge
 
-The exact graders come first: they need no judge. Then the judge scores each answer from 1 to 5, and is put to the test
-itself [Zheng et al. 2023, arXiv:2306.05685]: does it agree with the exact graders, does it say the same twice, and does it
-follow the answer or the place where the answer stands? Every judgement is saved at once; after Ctrl-C, or when the server
-has gone, the same command goes on. `Judge(url, model).score(entry, answer)` does it in Python.
+The exact graders come first: they need no judge. Then the judge scores each answer from 1 to 5, and
+is put to the test itself [Zheng et al. 2023, arXiv:2306.05685]: does it agree with the exact
+graders, does it say the same twice, and does it follow the answer or the place where the answer
+stands? Every judgement is saved at once; after Ctrl-C, or when the server has gone, the same
+command goes on. `Judge(url, model).score(entry, answer)` does it in Python.
 """
 
 import argparse
@@ -18,22 +19,55 @@ FOLDER = Path(__file__).parent
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description="Let a language model judge answers, and find out how far to trust it.")
-    parser.add_argument("--file", type=Path, default=FOLDER / "instruction-data-with-response.json", metavar="FILE",
-                        help="entries with a model_response each, as JSON or as a run's answers-after.jsonl (default: "
-                        "instruction-data-with-response.json in this folder)")  # fmt: skip
-    parser.add_argument("--url", help="of the server; one that ends in /v1 speaks OpenAI's protocol, others are asked "
-                        "(default: $OLLAMA_HOST, or http://localhost:11434)")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description="Let a language model judge answers, and find out how far to trust it."
+    )
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=FOLDER / "instruction-data-with-response.json",
+        metavar="FILE",
+        help="entries with a model_response each, as JSON or as a run's answers-after.jsonl (default: "
+        "instruction-data-with-response.json in this folder)",
+    )
+    parser.add_argument(
+        "--url",
+        help="of the server; one that ends in /v1 speaks OpenAI's protocol, others are asked "
+        "(default: $OLLAMA_HOST, or http://localhost:11434)",
+    )
     parser.add_argument("--model", help="that judges (default: the first that the server has)")
-    parser.add_argument("--local", action="store_true", help="SmolLM2 judges, in this process; it is too small to judge well")
-    parser.add_argument("--count", type=int, metavar="N", help="judge N answers, spread over the file (default: all)")
-    parser.add_argument("--checks", type=int, default=30, metavar="N",
-                        help="put the judge to the test with so many answers (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="SmolLM2 judges, in this process; it is too small to judge well",
+    )
+    parser.add_argument(
+        "--count",
+        type=int,
+        metavar="N",
+        help="judge N answers, spread over the file (default: all)",
+    )
+    parser.add_argument(
+        "--checks",
+        type=int,
+        default=30,
+        metavar="N",
+        help="put the judge to the test with so many answers (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--temperature", type=float, default=0.0, help="(default: %(default)s)")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one reply (default: %(default)s)")
-    parser.add_argument("--tries", type=int, default=3, help="for each question (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the judgements, one a line (default: runs/judge.jsonl)")
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, help="seconds for one reply (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tries", type=int, default=3, help="for each question (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the judgements, one a line (default: runs/judge.jsonl)",
+    )
     return parser
 
 
@@ -56,7 +90,12 @@ try:
     from ch07_01_main_chapter_code.instructions import FIELDS, KINDS, grade
     from ch07_01_main_chapter_code.judge_client import Client, NoReply, ServerError, serve_gguf
     from ch07_01_main_chapter_code.judge_reports import judge_report, share_text
-    from ch07_01_main_chapter_code.previous_chapters import find_smollm2, run_script, runs_folder, write_atomically
+    from ch07_01_main_chapter_code.previous_chapters import (
+        find_smollm2,
+        run_script,
+        runs_folder,
+        write_atomically,
+    )
 except ImportError as error:
     raise SystemExit(f"{error}") from None
 
@@ -64,7 +103,7 @@ ASKS = ("score", "again", "other seed", "answer first", "reference first")
 WARMER = 0.7  # at temperature 0 another seed changes nothing
 GIVE_UP = 3  # questions in a row without a reply: something is wrong with the server
 
-# --- The prompt ---------------------------------------------------------------------------------------------------------
+# --- The prompt -----------------------------------------------------------------------------------
 
 SCALE = {
     5: "right and complete, as good as the reference, however it is worded",
@@ -86,22 +125,37 @@ Reply in JSON with two fields: "reason", one short sentence, and then "score", y
 COMPARING = f"""You compare two answers to an instruction, and say which is better. Their order says nothing.
 {RULES}
 Reply in JSON with two fields: "reason", one short sentence, and then "better": "first", "second" or "equal"."""
-# What chat templates write themselves. Servers read these also in a text, where they would end it and begin another turn.
+# What chat templates write themselves. Servers read these also in a text, where they would end it
+# and begin another turn.
 TEMPLATE_MARKS = re.compile(r"<(?=[|｜]|/?s>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
 
 
 def schema_of(field, kind, allowed):
     """The JSON schema of a verdict: the reason comes first, so that the verdict can follow from it."""
-    verdict = {"reason": {"type": "string", "maxLength": 300}, field: {"type": kind, "enum": list(allowed)}}
-    return {"type": "object", "properties": verdict, "required": list(verdict), "additionalProperties": False}
+    verdict = {
+        "reason": {"type": "string", "maxLength": 300},
+        field: {"type": kind, "enum": list(allowed)},
+    }
+    return {
+        "type": "object",
+        "properties": verdict,
+        "required": list(verdict),
+        "additionalProperties": False,
+    }
 
 
 def quote(texts):
-    """Texts by their names, each between two lines that it cannot contain: they end with a hash of all of them.
+    """Texts by their names, each between two lines that it cannot contain: they end with a hash of
+    all of them.
 
-    A text can also not leave the message: special tokens of chat templates get a space after their first letter.
+    A text can also not leave the message: special tokens of chat templates get a space after their
+    first letter.
     """
-    texts = {name: TEMPLATE_MARKS.sub(lambda mark: mark[0] + " ", text) for name, text in texts.items() if text is not None}
+    texts = {
+        name: TEMPLATE_MARKS.sub(lambda mark: mark[0] + " ", text)
+        for name, text in texts.items()
+        if text is not None
+    }
     mark = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:8]
     return "\n\n".join(f"=== {name} {mark}\n{text}\n=== end {mark}" for name, text in texts.items())
 
@@ -109,16 +163,19 @@ def quote(texts):
 def judge_messages(rules, entry, last, **answers):
     """The conversation that asks for a verdict."""
     texts = {"instruction": entry["instruction"], "input": entry.get("input") or None, **answers}
-    return [{"role": "system", "content": rules}, {"role": "user", "content": f"{quote(texts)}\n\n{last} Reply in JSON."}]
+    return [
+        {"role": "system", "content": rules},
+        {"role": "user", "content": f"{quote(texts)}\n\n{last} Reply in JSON."},
+    ]
 
 
-# --- The judge ----------------------------------------------------------------------------------------------------------
+# --- The judge ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """`value`: a score from 1 to 5, or first, second, equal; None where `reply`, the judge's own words, cannot be read,
-    and `problem` says why."""
+    """`value`: a score from 1 to 5, or first, second, equal; None where `reply`, the judge's own
+    words, cannot be read, and `problem` says why."""
 
     value: int | str | None
     reason: str
@@ -127,7 +184,8 @@ class Judgement:
 
 
 def parse_judgement(reply, field, allowed):
-    """The `Judgement` in a `Reply`: JSON as a whole, and nothing around it but white space or a code fence.
+    """The `Judgement` in a `Reply`: JSON as a whole, and nothing around it but white space or a
+    code fence.
 
     >>> parse_judgement(Reply('{"reason": "as the reference", "score": 5}'), "score", SCALE).value
     5
@@ -139,7 +197,11 @@ def parse_judgement(reply, field, allowed):
         found = json.loads(fenced[1] if fenced else reply.text)
     except ValueError:
         return Judgement(None, "", reply.text, "cut off" if reply.cut else "no JSON")
-    if not isinstance(found, dict) or field not in found or not isinstance(found.get("reason"), str):
+    if (
+        not isinstance(found, dict)
+        or field not in found
+        or not isinstance(found.get("reason"), str)
+    ):
         return Judgement(None, "", reply.text, f"not both reason and {field}")
     value, reason = found[field], found["reason"]
     if isinstance(value, bool) or value not in tuple(allowed):
@@ -148,17 +210,21 @@ def parse_judgement(reply, field, allowed):
 
 
 class Judge:
-    """A language model on a server that judges answers to entries ({"instruction", "input", "output"}).
+    """A language model on a server that judges answers to entries ({"instruction", "input",
+    "output"}).
 
     >>> judge = Judge("http://localhost:11434", "llama3.2")
     >>> judge.score(entry, "The plural of mouse is mice.").value
     4
 
-    Raises what `Client` raises: ValueError for an address that is none, ServerError where no judge answers; and with a
-    question NoReply. What a judge says is a `Judgement`, also where it cannot be read.
+    Raises what `Client` raises: ValueError for an address that is none, ServerError where no judge
+    answers; and with a question NoReply. What a judge says is a `Judgement`, also where it cannot
+    be read.
     """
 
-    def __init__(self, url=None, model=None, seed=1, temperature=0.0, timeout=120.0, tries=3, pause=1.0):
+    def __init__(
+        self, url=None, model=None, seed=1, temperature=0.0, timeout=120.0, tries=3, pause=1.0
+    ):
         if not temperature >= 0:
             raise ValueError(f"the temperature must be at least 0, not {temperature:g}")
         self.client = Client(url, model, timeout, tries, pause)
@@ -166,7 +232,9 @@ class Judge:
 
     def score(self, entry, answer, seed=None, temperature=None):
         """A `Judgement` from 1 to 5, with the entry's `output` as reference."""
-        messages = judge_messages(SCORING, entry, "Grade the answer.", reference=entry["output"], answer=answer)
+        messages = judge_messages(
+            SCORING, entry, "Grade the answer.", reference=entry["output"], answer=answer
+        )
         return self.ask(messages, "score", "integer", SCALE, seed, temperature)
 
     def prefer(self, entry, first, second):
@@ -180,41 +248,61 @@ class Judge:
         return self.ask(messages, "better", "string", PLACES)
 
     def compare(self, entry, a, b):
-        """"a", "b" or "equal" if the judge says so in both orders; else None, for then its verdict hangs on the place."""
+        """ "a", "b" or "equal" if the judge says so in both orders; else None, for then its verdict
+        hangs on the place.
+        """
         forth, back = self.prefer(entry, a, b).value, self.prefer(entry, b, a).value
-        return {("first", "second"): "a", ("second", "first"): "b", ("equal", "equal"): "equal"}.get((forth, back))
+        return {
+            ("first", "second"): "a",
+            ("second", "first"): "b",
+            ("equal", "equal"): "equal",
+        }.get((forth, back))
 
     def ask(self, messages, field, kind, allowed, seed=None, temperature=None):
-        seed, temperature = self.seed if seed is None else seed, self.temperature if temperature is None else temperature
+        seed, temperature = (
+            self.seed if seed is None else seed,
+            self.temperature if temperature is None else temperature,
+        )
         reply = self.client.ask(messages, schema_of(field, kind, allowed), seed, temperature)
         return parse_judgement(reply, field, allowed)
 
 
-# --- The answers ----------------------------------------------------------------------------------------------------------
+# --- The answers ----------------------------------------------------------------------------------
 
 
 def load_answers(path):
     """Entries with a `model_response` each, from a JSON list or a file with one JSON object a line.
 
-    Raises FileNotFoundError, and ValueError with one sentence that says what is wrong with which entry.
+    Raises FileNotFoundError, and ValueError with one sentence that says what is wrong with which
+    entry.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there are no answers at {path}; gpt_instruction_finetuning.py writes a run's answers to "
-                                "runs/NAME/answers-after.jsonl: give that with --file")  # fmt: skip
+        raise FileNotFoundError(
+            f"there are no answers at {path}; gpt_instruction_finetuning.py writes a run's answers to "
+            "runs/NAME/answers-after.jsonl: give that with --file"
+        )
     try:
         text = path.read_text(encoding="utf-8")
-        entries = [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text)
+        entries = (
+            [json.loads(line) for line in text.splitlines()]
+            if path.suffix == ".jsonl"
+            else json.loads(text)
+        )
     except ValueError as error:
         raise ValueError(f"{path} is no JSON in UTF-8: {error}") from None
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} must hold a list of entries, and at least one")
-    return [checked_answer(entry, f"{path}, entry {number}") for number, entry in enumerate(entries)]
+    return [
+        checked_answer(entry, f"{path}, entry {number}") for number, entry in enumerate(entries)
+    ]
 
 
 def checked_answer(entry, where):
     if not isinstance(entry, dict) or not {"instruction", "output", "model_response"} <= set(entry):
-        raise ValueError(f"{where}: an entry has the fields instruction, output and model_response, and may have input and kind")
+        raise ValueError(
+            f"{where}: an entry has the fields instruction, output and model_response, and may have input and kind"
+        )
     entry = {"input": "", "kind": UNKNOWN_KIND} | entry
     for field in (*FIELDS, "model_response"):
         if not isinstance(entry[field], str):
@@ -228,26 +316,39 @@ def show_exact(entries):
     """What the exact graders say, all together and by kind."""
     scores = score(entries, [entry["model_response"] for entry in entries])
     right, total = sum_of(scores)
-    print(f"exact       {total} of {len(entries)} answers can be graded exactly; right are {share_text(right, total)}")
+    print(
+        f"exact       {total} of {len(entries)} answers can be graded exactly; right are {share_text(right, total)}"
+    )
     for kind, (here, of) in scores.items():
         print(f"  {kind:13} {share_text(here, of)}")
 
 
-# --- Judging them all -----------------------------------------------------------------------------------------------------
+# --- Judging them all -----------------------------------------------------------------------------
 
 
 def spread(items, count):
     """`count` of the items, evenly spread; all if there are fewer."""
-    return [items[i * len(items) // count] for i in range(count)] if count < len(items) else list(items)
+    return (
+        [items[i * len(items) // count] for i in range(count)]
+        if count < len(items)
+        else list(items)
+    )
 
 
 def plan_questions(entries, count=None, checks=30):
-    """What is asked, as (number of the entry, one of ASKS): all scores, then what puts the judge itself to the test."""
+    """What is asked, as (number of the entry, one of ASKS): all scores, then what puts the judge
+    itself to the test.
+    """
     numbers = spread(range(len(entries)), len(entries) if count is None else count)
-    differ = [n for n in numbers if folded(entries[n]["model_response"]) != folded(entries[n]["output"])]
+    differ = [
+        n for n in numbers if folded(entries[n]["model_response"]) != folded(entries[n]["output"])
+    ]
     again, pairs = spread(numbers, checks), spread(differ, checks)
-    return ([(n, "score") for n in numbers] + [(n, ask) for ask in ASKS[1:3] for n in again]
-            + [(n, ask) for ask in ASKS[3:] for n in pairs])  # fmt: skip
+    return (
+        [(n, "score") for n in numbers]
+        + [(n, ask) for ask in ASKS[1:3] for n in again]
+        + [(n, ask) for ask in ASKS[3:] for n in pairs]
+    )
 
 
 def pose(judge, entry, ask):
@@ -263,33 +364,50 @@ def pose(judge, entry, ask):
 
 
 def judge_all(judge, entries, questions, log):
-    """Ask what the log does not answer yet, and write each answer to it. Raises ServerError if the judge is gone."""
+    """Ask what the log does not answer yet, and write each answer to it. Raises ServerError if the
+    judge is gone.
+    """
     todo, silent = [question for question in questions if not log.has(*question)], 0
-    with tqdm(total=len(questions), initial=len(questions) - len(todo), unit="verdict", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(questions), initial=len(questions) - len(todo), unit="verdict", dynamic_ncols=True
+    ) as bar:
         for number, ask in todo:
             entry = entries[number]
-            row = {"entry": number, "kind": entry["kind"], "right": grade(entry, entry["model_response"]), "ask": ask}
+            row = {
+                "entry": number,
+                "kind": entry["kind"],
+                "right": grade(entry, entry["model_response"]),
+                "ask": ask,
+            }
             try:
                 found = pose(judge, entry, ask)
                 row |= {"value": found.value, "reason": found.reason}
-                row |= {"problem": found.problem, "reply": found.reply[:1000]} if found.problem else {}
+                row |= (
+                    {"problem": found.problem, "reply": found.reply[:1000]} if found.problem else {}
+                )
                 silent = 0
             except NoReply as error:
                 row |= {"value": None, "reason": "", "problem": str(error), "failed": True}
                 silent += 1
             log.add(row)
-            bar.set_postfix_str(f"{log.count('reply')} unreadable, {log.count('failed')} without reply", refresh=False)
+            bar.set_postfix_str(
+                f"{log.count('reply')} unreadable, {log.count('failed')} without reply",
+                refresh=False,
+            )
             bar.update()
             if silent == GIVE_UP:
-                raise ServerError(f"{GIVE_UP} questions in a row brought no reply ({row['problem']}); look after the server, or "
-                                  f"give it more --timeout; {log.path} is kept and the same command goes on")  # fmt: skip
+                raise ServerError(
+                    f"{GIVE_UP} questions in a row brought no reply ({row['problem']}); look after the server, or "
+                    f"give it more --timeout; {log.path} is kept and the same command goes on"
+                )
 
 
 class JudgeLog:
     """Judgements in a file, one JSON object a line, the first of which says how they came to be.
 
-    A line that was being written when the machine stopped is cut off; what is whole counts. Raises ValueError for a file
-    that is no such log, is damaged, or was made with other settings, and leaves it as it is.
+    A line that was being written when the machine stopped is cut off; what is whole counts. Raises
+    ValueError for a file that is no such log, is damaged, or was made with other settings, and
+    leaves it as it is.
     """
 
     def __init__(self, path, settings, about):
@@ -308,13 +426,21 @@ class JudgeLog:
         if not isinstance(head, dict) or "settings" not in head or len(lines) < 2:
             raise ValueError(f"{self.path} is no log of judgements; take another --out")
         was = head["settings"]
-        changed = [f"{key} ({was.get(key)}, now {settings[key]})" for key in settings if was.get(key) != settings[key]]
+        changed = [
+            f"{key} ({was.get(key)}, now {settings[key]})"
+            for key in settings
+            if was.get(key) != settings[key]
+        ]
         if changed:
-            raise ValueError(f"{self.path} was made with another {', another '.join(changed)}; take another --out")
+            raise ValueError(
+                f"{self.path} was made with another {', another '.join(changed)}; take another --out"
+            )
         for number, line in enumerate(lines[1:-1], start=2):
             row = self.line_of(line)
             if not isinstance(row, dict) or not {"entry", "ask", "value", "right"} <= set(row):
-                raise ValueError(f"{self.path}, line {number} is damaged; delete that line, and it is judged again")
+                raise ValueError(
+                    f"{self.path}, line {number} is damaged; delete that line, and it is judged again"
+                )
             self.rows[row["entry"], row["ask"]] = row
         if lines[-1]:
             with self.path.open("r+b") as file:
@@ -347,29 +473,44 @@ def read_judgements(path):
     return list({(row["entry"], row["ask"]): row for row in map(json.loads, lines)}.values())
 
 
-# --- Command line ---------------------------------------------------------------------------------------------------------
+# --- Command line ---------------------------------------------------------------------------------
 
 
 def open_judge(options):
-    """The `Judge` that the flags ask for, and the server in this process that must live as long, or None."""
+    """The `Judge` that the flags ask for, and the server in this process that must live as long, or
+    None.
+    """
     url, server = options.url, None
     if options.local:
         path = find_smollm2()
         if path is None:
-            raise ServerError("SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m")
+            raise ServerError(
+                "SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m"
+            )
         server = serve_gguf(path, "smollm2-135m")
         url = server.listening_address
-    judge = Judge(url, options.model, options.seed, options.temperature, options.timeout, options.tries)
+    judge = Judge(
+        url, options.model, options.seed, options.temperature, options.timeout, options.tries
+    )
     return judge, server
 
 
 def settings_of_log(options, entries, model):
     """What makes two judgements comparable. The address is not among it: a server may move."""
-    content = json.dumps([{key: entry[key] for key in (*FIELDS, "model_response")} for entry in entries])
+    content = json.dumps(
+        [{key: entry[key] for key in (*FIELDS, "model_response")} for entry in entries]
+    )
     texts = {"answers": content, "prompts": SCORING + COMPARING}
     hashes = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
-    return {"file": options.file.name, "model": model, "seed": options.seed, "temperature": options.temperature,
-            "count": options.count, "checks": options.checks, **hashes}  # fmt: skip
+    return {
+        "file": options.file.name,
+        "model": model,
+        "seed": options.seed,
+        "temperature": options.temperature,
+        "count": options.count,
+        "checks": options.checks,
+        **hashes,
+    }
 
 
 def main(options):
@@ -377,25 +518,40 @@ def main(options):
     if options.local and options.url:
         raise ValueError("--local is a server of its own; leave out --url")
     if options.checks < 0 or (options.count is not None and options.count < 1):
-        raise ValueError(f"--count must be at least 1 and --checks at least 0, not {options.count} and {options.checks}")
+        raise ValueError(
+            f"--count must be at least 1 and --checks at least 0, not {options.count} and {options.checks}"
+        )
     entries = load_answers(options.file)
     show_exact(entries)
     try:
         judge, server = open_judge(options)
     except ServerError as error:
         only_read = sum(grade(entry, entry["model_response"]) is None for entry in entries)
-        print(f"no judge    the exact graders score alone; {only_read} answers that only a reader can judge get no score")
+        print(
+            f"no judge    the exact graders score alone; {only_read} answers that only a reader can judge get no score"
+        )
         if options.url or options.model or options.local:  # it was asked for
             raise
         print(f"            {error}")
         return 0
     client = judge.client
-    print(f"judge       {client.model} at {client.url} ({'Ollama' if client.protocol == 'ollama' else 'OpenAI'}'s protocol), "
-          f"seed {judge.seed}, temperature {judge.temperature:g}")  # fmt: skip
+    print(
+        f"judge       {client.model} at {client.url} ({'Ollama' if client.protocol == 'ollama' else 'OpenAI'}'s protocol), "
+        f"seed {judge.seed}, temperature {judge.temperature:g}"
+    )
     if server:
-        print("            so small a model is no judge of quality: this run shows how judging works, and how to test a judge")
-    about = {"command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "machine": f"{os.cpu_count()} CPU cores"}
-    log = JudgeLog(options.out or runs_folder() / "judge.jsonl", settings_of_log(options, entries, client.model), about)
+        print(
+            "            so small a model is no judge of quality: this run shows how judging works, and how to test a judge"
+        )
+    about = {
+        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} CPU cores",
+    }
+    log = JudgeLog(
+        options.out or runs_folder() / "judge.jsonl",
+        settings_of_log(options, entries, client.model),
+        about,
+    )
     questions = plan_questions(entries, options.count, options.checks)
     try:
         judge_all(judge, entries, questions, log)

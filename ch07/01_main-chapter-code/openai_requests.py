@@ -1,7 +1,8 @@
 """What a client of the OpenAI protocol may ask of our server, checked field by field.
 
-A request that cannot be followed to the letter is refused, with the name of the field: an answer that ignores half of what
-was asked is worse than none. Errors have the form that clients of the protocol know:
+A request that cannot be followed to the letter is refused, with the name of the field: an answer
+that ignores half of what was asked is worse than none. Errors have the form that clients of the
+protocol know:
 
     {"error": {"message": …, "type": …, "param": the field or null, "code": a word or null}}
 """
@@ -16,16 +17,45 @@ MAX_STOPS = 4
 
 # Fields that would change the answer and that we do not have, with the values that change nothing.
 NOT_HERE = {
-    "n": (1,), "best_of": (1,), "echo": (False,), "suffix": ("",), "logprobs": (False,), "top_logprobs": (0,),
-    "frequency_penalty": (0, 0.0), "presence_penalty": (0, 0.0), "logit_bias": ({},), "tools": ([],), "functions": ([],),
-    "tool_choice": ("none", "auto"), "response_format": ({"type": "text"},), "modalities": (["text"],),
-}  # fmt: skip
+    "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "frequency_penalty": (0, 0.0),
+    "presence_penalty": (0, 0.0),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "functions": ([],),
+    "tool_choice": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+}
 # Fields that are for the server's owner and change no answer.
-WITHOUT_EFFECT = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls"}
+WITHOUT_EFFECT = {
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "parallel_tool_calls",
+}
 UNDERSTOOD = {
-    "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "seed",
-    "stream", "stream_options",
-}  # fmt: skip
+    "model",
+    "messages",
+    "prompt",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop",
+    "seed",
+    "stream",
+    "stream_options",
+}
 
 
 class ApiError(Exception):
@@ -37,7 +67,9 @@ class ApiError(Exception):
 
     def content(self):
         kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+        return {
+            "error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}
+        }
 
 
 @dataclass
@@ -65,7 +97,9 @@ def parse_body(body):
         raise ApiError(400, f"the body is no JSON: {error}") from None
     if not isinstance(data, dict):
         raise ApiError(400, "the body must be a JSON object, {…}")
-    return {name: value for name, value in data.items() if value is not None}  # null: as if it were not there
+    return {
+        name: value for name, value in data.items() if value is not None
+    }  # null: as if it were not there
 
 
 def no_number(name):
@@ -73,17 +107,25 @@ def no_number(name):
 
 
 def read_request(data, model, name, chat):
-    """The fields of a request as `Asked` for `model`, which is served under `name`. Raises ApiError."""
+    """The fields of a request as `Asked` for `model`, which is served under `name`. Raises
+    ApiError.
+    """
     check_names(data, name)
     room = model.config.context_length + 1
     ids = chat_prompt(data, model) if chat else text_prompt(data, model)
     if len(ids) >= room:
-        message = f"the prompt has {len(ids):,} tokens, the model reads {room - 1:,}; make it shorter"
+        message = (
+            f"the prompt has {len(ids):,} tokens, the model reads {room - 1:,}; make it shorter"
+        )
         raise ApiError(400, message, "messages" if chat else "prompt", "context_length_exceeded")
     options = data.get("stream_options", {})
     stream = value_of(data, "stream", bool, False)
     if options and not (stream and isinstance(options, dict)):
-        raise ApiError(400, "stream_options is an object, and belongs to a request with stream = true", "stream_options")
+        raise ApiError(
+            400,
+            "stream_options is an object, and belongs to a request with stream = true",
+            "stream_options",
+        )
     temperature = value_of(data, "temperature", float, 0, 0, 2)
     return Asked(
         ids,
@@ -91,7 +133,9 @@ def read_request(data, model, name, chat):
         stops_asked(data),
         value_of(data, "seed", int, None, -(2**63), 2**63 - 1),
         {
-            "temperature": temperature if temperature > 1e-3 else 0,  # so little is greedy, and divides by nearly nothing
+            "temperature": temperature
+            if temperature > 1e-3
+            else 0,  # so little is greedy, and divides by nearly nothing
             "top_p": value_of(data, "top_p", float, None, 1e-6, 1),
             "top_k": value_of(data, "top_k", int, None, 1),
         },
@@ -103,21 +147,40 @@ def read_request(data, model, name, chat):
 def check_names(data, name):
     """Raises ApiError for another model, and for fields that we do not have."""
     if value_of(data, "model", str, name) != name:
-        raise ApiError(404, f"the model {data['model']!r} is not here; this server has {name!r}", "model", "model_not_found")
+        raise ApiError(
+            404,
+            f"the model {data['model']!r} is not here; this server has {name!r}",
+            "model",
+            "model_not_found",
+        )
     for key, value in data.items():
         if key in NOT_HERE:
             if not any(type(value) is type(same) and value == same for same in NOT_HERE[key]):
-                raise ApiError(400, f"{key} = {short(value)} is not supported here; leave it out", key, "unsupported_parameter")
+                raise ApiError(
+                    400,
+                    f"{key} = {short(value)} is not supported here; leave it out",
+                    key,
+                    "unsupported_parameter",
+                )
         elif key not in UNDERSTOOD and key not in WITHOUT_EFFECT:
-            raise ApiError(400, f"the field {short(key)} is not known here; leave it out", key, "unknown_parameter")
+            raise ApiError(
+                400,
+                f"the field {short(key)} is not known here; leave it out",
+                key,
+                "unknown_parameter",
+            )
 
 
 def value_of(data, name, kind, default, low=None, high=None):
-    """The value of a field, or `default`. Raises ApiError for another type, or a number that is too low or too high."""
+    """The value of a field, or `default`. Raises ApiError for another type, or a number that is too
+    low or too high.
+    """
     if name not in data:
         return default
     value = data[name]
-    right = isinstance(value, int | float if kind is float else kind) and (kind is bool) == isinstance(value, bool)
+    right = isinstance(value, int | float if kind is float else kind) and (
+        kind is bool
+    ) == isinstance(value, bool)
     if not right:
         words = {float: "a number", int: "a whole number", bool: "true or false", str: "a string"}
         raise ApiError(400, f"{name} must be {words[kind]}, not {short(value)}", name)
@@ -136,7 +199,11 @@ def short(value):
 def length_asked(data):
     """How many new tokens a request wants at most."""
     if {"max_tokens", "max_completion_tokens"} <= set(data):
-        raise ApiError(400, "max_tokens and max_completion_tokens mean the same; give one of them", "max_tokens")
+        raise ApiError(
+            400,
+            "max_tokens and max_completion_tokens mean the same; give one of them",
+            "max_tokens",
+        )
     name = "max_completion_tokens" if "max_completion_tokens" in data else "max_tokens"
     return value_of(data, name, int, MAX_TOKENS, 1)
 
@@ -144,13 +211,23 @@ def length_asked(data):
 def stops_asked(data):
     stops = data.get("stop", [])
     stops = [stops] if isinstance(stops, str) else stops
-    if not isinstance(stops, list) or len(stops) > MAX_STOPS or not all(isinstance(stop, str) and stop for stop in stops):
-        raise ApiError(400, f"stop must be a string or a list of at most {MAX_STOPS} strings, none of them empty", "stop")
+    if (
+        not isinstance(stops, list)
+        or len(stops) > MAX_STOPS
+        or not all(isinstance(stop, str) and stop for stop in stops)
+    ):
+        raise ApiError(
+            400,
+            f"stop must be a string or a list of at most {MAX_STOPS} strings, none of them empty",
+            "stop",
+        )
     return stops
 
 
 def text_prompt(data, model):
-    """The prompt of /v1/completions as ids: a text, or ids. An empty text lets the model begin a document."""
+    """The prompt of /v1/completions as ids: a text, or ids. An empty text lets the model begin a
+    document.
+    """
     prompt, tokenizer = data.get("prompt", ""), model.tokenizer
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
@@ -158,17 +235,30 @@ def text_prompt(data, model):
         return tokenizer.encode(prompt) or [tokenizer.end_of_text]
     if isinstance(prompt, list) and prompt and all(type(number) is int for number in prompt):
         if not all(0 <= number < tokenizer.n_vocab for number in prompt):
-            raise ApiError(400, f"the ids in prompt must be from 0 to {tokenizer.n_vocab - 1:,}", "prompt")
+            raise ApiError(
+                400, f"the ids in prompt must be from 0 to {tokenizer.n_vocab - 1:,}", "prompt"
+            )
         return prompt
-    raise ApiError(400, "prompt must be one string or one list of token ids; send several prompts one by one", "prompt")
+    raise ApiError(
+        400,
+        "prompt must be one string or one list of token ids; send several prompts one by one",
+        "prompt",
+    )
 
 
 def chat_prompt(data, model):
     """The prompt of /v1/chat/completions as ids."""
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise ApiError(400, 'messages must be a list, [{"role": "user", "content": "…"}], and not empty', "messages")
-    talk = [{"role": role_of(message, place), "content": content_of(message, place)} for place, message in enumerate(messages)]
+        raise ApiError(
+            400,
+            'messages must be a list, [{"role": "user", "content": "…"}], and not empty',
+            "messages",
+        )
+    talk = [
+        {"role": role_of(message, place), "content": content_of(message, place)}
+        for place, message in enumerate(messages)
+    ]
     try:
         return message_ids(talk, model.tokenizer, style_of(model))
     except ValueError as error:
@@ -177,8 +267,14 @@ def chat_prompt(data, model):
 
 def role_of(message, place):
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise ApiError(400, f"messages[{place}] must be an object with a role and a content", f"messages[{place}]")
-    return "system" if message["role"] == "developer" else message["role"]  # the newer name of the same role
+        raise ApiError(
+            400,
+            f"messages[{place}] must be an object with a role and a content",
+            f"messages[{place}]",
+        )
+    return (
+        "system" if message["role"] == "developer" else message["role"]
+    )  # the newer name of the same role
 
 
 def content_of(message, place):
@@ -186,7 +282,15 @@ def content_of(message, place):
     content = message.get("content")
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     for part in parts:
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+        if (
+            not isinstance(part, dict)
+            or part.get("type") != "text"
+            or not isinstance(part.get("text"), str)
+        ):
             where = f"messages[{place}].content"
-            raise ApiError(400, f"{where} must be a string, or a list of parts of type text: this model reads no more", where)
+            raise ApiError(
+                400,
+                f"{where} must be a string, or a list of parts of type text: this model reads no more",
+                where,
+            )
     return "".join(part["text"] for part in parts)

@@ -39,7 +39,13 @@ try:
         runs_folder,
     )
     from ch05_01_main_chapter_code.tale_plots import PLOTS, SHE, TABLES
-    from ch05_01_main_chapter_code.tales import PRONOUNS, load_corpus, make_tale, make_tales, parse_tale
+    from ch05_01_main_chapter_code.tales import (
+        PRONOUNS,
+        load_corpus,
+        make_tale,
+        make_tales,
+        parse_tale,
+    )
     from ch05_05_bonus_gpt_to_llama.llama_checkpoint import name_pairs as llama_name_pairs
     from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN
     from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2

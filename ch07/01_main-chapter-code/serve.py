@@ -4,10 +4,11 @@
     /v1/completions         continues a text, for any model
     /v1/models, /health     what is served, and how busy it is
 
-Every program that speaks the protocol can use it, such as the package `openai` with base_url="http://127.0.0.1:8000/v1".
-The web library is Starlette, on which FastAPI is built: the protocol prescribes the form of every error, so the fields are
-checked by openai_requests.py and the larger library would add nothing. Only this machine can reach the server unless
---host says otherwise; there is no password.
+Every program that speaks the protocol can use it, such as the package `openai` with
+base_url="http://127.0.0.1:8000/v1". The web library is Starlette, on which FastAPI is built: the
+protocol prescribes the form of every error, so the fields are checked by openai_requests.py and the
+larger library would add nothing. Only this machine can reach the server unless --host says
+otherwise; there is no password.
 """
 
 import argparse
@@ -23,12 +24,29 @@ def port_number(text):
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description="Serve a model of your own over the OpenAI protocol.")
-    parser.add_argument("--model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl (default: the "
-                        "newest that follows instructions, else the newest run, else tales-gpt)")  # fmt: skip
-    parser.add_argument("--host", default=HOST, help="the address to listen on (default: %(default)s, this machine alone)")
-    parser.add_argument("--port", type=port_number, default=PORT, help="0 takes any free one (default: %(default)s)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"), help="(default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Serve a model of your own over the OpenAI protocol."
+    )
+    parser.add_argument(
+        "--model",
+        metavar="RUN",
+        help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl (default: the "
+        "newest that follows instructions, else the newest run, else tales-gpt)",
+    )
+    parser.add_argument(
+        "--host",
+        default=HOST,
+        help="the address to listen on (default: %(default)s, this machine alone)",
+    )
+    parser.add_argument(
+        "--port", type=port_number, default=PORT, help="0 takes any free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cuda", "mps", "cpu"),
+        help="(default: %(default)s)",
+    )
     return parser
 
 
@@ -61,7 +79,9 @@ try:
     from ch07_01_main_chapter_code.previous_chapters import pick_device, run_script  # noqa: E402
     from ch07_01_main_chapter_code.serving_engine import Engine, Job, QueueFull  # noqa: E402
 except ImportError as error:
-    raise SystemExit(f"{error}: install the course with `pip install -r requirements.txt` in its main folder") from None
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 MAX_BODY = 1_000_000  # bytes, far more than any of our models reads
 SWALLOWED = 50_000_000  # bytes of a body that is too large are read and dropped, so that its sender hears the answer
@@ -77,7 +97,7 @@ class JsonResponse(Response):
         return json.dumps(content).encode()
 
 
-# --- Requests -----------------------------------------------------------------------------------------------------------
+# --- Requests -------------------------------------------------------------------------------------
 
 
 async def read_body(request):
@@ -107,8 +127,14 @@ async def completions(request):
         return Response(status_code=400)  # which nobody reads
     asked = await asyncio.to_thread(read_request, data, state.engine.model, state.name, chat)
     pieces, loop = asyncio.Queue(), asyncio.get_running_loop()
-    job = Job(asked.ids, asked.max_tokens, lambda *item: loop.call_soon_threadsafe(pieces.put_nowait, item), asked.stops,
-              asked.seed, **asked.sampling)  # fmt: skip
+    job = Job(
+        asked.ids,
+        asked.max_tokens,
+        lambda *item: loop.call_soon_threadsafe(pieces.put_nowait, item),
+        asked.stops,
+        asked.seed,
+        **asked.sampling,
+    )
     try:
         state.engine.submit(job)
     except QueueFull as error:
@@ -125,7 +151,12 @@ class Answer:
     def __init__(self, job, pieces, name, chat):
         self.job, self.pieces, self.chat = job, pieces, chat
         prefix, kind = ("chatcmpl-", "chat.completion") if chat else ("cmpl-", "text_completion")
-        self.head = {"id": prefix + uuid.uuid4().hex, "object": kind, "created": int(time.time()), "model": name}
+        self.head = {
+            "id": prefix + uuid.uuid4().hex,
+            "object": kind,
+            "created": int(time.time()),
+            "model": name,
+        }
 
     async def next(self):
         """(piece, reason). Raises ApiError if the engine failed or is being closed."""
@@ -138,11 +169,21 @@ class Answer:
 
     def usage(self):
         prompt, new = len(self.job.ids), self.job.n_tokens
-        return {"usage": {"prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new}}
+        return {
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": new,
+                "total_tokens": prompt + new,
+            }
+        }
 
     def whole(self, text, reason):
         said = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
-        return self.head | {"choices": [{"index": 0, **said, "logprobs": None, "finish_reason": reason}]} | self.usage()
+        return (
+            self.head
+            | {"choices": [{"index": 0, **said, "logprobs": None, "finish_reason": reason}]}
+            | self.usage()
+        )
 
     def part(self, said, reason=None):
         """One event of a stream; `said` is text, or what a chat's `delta` holds."""
@@ -174,7 +215,9 @@ async def whole_answer(request, engine, answer):
 
 
 class EventStream(StreamingResponse):
-    """The answer piece by piece, as server-sent events: lines `data: JSON` with an empty line between them."""
+    """The answer piece by piece, as server-sent events: lines `data: JSON` with an empty line
+    between them.
+    """
 
     def __init__(self, engine, answer, include_usage):
         super().__init__(self.events(answer, include_usage), media_type="text/event-stream")
@@ -212,21 +255,33 @@ def event(content):
 
 async def models(request):
     state = request.app.state
-    card = {"id": state.name, "object": "model", "created": state.started, "owned_by": "scratch-llm"}
+    card = {
+        "id": state.name,
+        "object": "model",
+        "created": state.started,
+        "owned_by": "scratch-llm",
+    }
     wanted = request.path_params.get("name")
     if wanted is None:
         return JsonResponse({"object": "list", "data": [card]})
     if wanted != state.name:
-        raise ApiError(404, f"the model {wanted!r} is not here; this server has {state.name!r}", "model", "model_not_found")
+        raise ApiError(
+            404,
+            f"the model {wanted!r} is not here; this server has {state.name!r}",
+            "model",
+            "model_not_found",
+        )
     return JsonResponse(card)
 
 
 async def health(request):
     writing, waiting = request.app.state.engine.counts()
-    return JsonResponse({"status": "ok", "model": request.app.state.name, "writing": writing, "waiting": waiting})
+    return JsonResponse(
+        {"status": "ok", "model": request.app.state.name, "writing": writing, "waiting": waiting}
+    )
 
 
-# --- Errors -------------------------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------
 
 
 async def refuse(request, error):
@@ -237,18 +292,24 @@ async def refuse(request, error):
 async def no_such_place(request, error):
     """A path that is not here, or one that is asked in the wrong way."""
     message = f"{request.method} {request.url.path}: {error.detail}; see /v1/chat/completions, /v1/completions, /v1/models"
-    return JsonResponse(ApiError(error.status_code, message).content(), error.status_code, error.headers)
+    return JsonResponse(
+        ApiError(error.status_code, message).content(), error.status_code, error.headers
+    )
 
 
 async def own_mistake(request, error):
-    return JsonResponse(ApiError(500, f"the server made a mistake: {type(error).__name__}").content(), 500)
+    return JsonResponse(
+        ApiError(500, f"the server made a mistake: {type(error).__name__}").content(), 500
+    )
 
 
-# --- The server ---------------------------------------------------------------------------------------------------------
+# --- The server -----------------------------------------------------------------------------------
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP, where a client that does not send its headers in time loses its connection, or a few slow ones hold us up."""
+    """HTTP, where a client that does not send its headers in time loses its connection, or a few
+    slow ones hold us up.
+    """
 
     deadline = None
 
@@ -257,7 +318,9 @@ class PatientProtocol(H11Protocol):
         self.wait_for_headers()
 
     def data_received(self, data):
-        if self.deadline is None and self.conn.their_state is h11.IDLE:  # a connection that is used again
+        if (
+            self.deadline is None and self.conn.their_state is h11.IDLE
+        ):  # a connection that is used again
             self.wait_for_headers()
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
@@ -277,7 +340,9 @@ class PatientProtocol(H11Protocol):
 
 
 class ModelServer(uvicorn.Server):
-    """A uvicorn server for one model: when it is stopped, answers that are being written end at once."""
+    """A uvicorn server for one model: when it is stopped, answers that are being written end at
+    once.
+    """
 
     def __init__(self, model, name="model"):
         routes = [
@@ -289,9 +354,23 @@ class ModelServer(uvicorn.Server):
         ]
         handlers = {ApiError: refuse, HTTPException: no_such_place, Exception: own_mistake}
         self.app = Starlette(routes=routes, exception_handlers=handlers)
-        self.app.state.engine, self.app.state.name, self.app.state.started = Engine(model), name, int(time.time())
-        super().__init__(uvicorn.Config(self.app, http=PatientProtocol, ws="none", lifespan="off", log_config=None,
-                                        access_log=False, server_header=False, timeout_graceful_shutdown=5))  # fmt: skip
+        self.app.state.engine, self.app.state.name, self.app.state.started = (
+            Engine(model),
+            name,
+            int(time.time()),
+        )
+        super().__init__(
+            uvicorn.Config(
+                self.app,
+                http=PatientProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
 
     async def shutdown(self, sockets=None):
         await asyncio.to_thread(self.app.state.engine.close)
@@ -304,9 +383,13 @@ def listen(host, port):
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=512)
     except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None) or 0  # a system's error, or one of looking up the name
+        number = (
+            getattr(error, "errno", None) or 0
+        )  # a system's error, or one of looking up the name
         reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
-        raise OSError(f"cannot listen on {host}, port {port}: {reason}; perhaps another server is there: try --port 0") from None
+        raise OSError(
+            f"cannot listen on {host}, port {port}: {reason}; perhaps another server is there: try --port 0"
+        ) from None
 
 
 def url_of(listening):
@@ -334,16 +417,27 @@ def serving(model, name="model", host=HOST, port=0):
 
 def main(options):
     """Serve until Ctrl-C. Returns the exit status."""
-    listening = listen(options.host, options.port)  # before the model is read: a port that is taken is told at once
+    listening = listen(
+        options.host, options.port
+    )  # before the model is read: a port that is taken is told at once
     model, name = open_model(options.model, pick_device(options.device))
     url = url_of(listening)
     if not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
-        print(f"serve.py: whoever reaches this machine can use {url}; there is no password. The default --host is safer.",
-              file=sys.stderr)  # fmt: skip
-    print(f"{name} is served at {url}/v1 ({'chat and completions' if style_of(model) else 'completions'}). Ctrl-C stops it.")
-    place, words = ("chat/completions", '"messages": [{"role": "user", "content": "Who is the fox?"}]') if style_of(model) else (
-        "completions", '"prompt": "One misty night"')  # fmt: skip
-    print(f"  curl {url}/v1/{place} -H 'Content-Type: application/json' -d '{{{words}}}'", flush=True)
+        print(
+            f"serve.py: whoever reaches this machine can use {url}; there is no password. The default --host is safer.",
+            file=sys.stderr,
+        )
+    print(
+        f"{name} is served at {url}/v1 ({'chat and completions' if style_of(model) else 'completions'}). Ctrl-C stops it."
+    )
+    place, words = (
+        ("chat/completions", '"messages": [{"role": "user", "content": "Who is the fox?"}]')
+        if style_of(model)
+        else ("completions", '"prompt": "One misty night"')
+    )
+    print(
+        f"  curl {url}/v1/{place} -H 'Content-Type: application/json' -d '{{{words}}}'", flush=True
+    )
     try:
         ModelServer(model, name).run(sockets=[listening])
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
 """One model, one thread, many requests: they take turns, a token each.
 
-A request is a `Job`. The engine goes round the jobs it has begun and lets each write one token, so a short answer does not
-wait for a long one. Each job has its own cache of keys and values and its own random numbers: what it writes is what it
-would write alone.
+A request is a `Job`. The engine goes round the jobs it has begun and lets each write one token, so
+a short answer does not wait for a long one. Each job has its own cache of keys and values and its
+own random numbers: what it writes is what it would write alone.
 """
 
 import threading
@@ -21,8 +21,9 @@ class QueueFull(Exception):
 class AnswerText:
     """Token ids in, text out, as soon as it is certain.
 
-    A character may be made of several tokens: the first of them wait for the others. What could be the beginning of a
-    stop string waits until it is one, or is none. `stopped` tells that a stop string came; it is not part of the text.
+    A character may be made of several tokens: the first of them wait for the others. What could be
+    the beginning of a stop string waits until it is one, or is none. `stopped` tells that a stop
+    string came; it is not part of the text.
     """
 
     def __init__(self, tokenizer, stops=()):
@@ -49,15 +50,20 @@ class AnswerText:
             self.stopped, self.held = True, ""
             return text[: min(places)]
         lengths = range(max(map(len, self.stops), default=1) - 1, 0, -1)
-        beginnings = (n for n in lengths if n <= len(text) and any(stop.startswith(text[-n:]) for stop in self.stops))
+        beginnings = (
+            n
+            for n in lengths
+            if n <= len(text) and any(stop.startswith(text[-n:]) for stop in self.stops)
+        )
         kept = 0 if last else next(beginnings, 0)
         self.held = text[len(text) - kept :]
         return text[: len(text) - kept]
 
 
 class Job:
-    """A prompt to be continued. `deliver(piece, reason)` is called, in the engine's thread, for each piece of text; with
-    the last one `reason` is `stop`, `length`, `cancelled` or an exception, and None before."""
+    """A prompt to be continued. `deliver(piece, reason)` is called, in the engine's thread, for
+    each piece of text; with the last one `reason` is `stop`, `length`, `cancelled` or an exception,
+    and None before."""
 
     def __init__(self, ids, max_tokens, deliver, stops=(), seed=None, **sampling):
         self.ids, self.max_tokens, self.deliver = list(ids), max_tokens, deliver
@@ -68,7 +74,9 @@ class Job:
         """Yield (piece, reason) for each token."""
         text = AnswerText(model.tokenizer, self.stops)
         generator = make_generator(self.seed, next(model.parameters()).device)
-        for step in stream_ids(model, [self.ids], self.max_tokens, generator=generator, **self.sampling):
+        for step in stream_ids(
+            model, [self.ids], self.max_tokens, generator=generator, **self.sampling
+        ):
             if step.item() == model.tokenizer.end_of_text:
                 yield text.finish(), "stop"
                 return
@@ -110,12 +118,16 @@ class Engine:
         """Put a job at the end of the queue. Raises QueueFull."""
         with self.bell:
             if self.closed or sum(self._counts()) >= self.at_once + self.queue:
-                raise QueueFull(f"{len(self.waiting)} requests are waiting already; try again in a moment")
+                raise QueueFull(
+                    f"{len(self.waiting)} requests are waiting already; try again in a moment"
+                )
             self.waiting.append(job)
             self.bell.notify()
 
     def cancel(self, job):
-        """Stop writing for a job; one that has ended stays as it is. Its place is free after the current token."""
+        """Stop writing for a job; one that has ended stays as it is. Its place is free after the
+        current token.
+        """
         with self.bell:
             job.cancelled = True
             if job in self.waiting:
@@ -149,7 +161,9 @@ class Engine:
                     self.writing.append(job)
 
     def _next(self):
-        """The job whose turn it is; waits for one, and gives None when the engine is closed and all have ended."""
+        """The job whose turn it is; waits for one, and gives None when the engine is closed and all
+        have ended.
+        """
         with self.bell:
             self.bell.wait_for(lambda: self.closed or self.writing or self.waiting)
             while self.waiting and (self.closed or len(self.writing) < self.at_once):

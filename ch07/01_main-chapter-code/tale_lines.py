@@ -1,10 +1,12 @@
-"""What can be asked about each Tiny Tale, and how each of its sentences is told in another tense or by another speaker.
+"""What can be asked about each Tiny Tale, and how each of its sentences is told in another tense or
+by another speaker.
 
-`tale_kinds.py` turns these lines into instructions. Slots are those of `tale_plots.py`; `[one|two]` stands for any of
-these, in the order in which the other parts of the same row give theirs.
+`tale_kinds.py` turns these lines into instructions. Slots are those of `tale_plots.py`; `[one|two]`
+stands for any of these, in the order in which the other parts of the same row give theirs.
 """
 
-# (kind, question, answer, evidence): the row fits a tale in which the evidence can be read ("" fits every tale).
+# (kind, question, answer, evidence): the row fits a tale in which the evidence can be read ("" fits
+# every tale).
 ASKED_OF_ALL = [
     ("who", "Who is the {hero.kind}?", "{hero}", ""),
     ("who", "Who is the {friend.kind}?", "{friend}", ""),
@@ -17,7 +19,12 @@ ASKED_OF_ALL = [
     ("when", "What is the night like?", "{weather}", "{weather} night"),
     ("like", "What is {hero} like?", "{trait}", "{trait} {hero.kind}"),
     ("like", "What is {friend} like?", "{trait2}", "{trait2} {friend.kind}"),
-    ("like", "Which word tells what the {friend.kind} is like?", "{trait2}", "{trait2} {friend.kind}"),
+    (
+        "like",
+        "Which word tells what the {friend.kind} is like?",
+        "{trait2}",
+        "{trait2} {friend.kind}",
+    ),
     ("like", "Which word tells what the {hero.kind} is like?", "{trait}", "{trait} {hero.kind}"),
 ]
 
@@ -30,17 +37,42 @@ ASKED = {
         ("what", "What is thrown into the tree?", "{tool.a}", ""),
         ("where", "Where does it happen?", "at the {place}", ""),
         ("where", "Where does the {thing} hang?", "in the {tree}", ""),
-        ("why", "Why does {hero} climb on {friend}'s shoulders?", "because the {thing} is in the {tree}", "So {hero} climbed"),
-        ("why", "Why do they shake the trunk?", "because the {tool} and the {thing} are in the {tree}", "they shook"),
-        ("why", "Why does {friend} throw {tool.a}?", "because the {thing} is in the {tree}", "Watch this, {hero}"),
+        (
+            "why",
+            "Why does {hero} climb on {friend}'s shoulders?",
+            "because the {thing} is in the {tree}",
+            "So {hero} climbed",
+        ),
+        (
+            "why",
+            "Why do they shake the trunk?",
+            "because the {tool} and the {thing} are in the {tree}",
+            "they shook",
+        ),
+        (
+            "why",
+            "Why does {friend} throw {tool.a}?",
+            "because the {thing} is in the {tree}",
+            "Watch this, {hero}",
+        ),
     ],
     "lost": [
         ("who", "Who looks for the {thing}?", "{hero}", ""),
         ("who", "Who sees where the {thing} is?", "{friend}", ""),
         ("what", "What is {hero} looking for?", "the {thing}", ""),
         ("where", "Where does it happen?", "at the {place}", ""),
-        ("where", "Where is the {thing}?", "[behind|under] {hero.his} {spot}", "{hero}, [behind|under] your {spot}"),
-        ("why", "Why does {hero} search the {place}?", "because {hero.his} {thing} is gone", "searched the"),
+        (
+            "where",
+            "Where is the {thing}?",
+            "[behind|under] {hero.his} {spot}",
+            "{hero}, [behind|under] your {spot}",
+        ),
+        (
+            "why",
+            "Why does {hero} search the {place}?",
+            "because {hero.his} {thing} is gone",
+            "searched the",
+        ),
         ("why", "Why did {hero} put the {thing} there?", "so that {hero.he} would not lose it", ""),
     ],
     "last-bun": [
@@ -59,9 +91,18 @@ ASKED = {
         ("what", "What does {hero} take along?", "{tool.a}", ""),
         ("where", "Where does {friend} play?", "at the {place}", ""),
         ("where", "Where is {hero} when it begins?", "in bed", "sat up in bed"),
-        ("why", "Why does {friend} play at night?", "because {friend.he} plays so [badly|loudly|wildly]",
-         "I play so [badly|loudly|wildly]"),
-        ("why", "Why does {friend} play at night?", "because nobody was meant to hear", "Nobody was meant"),
+        (
+            "why",
+            "Why does {friend} play at night?",
+            "because {friend.he} plays so [badly|loudly|wildly]",
+            "I play so [badly|loudly|wildly]",
+        ),
+        (
+            "why",
+            "Why does {friend} play at night?",
+            "because nobody was meant to hear",
+            "Nobody was meant",
+        ),
     ],
     "ship": [
         ("who", "Who makes {thing.a}?", "{hero}", ""),
@@ -71,12 +112,20 @@ ASKED = {
         ("what", "What does {hero} forget?", "the {patch}", "You forgot"),
         ("what", "What does {friend} bring?", "{patch}", "I will bring"),
         ("where", "Where does it happen?", "at the {place}", ""),
-        ("where", "Where does {hero} want to sail?", "[around the world|to the moon|to lunch]",
-         "sail [around the world|to the moon|to lunch]"),
+        (
+            "where",
+            "Where does {hero} want to sail?",
+            "[around the world|to the moon|to lunch]",
+            "sail [around the world|to the moon|to lunch]",
+        ),
         ("why", "Why does the {thing} go down?", "because {hero} forgot the {patch}", "You forgot"),
         ("why", "Why does the {thing} go down?", "because nothing holds it together", '"Nothing,"'),
-        ("why", "Why does {hero} want {thing.a}?", "to see [the sea|where the river goes|what is on the other side]",
-         "to see [the sea|where the river goes|what is on the other side]"),
+        (
+            "why",
+            "Why does {hero} want {thing.a}?",
+            "to see [the sea|where the river goes|what is on the other side]",
+            "to see [the sea|where the river goes|what is on the other side]",
+        ),
     ],
     "broken": [
         ("who", "Who breaks the {thing}?", "{hero}", ""),
@@ -86,9 +135,18 @@ ASKED = {
         ("where", "Where does {hero} hide the pieces?", "under the {hide}", ""),
         ("why", "Why can {hero} not eat?", "because {hero.he} broke the {thing}", "could not eat"),
         ("why", "Why is {hero} sorry?", "because {hero.he} broke the {thing}", "I am sorry"),
-        ("why", "Why is {friend} not angry?", "because it was broken [twice|three times|long] before",
-         "broken [twice|three times|long] before"),
-        ("why", "Why is {friend} not angry?", "because {friend.he} never liked the {thing}", "I never liked it"),
+        (
+            "why",
+            "Why is {friend} not angry?",
+            "because it was broken [twice|three times|long] before",
+            "broken [twice|three times|long] before",
+        ),
+        (
+            "why",
+            "Why is {friend} not angry?",
+            "because {friend.he} never liked the {thing}",
+            "I never liked it",
+        ),
     ],
     "race": [
         ("who", "Who wants to race to the {place}?", "{hero}", ""),
@@ -98,7 +156,12 @@ ASKED = {
         ("what", "What does {friend} fall into?", "the {mud}", "had fallen into"),
         ("where", "Where does the race end?", "at the {place}", ""),
         ("where", "Where does {hero} find {friend}?", "in the {mud}", ""),
-        ("why", "Why does {hero} turn around?", "because {friend} is in the {mud}", "turned around"),
+        (
+            "why",
+            "Why does {hero} turn around?",
+            "because {friend} is in the {mud}",
+            "turned around",
+        ),
         ("why", "Why does {hero} run back?", "because {friend} is in the {mud}", "and ran back"),
     ],
     "soup": [
@@ -108,9 +171,19 @@ ASKED = {
         ("what", "What goes into the soup?", "the {food}", ""),
         ("where", "Where does {hero} cook?", "at the {place}", ""),
         ("where", "Where does it happen?", "at the {place}", ""),
-        ("why", "Why does {friend} cough?", "because the soup tastes of {bad}", "tasted the soup and coughed"),
+        (
+            "why",
+            "Why does {friend} cough?",
+            "because the soup tastes of {bad}",
+            "tasted the soup and coughed",
+        ),
         ("why", "Why do the neighbours come?", "because they smell the soup", "neighbours smelled"),
-        ("why", "Why does {hero} ask {friend} about the taste?", "because the soup tasted of {bad}", ""),
+        (
+            "why",
+            "Why does {hero} ask {friend} about the taste?",
+            "because the soup tasted of {bad}",
+            "",
+        ),
     ],
     "swap": [
         ("who", "Who has {mine.a} at first?", "{hero}", ""),
@@ -118,11 +191,24 @@ ASKED = {
         ("what", "What does {hero} give away?", "{hero.his} {mine}", ""),
         ("what", "What does {friend} give away?", "the {yours}", ""),
         ("where", "Where does it happen?", "at the {place}", ""),
-        ("why", "Why does {hero} want to swap?", "because {hero.he} is tired of {hero.his} {mine}", "was tired of"),
-        ("why", "Why does {hero} want to swap?", "because {hero.he} [wants|dreams of|talks of] {yours.a}",
-         "[wanted|dreamed of|talked of] {yours.a}"),
-        ("why", "Why is {hero} not happy at night?", "because {hero.he} cannot [fit|keep|enjoy] the {yours} in bed",
-         "could not [fit|keep|enjoy] the {yours} in bed"),
+        (
+            "why",
+            "Why does {hero} want to swap?",
+            "because {hero.he} is tired of {hero.his} {mine}",
+            "was tired of",
+        ),
+        (
+            "why",
+            "Why does {hero} want to swap?",
+            "because {hero.he} [wants|dreams of|talks of] {yours.a}",
+            "[wanted|dreamed of|talked of] {yours.a}",
+        ),
+        (
+            "why",
+            "Why is {hero} not happy at night?",
+            "because {hero.he} cannot [fit|keep|enjoy] the {yours} in bed",
+            "could not [fit|keep|enjoy] the {yours} in bed",
+        ),
         ("why", "Why do they swap back?", "because {hero} fell off the {yours}", "fallen off"),
     ],
     "pit": [
@@ -132,8 +218,18 @@ ASKED = {
         ("what", "What does {hero} let down into the {hole}?", "{tool.a}", "let it down"),
         ("where", "Where does it happen?", "at the {place}", ""),
         ("where", "Where is {friend}?", "in the {hole}", ""),
-        ("why", "Why does {hero} need {hero.his} belt?", "because the {tool} is too short", "tied {hero.his} belt"),
-        ("why", "Why does {hero} lie on {hero.his} belly?", "because the {tool} is too short", "{hero.his} belly"),
+        (
+            "why",
+            "Why does {hero} need {hero.his} belt?",
+            "because the {tool} is too short",
+            "tied {hero.his} belt",
+        ),
+        (
+            "why",
+            "Why does {hero} lie on {hero.his} belly?",
+            "because the {tool} is too short",
+            "{hero.his} belly",
+        ),
         ("why", "Why does {friend} say thank you?", "because {hero} pulled {friend.him} out", ""),
     ],
     "letter": [
@@ -141,10 +237,24 @@ ASKED = {
         ("who", "Who wrote the letter?", "{friend}", ""),
         ("what", "What does {friend} want to have?", "{feast.a}", ""),
         ("where", "Where does it happen?", "at the {place}", ""),
-        ("where", "Where does the letter land?", "on {hero.his} [nose|head]", "{hero.his} [nose|head]"),
-        ("why", "Why did {friend} give it to the wind?", "because {friend.he} knew nobody", "I knew nobody"),
-        ("why", "Why was there no name on it?", "because {friend.he} did not know [whom to ask|any names|where to send it]",
-         "I did not know [whom to ask|any names|where to send it]"),
+        (
+            "where",
+            "Where does the letter land?",
+            "on {hero.his} [nose|head]",
+            "{hero.his} [nose|head]",
+        ),
+        (
+            "why",
+            "Why did {friend} give it to the wind?",
+            "because {friend.he} knew nobody",
+            "I knew nobody",
+        ),
+        (
+            "why",
+            "Why was there no name on it?",
+            "because {friend.he} did not know [whom to ask|any names|where to send it]",
+            "I did not know [whom to ask|any names|where to send it]",
+        ),
     ],
     "moon": [
         ("who", "Who wants to have the moon?", "{hero}", "I want it"),
@@ -156,13 +266,24 @@ ASKED = {
         ("where", "Where is the moon at the end?", "in the {bowl}", ""),
         ("where", "Where does it happen?", "at the {place}", ""),
         ("why", "Why does {hero} fetch {tool.a}?", "because {hero.he} wants the moon", "I want it"),
-        ("why", "Why does {hero} try to lift the moon out?", "because it looks lost", "You look lost"),
-        ("why", "Why may {hero} only borrow the moon?", "because it belongs to everybody", "belongs to everybody"),
+        (
+            "why",
+            "Why does {hero} try to lift the moon out?",
+            "because it looks lost",
+            "You look lost",
+        ),
+        (
+            "why",
+            "Why may {hero} only borrow the moon?",
+            "because it belongs to everybody",
+            "belongs to everybody",
+        ),
     ],
 }
 
-# The narrator's sentences. (was/is): the past and the present. {I} {me} {he} {him} {his}: the hero, who turns into
-# I, me and my when the hero tells it; a line with {hero} or without the hero is for tenses only.
+# The narrator's sentences. (was/is): the past and the present. {I} {me} {he} {him} {his}: the hero,
+# who turns into I, me and my when the hero tells it; a line with {hero} or without the hero is for
+# tenses only.
 TOLD = [
     # openings, meetings and endings
     "{I} (was/is) a {trait} {hero.kind} who (lived/lives) [close to|just behind|right beside] the {place}.",
@@ -281,8 +402,19 @@ TOLD = [
     "They (carried/carry) the {bowl} home [on tiptoe|without a word], and (left/leave) the {tool} behind.",
 ]
 
-# The word in which a plot's tale differs most from another tale of the same plot: what `tale-write` asks for.
+# The word in which a plot's tale differs most from another tale of the same plot: what `tale-write`
+# asks for.
 MAIN_THING = {
-    "stuck": "thing", "lost": "thing", "last-bun": "food", "night-music": "thing", "ship": "thing", "broken": "thing",
-    "race": "prize", "soup": "food", "swap": "mine", "pit": "tool", "letter": "feast", "moon": "bowl",
+    "stuck": "thing",
+    "lost": "thing",
+    "last-bun": "food",
+    "night-music": "thing",
+    "ship": "thing",
+    "broken": "thing",
+    "race": "prize",
+    "soup": "food",
+    "swap": "mine",
+    "pit": "tool",
+    "letter": "feast",
+    "moon": "bowl",
 }

@@ -1,5 +1,5 @@
-"""Exported models: transformers and llama.cpp give the answers that our own code gives, from the same tokens, and nothing
-is overwritten or left half written."""
+"""Exported models: transformers and llama.cpp give the answers that our own code gives, from the
+same tokens, and nothing is overwritten or left half written."""
 
 import functools
 import json
@@ -61,7 +61,17 @@ def tiny_gpt(tokenizer=None, style=None, **changes):
     """A GPT of random weights, large enough ones that its choices are clear."""
     torch.manual_seed(1)
     tokenizer = tokenizer or tales_gpt().tokenizer
-    config = dict(vocab_size=tokenizer.n_vocab, context_length=64, emb_dim=32, n_heads=4, n_layers=3, init_std=0.3) | changes
+    config = (
+        dict(
+            vocab_size=tokenizer.n_vocab,
+            context_length=64,
+            emb_dim=32,
+            n_heads=4,
+            n_layers=3,
+            init_std=0.3,
+        )
+        | changes
+    )
     model = GPT(GPTConfig(**config)).eval()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):  # zeros would hide a bias that is lost
@@ -73,7 +83,18 @@ def tiny_gpt(tokenizer=None, style=None, **changes):
 def tiny_llama(style=None, **changes):
     torch.manual_seed(3)
     tokenizer = tales_gpt().tokenizer
-    sizes = dict(emb_dim=32, n_heads=4, n_kv_heads=2, n_layers=3, hidden_dim=48, rope_base=500.0, init_std=0.3) | changes
+    sizes = (
+        dict(
+            emb_dim=32,
+            n_heads=4,
+            n_kv_heads=2,
+            n_layers=3,
+            hidden_dim=48,
+            rope_base=500.0,
+            init_std=0.3,
+        )
+        | changes
+    )
     model = Llama(LlamaConfig(vocab_size=tokenizer.n_vocab, context_length=64, **sizes)).eval()
     model.tokenizer, model.style = tokenizer, style
     return model
@@ -99,7 +120,7 @@ def greedy(model, ids, count):
     return generate_ids(model, [ids], count, temperature=0)[0]
 
 
-# --- transformers -------------------------------------------------------------------------------------------------------
+# --- transformers ---------------------------------------------------------------------------------
 
 
 def with_transformers(folder):
@@ -135,18 +156,29 @@ def test_the_settings_of_generation_end_at_the_end_of_text_and_of_the_context(tm
     prompt = prompts(8)[7]
     made = theirs.generate(**tokenizer(prompt, return_tensors="pt"))[0].tolist()
     ids = model.tokenizer.encode(prompt)
-    ours = generate_ids(model, [ids], model.config.context_length - len(ids), model.tokenizer.end_of_text, temperature=0)[0]
+    ours = generate_ids(
+        model,
+        [ids],
+        model.config.context_length - len(ids),
+        model.tokenizer.end_of_text,
+        temperature=0,
+    )[0]
     assert len(ours) > 30 and made[: len(ids) + len(ours)] == ids + ours
     assert made[-1] == model.tokenizer.end_of_text or len(made) == model.config.context_length
     again = load_model(tmp_path / "out")  # and our own scripts read the folder as well
-    assert again.tokenizer.encode(prompt) == ids and torch.equal(again.head.weight, model.head.weight)
+    assert again.tokenizer.encode(prompt) == ids and torch.equal(
+        again.head.weight, model.head.weight
+    )
 
 
 def test_f16_is_half_as_large_and_leaves_the_model_alone(tmp_path):
     model = tales_gpt()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for kind, file in (("hf", "model.safetensors"), ("gguf", "model.gguf")):
-        sizes = [(export(model, kind, tmp_path / f"{kind}-{d}", dtype=d) / file).stat().st_size for d in ("f16", "f32")]
+        sizes = [
+            (export(model, kind, tmp_path / f"{kind}-{d}", dtype=d) / file).stat().st_size
+            for d in ("f16", "f32")
+        ]
         assert 0.45 < sizes[0] / sizes[1] < 0.58
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     theirs, _ = with_transformers(tmp_path / "hf-f16")
@@ -161,33 +193,52 @@ def smollm2_s_tokenizer():
     return smollm2.read_tokenizer(smollm2.open_gguf(smollm2.find_smollm2()))
 
 
-TOKENIZERS = {"tales": lambda: tales_gpt().tokenizer, "gpt2": gpt2_tokenizer, "smollm2": smollm2_s_tokenizer}
+TOKENIZERS = {
+    "tales": lambda: tales_gpt().tokenizer,
+    "gpt2": gpt2_tokenizer,
+    "smollm2": smollm2_s_tokenizer,
+}
 
 
 @pytest.mark.parametrize("which", TOKENIZERS)
 def test_the_exported_tokenizer_gives_the_same_ids(which, tmp_path):
-    model = tiny_gpt(TOKENIZERS[which](), "chat" if which == "smollm2" else None, emb_dim=8, n_layers=1)
+    model = tiny_gpt(
+        TOKENIZERS[which](), "chat" if which == "smollm2" else None, emb_dim=8, n_layers=1
+    )
     transformers = pytest.importorskip("transformers")
-    theirs = transformers.AutoTokenizer.from_pretrained(export(model, "hf", tmp_path / "out"), local_files_only=True)
+    theirs = transformers.AutoTokenizer.from_pretrained(
+        export(model, "hf", tmp_path / "out"), local_files_only=True
+    )
     for text in nasty_texts():
         ids = model.tokenizer.encode(text)
         assert theirs(text, split_special_tokens=True)["input_ids"] == ids, text
         assert theirs.decode(ids) == model.tokenizer.decode(ids)
     assert theirs.eos_token_id == model.tokenizer.end_of_text
     for talk in TALKS if which == "smollm2" else []:
-        made = theirs.apply_chat_template(talk, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
-        assert made == smollm2.chat_ids(model.tokenizer, talk) == message_ids(talk, model.tokenizer, "chat")
-    assert theirs("<|endoftext|>")["input_ids"] == model.tokenizer.encode("<|endoftext|>", ("<|endoftext|>",))
+        made = theirs.apply_chat_template(
+            talk, add_generation_prompt=True, tokenize=True, return_dict=True
+        )["input_ids"]
+        assert (
+            made
+            == smollm2.chat_ids(model.tokenizer, talk)
+            == message_ids(talk, model.tokenizer, "chat")
+        )
+    assert theirs("<|endoftext|>")["input_ids"] == model.tokenizer.encode(
+        "<|endoftext|>", ("<|endoftext|>",)
+    )
 
 
 TALKS = [
     [{"role": "user", "content": "Who is the fox?"}],
-    [{"role": "system", "content": "Mia the fox saw\n\nthe {{ moon }}."}, {"role": "user", "content": "Who is  the 'fox'?\n"}],
+    [
+        {"role": "system", "content": "Mia the fox saw\n\nthe {{ moon }}."},
+        {"role": "user", "content": "Who is  the 'fox'?\n"},
+    ],
     [
         {"role": "system", "content": "A tale."},
         {"role": "user", "content": "Go."},
         {"role": "assistant", "content": "Gone."},
-        {"role": "user", "content": "é 😀 %} \"go\" again"},
+        {"role": "user", "content": 'é 😀 %} "go" again'},
     ],
 ]
 
@@ -196,12 +247,18 @@ TALKS = [
 def test_the_chat_template_writes_the_prompt_that_the_model_learned(style, tmp_path):
     model = tiny_gpt(style=style)
     transformers = pytest.importorskip("transformers")
-    theirs = transformers.AutoTokenizer.from_pretrained(export(model, "hf", tmp_path / "out"), local_files_only=True)
+    theirs = transformers.AutoTokenizer.from_pretrained(
+        export(model, "hf", tmp_path / "out"), local_files_only=True
+    )
     for talk in TALKS:
-        made = theirs.apply_chat_template(talk, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
+        made = theirs.apply_chat_template(
+            talk, add_generation_prompt=True, tokenize=True, return_dict=True
+        )["input_ids"]
         assert made == message_ids(talk, model.tokenizer, style)
     asked = {"instruction": TALKS[1][1]["content"], "input": TALKS[1][0]["content"]}
-    assert message_ids(TALKS[1], model.tokenizer, style) == prompt_ids(asked, model.tokenizer, style)
+    assert message_ids(TALKS[1], model.tokenizer, style) == prompt_ids(
+        asked, model.tokenizer, style
+    )
 
 
 def test_messages_that_no_prompt_can_be_made_of_are_told():
@@ -216,7 +273,7 @@ def test_messages_that_no_prompt_can_be_made_of_are_told():
             message_ids(talk, tokenizer, style)
 
 
-# --- llama.cpp ----------------------------------------------------------------------------------------------------------
+# --- llama.cpp ------------------------------------------------------------------------------------
 
 
 def in_llama_cpp(path):
@@ -228,7 +285,9 @@ def in_llama_cpp(path):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16"])
-def test_llama_cpp_chooses_the_same_first_token_on_95_of_100_prompts(dtype, tmp_path, record_property):
+def test_llama_cpp_chooses_the_same_first_token_on_95_of_100_prompts(
+    dtype, tmp_path, record_property
+):
     model = tales_gpt()
     other = in_llama_cpp(export(model, "gguf", tmp_path / "out", dtype=dtype) / "model.gguf")
     same = 0
@@ -240,7 +299,12 @@ def test_llama_cpp_chooses_the_same_first_token_on_95_of_100_prompts(dtype, tmp_
     print(f"{dtype}: the same first token on {same} of 100 prompts")
     assert same >= 95
     if dtype == "f32":
-        told = other.ask("/completion", prompt="One misty night Mia the fox saw the moon", n_predict=20, temperature=0)
+        told = other.ask(
+            "/completion",
+            prompt="One misty night Mia the fox saw the moon",
+            n_predict=20,
+            temperature=0,
+        )
         assert told["content"].startswith(" floating in the water")
 
 
@@ -248,7 +312,14 @@ def test_llama_cpp_chooses_the_same_first_token_on_95_of_100_prompts(dtype, tmp_
 def test_llama_cpp_computes_the_same_on_random_models(name, tmp_path):
     model = MODELS[name]()
     other = in_llama_cpp(export(model, "gguf", tmp_path / "out") / "model.gguf")
-    question = dict(n_predict=1, temperature=0, n_probs=5, return_tokens=True, ignore_eos=True, cache_prompt=False)
+    question = dict(
+        n_predict=1,
+        temperature=0,
+        n_probs=5,
+        return_tokens=True,
+        ignore_eos=True,
+        cache_prompt=False,
+    )
     differences = []
     for prompt in prompts(12):
         ids = model.tokenizer.encode(prompt)
@@ -256,8 +327,12 @@ def test_llama_cpp_computes_the_same_on_random_models(name, tmp_path):
             ours = model(torch.tensor([ids]))[0, -1].log_softmax(-1)
         answer = other.ask("/completion", prompt=ids, **question)
         assert answer["tokens"] == [ours.argmax().item()]
-        for entry in answer.get("completion_probabilities", []):  # none for a token that is half a character
-            differences += [abs(ours[top["id"]].item() - top["logprob"]) for top in entry["top_logprobs"]]
+        for entry in answer.get(
+            "completion_probabilities", []
+        ):  # none for a token that is half a character
+            differences += [
+                abs(ours[top["id"]].item() - top["logprob"]) for top in entry["top_logprobs"]
+            ]
     assert len(differences) > 10 and max(differences) < 0.02
 
 
@@ -280,8 +355,12 @@ def test_llama_cpp_ends_where_the_context_ends_and_at_the_end_of_text(tmp_path):
     model = tales_gpt()
     other = in_llama_cpp(export(model, "gguf", tmp_path / "out") / "model.gguf")
     ids = model.tokenizer.encode("One misty night")
-    long = other.ask("/completion", prompt=ids, n_predict=500, temperature=0, ignore_eos=True, return_tokens=True)
-    assert len(ids) + len(long["tokens"]) <= model.config.context_length + 1  # and it is still alive:
+    long = other.ask(
+        "/completion", prompt=ids, n_predict=500, temperature=0, ignore_eos=True, return_tokens=True
+    )
+    assert (
+        len(ids) + len(long["tokens"]) <= model.config.context_length + 1
+    )  # and it is still alive:
     whole = other.ask("/completion", prompt=ids, n_predict=500, temperature=0, return_tokens=True)
     assert whole["stop_type"] == "eos"
     ours = generate_ids(model, [ids], 180, model.tokenizer.end_of_text, temperature=0)[0]
@@ -292,15 +371,30 @@ def test_our_own_reader_of_gguf_finds_the_same_weights(tmp_path):
     model = tiny_llama(tie_weights=True)
     write_gguf(model, tmp_path / "model.gguf", "tiny")
     reader = smollm2.open_gguf(tmp_path / "model.gguf")
-    settings = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.ggml")}
+    settings = {
+        name: field.contents()
+        for name, field in reader.fields.items()
+        if not name.startswith("tokenizer.ggml")
+    }
     assert smollm2.read_config(settings) == LlamaConfig(**vars(model.config) | {"init_std": 0.02})
     again = Llama.with_weights(model.config, smollm2.read_tensors(reader, model.config), "the file")
-    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
+    assert all(
+        torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items()
+    )
     assert settings["general.architecture"] == "llama"
-    fields = {name.removeprefix("tokenizer.ggml."): field.contents() for name, field in reader.fields.items()}
-    assert fields["pre"] == "gpt-2" and fields["model"] == "gpt2" and fields["add_bos_token"] is False
+    fields = {
+        name.removeprefix("tokenizer.ggml."): field.contents()
+        for name, field in reader.fields.items()
+    }
+    assert (
+        fields["pre"] == "gpt-2" and fields["model"] == "gpt2" and fields["add_bos_token"] is False
+    )
     end = model.tokenizer.end_of_text
-    assert fields["tokens"][end] == "<|endoftext|>" and fields["token_type"][end] == 3 and fields["token_type"][0] == 1
+    assert (
+        fields["tokens"][end] == "<|endoftext|>"
+        and fields["token_type"][end] == 3
+        and fields["token_type"][0] == 1
+    )
     assert fields["eos_token_id"] == end and len(fields["merges"]) == len(model.tokenizer.merges)
 
 
@@ -331,7 +425,7 @@ def test_adapters_are_merged(tmp_path):
         assert torch.equal(torch.from_numpy(tensor.data.copy()), expected[tensor.name])
 
 
-# --- Ollama -------------------------------------------------------------------------------------------------------------
+# --- Ollama ---------------------------------------------------------------------------------------
 
 GO_PROGRAM = """
 package main
@@ -373,7 +467,9 @@ def test_the_modelfile(style, tmp_path):
     assert "ollama create fox -f Modelfile" in text
 
 
-@pytest.mark.skipif(shutil.which("go") is None, reason="Go is not here: its template engine is Ollama's")
+@pytest.mark.skipif(
+    shutil.which("go") is None, reason="Go is not here: its template engine is Ollama's"
+)
 def test_go_fills_in_the_template_as_the_model_learned_it(tmp_path):
     (tmp_path / "fill.go").write_text(GO_PROGRAM, encoding="utf-8")
     command = ["go", "build", "-o", str(tmp_path / "fill"), str(tmp_path / "fill.go")]
@@ -381,15 +477,28 @@ def test_go_fills_in_the_template_as_the_model_learned_it(tmp_path):
     for style in STYLES if smollm2.find_smollm2() else STYLES[:3]:
         tokenizer = smollm2_s_tokenizer() if style == "chat" else tales_gpt().tokenizer
         for talk in TALKS:
-            system = "".join(message["content"] for message in talk if message["role"] == "system")  # as Ollama gathers it
-            messages = [{name.capitalize(): value for name, value in message.items()} for message in talk]
-            given = {"Template": go_template(style, "<|endoftext|>"), "System": system, "Messages": messages}
-            made = subprocess.run([tmp_path / "fill"], input=json.dumps(given).encode(), capture_output=True, check=True)
+            system = "".join(
+                message["content"] for message in talk if message["role"] == "system"
+            )  # as Ollama gathers it
+            messages = [
+                {name.capitalize(): value for name, value in message.items()} for message in talk
+            ]
+            given = {
+                "Template": go_template(style, "<|endoftext|>"),
+                "System": system,
+                "Messages": messages,
+            }
+            made = subprocess.run(
+                [tmp_path / "fill"],
+                input=json.dumps(given).encode(),
+                capture_output=True,
+                check=True,
+            )
             ids = tokenizer.encode(made.stdout.decode(), tuple(tokenizer.special_tokens))
             assert ids == message_ids(talk, tokenizer, style), (style, talk)
 
 
-# --- The command line, and what goes wrong ------------------------------------------------------------------------------
+# --- The command line, and what goes wrong --------------------------------------------------------
 
 
 def run_main(capsys, *flags):
@@ -406,9 +515,17 @@ def test_one_command_exports_a_run(kind, tmp_path, monkeypatch, capsys):
     model = tiny_gpt(style="tales")
     save_instruct(model, tmp_path / "fox", "tales", "tales-gpt")
     status, out, _ = run_main(capsys, "fox", "--to", kind)
-    assert status == 0 and str(tmp_path / "exports" / f"fox-{kind}") in out and "with a chat template" in out
+    assert (
+        status == 0
+        and str(tmp_path / "exports" / f"fox-{kind}") in out
+        and "with a chat template" in out
+    )
     files = {path.name for path in (tmp_path / "exports" / f"fox-{kind}").iterdir()}
-    assert files and all(name in out for name in files) and all(name in export_model.WHAT_IT_IS for name in files)
+    assert (
+        files
+        and all(name in out for name in files)
+        and all(name in export_model.WHAT_IT_IS for name in files)
+    )
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     status, _, error = run_main(capsys, "fox", "--to", kind)
     assert "exists already" in error and "\n" not in error
@@ -453,7 +570,11 @@ def test_what_cannot_be_exported_is_told_in_one_line(tmp_path, capsys):
     with pytest.raises(ValueError, match="llama.cpp knows no name"):
         export(tiny_gpt(tokenizer), "gguf", tmp_path / "out")
     with pytest.raises(ValueError, match="no end-of-text token"):
-        export(tiny_gpt(BPETokenizer.train("the moon and the fox", 270, special_tokens=())), "hf", tmp_path / "out")
+        export(
+            tiny_gpt(BPETokenizer.train("the moon and the fox", 270, special_tokens=())),
+            "hf",
+            tmp_path / "out",
+        )
     with pytest.raises(ValueError, match="300"):
         export(tiny_gpt(vocab_size=300), "hf", tmp_path / "out")
     with pytest.raises(ValueError, match="onnx"):
@@ -466,5 +587,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(tmp_path, capsys):
 def test_help_is_quick_and_wrong_flags_cost_no_waiting():
     for flags, status in ((["--help"], 0), (["tales-gpt"], 2), (["tales-gpt", "--to", "onnx"], 2)):
         started = time.perf_counter()
-        result = subprocess.run([sys.executable, FOLDER / "export_model.py", *flags], capture_output=True, text=True)
+        result = subprocess.run(
+            [sys.executable, FOLDER / "export_model.py", *flags], capture_output=True, text=True
+        )
         assert result.returncode == status and time.perf_counter() - started < 2

@@ -1,4 +1,6 @@
-"""The instructions: what is committed is true, varied and free of leaks, and the grader accepts what is right alone."""
+"""The instructions: what is committed is true, varied and free of leaks, and the grader accepts
+what is right alone.
+"""
 
 import json
 import random
@@ -61,7 +63,7 @@ def entries():
 
 @pytest.fixture(scope="module")
 def fresh():
-    return make_entries(2150, seed=99)      # 50 of each kind
+    return make_entries(2150, seed=99)  # 50 of each kind
 
 
 def of_kind(entries, *kinds):
@@ -72,7 +74,7 @@ def sentences_in(text):
     return len(re.findall(r"[.!?]+[\"”]?(?: |$)", text))
 
 
-# --- The committed file ------------------------------------------------------------------------------------------------
+# --- The committed file ---------------------------------------------------------------------------
 
 
 def test_the_file_has_1100_entries_of_many_kinds_at_least_half_of_them_checkable(entries):
@@ -94,7 +96,9 @@ def test_the_file_is_small_and_has_one_entry_on_a_line():
 def test_no_prompt_and_no_fact_occurs_twice(entries):
     prompts = Counter(re.sub(r"\W+", " ", prompt_of(entry)) for entry in entries)
     assert [prompt for prompt, count in prompts.items() if count > 1] == []
-    sources = Counter((entry["kind"], source_of(entry)) for entry in entries if entry["kind"] != "reading")
+    sources = Counter(
+        (entry["kind"], source_of(entry)) for entry in entries if entry["kind"] != "reading"
+    )
     assert [source for source, count in sources.items() if count > 1] == []
 
 
@@ -104,7 +108,9 @@ def test_free_answers_differ_and_every_answer_has_a_sensible_length(entries):
     for entry in entries:
         limit = 130 if entry["kind"] in WHOLE_TALES else 60
         assert 1 <= len(entry["output"].split()) <= limit, entry
-        assert entry["output"] == entry["output"].strip() and entry["input"] == entry["input"].strip()
+        assert (
+            entry["output"] == entry["output"].strip() and entry["input"] == entry["input"].strip()
+        )
 
 
 def test_instructions_are_worded_in_several_ways(entries):
@@ -124,21 +130,33 @@ def test_answers_about_a_text_stand_in_the_text(entries):
 
 
 def test_written_answers_do_what_they_are_asked_to_do(entries):
-    """Lengths, lines and words that an instruction asks for can be counted, even where a reader must judge the rest."""
+    """Lengths, lines and words that an instruction asks for can be counted, even where a reader
+    must judge the rest.
+    """
     checked = Counter()
     for entry in of_kind(entries, *WRITTEN_KINDS):
-        instruction, output, lines = entry["instruction"], entry["output"], entry["output"].split("\n")
+        instruction, output, lines = (
+            entry["instruction"],
+            entry["output"],
+            entry["output"].split("\n"),
+        )
         asked = {
             "at most five words": len(output.split()) <= 5,
             "at most ten words": len(output.split()) <= 10,
             "in one sentence": sentences_in(output) == 1,
             "summary of two sentences": sentences_in(output) == 2,
-            "haiku": len(lines) == 3, "limerick": len(lines) == 5,
-            "wo rhyming lines": len(lines) == 2, "our rhyming lines": len(lines) == 4,
+            "haiku": len(lines) == 3,
+            "limerick": len(lines) == 5,
+            "wo rhyming lines": len(lines) == 2,
+            "our rhyming lines": len(lines) == 4,
             "dialogue of four lines": len(lines) == 4,
-            "with all three words": all(word in output.lower() for word in entry["input"].lower().split(", ")),
-            "question with both words": output.endswith("?") and all(w in output for w in entry["input"].split(", ")),
-            "two different meanings": len(re.findall(rf"\b{entry['input']}\b", output.lower())) == 2,
+            "with all three words": all(
+                word in output.lower() for word in entry["input"].lower().split(", ")
+            ),
+            "question with both words": output.endswith("?")
+            and all(w in output for w in entry["input"].split(", ")),
+            "two different meanings": len(re.findall(rf"\b{entry['input']}\b", output.lower()))
+            == 2,
             "Answer with a number": output.isdigit(),
             "Answer with one word.": len(output.split()) == 1,
             "Answer with two words.": len(output.split()) == 2,
@@ -152,7 +170,7 @@ def test_written_answers_do_what_they_are_asked_to_do(entries):
     assert all(re.search(rf"\b{entry['output']}\b", entry["instruction"]) for entry in feelings)
 
 
-# --- Grading -----------------------------------------------------------------------------------------------------------
+# --- Grading --------------------------------------------------------------------------------------
 
 
 def checkable(entries):
@@ -162,7 +180,9 @@ def checkable(entries):
 def test_right_answers_are_right_in_any_coat(entries, fresh):
     for entry in checkable(entries + fresh):
         right = entry["output"]
-        coats = [right, f"  {right}\n"] + ([f'"{right}"', f"“{right}”"] if not re.search('["“”]', right) else [])
+        coats = [right, f"  {right}\n"] + (
+            [f'"{right}"', f"“{right}”"] if not re.search('["“”]', right) else []
+        )
         if KINDS[entry["kind"]].grade.__name__ == "same_words":
             coats += [right.upper(), right.removesuffix("."), right.removesuffix(".") + "."]
         assert all(grade(entry, coat) is True for coat in coats), entry
@@ -174,9 +194,9 @@ def damaged(text, rng):
     while not text[at].isalnum():
         at = rng.randrange(len(text))
     parts = text.split()
-    yield text[:at] + text[at + 1:]                                      # a letter is missing
-    yield text[:at] + ("7" if text[at] != "7" else "3") + text[at + 1:]  # a letter is wrong
-    yield f"{text} {parts[-1]}"                                          # a word too many
+    yield text[:at] + text[at + 1 :]  # a letter is missing
+    yield text[:at] + ("7" if text[at] != "7" else "3") + text[at + 1 :]  # a letter is wrong
+    yield f"{text} {parts[-1]}"  # a word too many
     yield f"Sure! The answer is: {text}"
     yield f"{text}\n\nI hope that this helps."
     if len(parts) > 1:
@@ -193,7 +213,10 @@ def test_wrong_answers_are_wrong(entries, fresh):
         for answer in ("", " ", "?", ".", '""', *damaged(entry["output"], rng)):
             assert grade(entry, answer) is False, (entry, answer)
             rejected[entry["kind"]] += 1
-    assert set(rejected) == {kind for kind in KINDS if KINDS[kind].grade} and min(rejected.values()) > 100
+    assert (
+        set(rejected) == {kind for kind in KINDS if KINDS[kind].grade}
+        and min(rejected.values()) > 100
+    )
 
 
 def test_the_answer_to_another_question_is_wrong(entries, fresh):
@@ -213,20 +236,34 @@ def test_the_answer_to_another_question_is_wrong(entries, fresh):
 
 
 def test_where_writing_is_the_task_capitals_and_marks_count():
-    entry = {"instruction": "Add capitals.", "input": "why is ada late", "output": "Why is Ada late?", "kind": "capitals"}
+    entry = {
+        "instruction": "Add capitals.",
+        "input": "why is ada late",
+        "output": "Why is Ada late?",
+        "kind": "capitals",
+    }
     assert grade(entry, "Why is Ada late?") and grade(entry, '"Why is Ada late?"')
     assert not grade(entry, "why is ada late?") and not grade(entry, "Why is Ada late")
 
 
 def test_a_quotation_inside_an_answer_is_no_coat():
     assert unquoted('"Swap?" said Gus. "Swap!"') == '"Swap?" said Gus. "Swap!"'
-    assert unquoted(' "the mill" ') == "the mill" and unquoted('"') == '"' and unquoted('""') == '""'
+    assert (
+        unquoted(' "the mill" ') == "the mill" and unquoted('"') == '"' and unquoted('""') == '""'
+    )
 
 
 def test_json_may_be_laid_out_in_another_way():
-    entry = {"instruction": "As JSON.", "input": "a", "output": '{"name": "Ida", "age": 8}', "kind": "format"}
+    entry = {
+        "instruction": "As JSON.",
+        "input": "a",
+        "output": '{"name": "Ida", "age": 8}',
+        "kind": "format",
+    }
     assert grade(entry, '{"age":8,\n "name":"Ida"}')
-    assert not grade(entry, '{"age": "8", "name": "Ida"}') and not grade(entry, '```{"name": "Ida", "age": 8}```')
+    assert not grade(entry, '{"age": "8", "name": "Ida"}') and not grade(
+        entry, '```{"name": "Ida", "age": 8}```'
+    )
 
 
 def test_kinds_that_only_a_reader_can_judge_are_not_graded(entries):
@@ -235,7 +272,7 @@ def test_kinds_that_only_a_reader_can_judge_are_not_graded(entries):
     assert all(grade(entry, answer) is None for entry in free for answer in ("", entry["output"]))
 
 
-# --- Truth of what is made ---------------------------------------------------------------------------------------------
+# --- Truth of what is made ------------------------------------------------------------------------
 
 
 def test_sums_products_and_shares_are_right(fresh):
@@ -243,7 +280,9 @@ def test_sums_products_and_shares_are_right(fresh):
     for entry in of_kind(make_entries(300, 4, ["arithmetic"]) + fresh, "arithmetic"):
         numbers = [int(number) for number in re.findall(r"\d+", entry["instruction"])]
         if entry["input"]:
-            result = eval(entry["input"], {"__builtins__": {}})       # "19 + 4 * 3": Python knows what comes first
+            result = eval(
+                entry["input"], {"__builtins__": {}}
+            )  # "19 + 4 * 3": Python knows what comes first
         elif "away" in entry["instruction"]:
             result = numbers[0] - numbers[1]
         elif "shared" in entry["instruction"]:
@@ -262,8 +301,16 @@ def test_numbers_and_numerals_agree():
         digits = [roman[letter] for letter in text]
         return sum(-a if a < b else a for a, b in zip(digits, [*digits[1:], 0], strict=True))
 
-    spoken = {"one": 1, "eleven": 11, "forty-two": 42, "ninety": 90, "two hundred": 200, "three hundred and seven": 307,
-              "nine hundred and ninety-nine": 999, "five hundred and eighteen": 518}
+    spoken = {
+        "one": 1,
+        "eleven": 11,
+        "forty-two": 42,
+        "ninety": 90,
+        "two hundred": 200,
+        "three hundred and seven": 307,
+        "nine hundred and ninety-nine": 999,
+        "five hundred and eighteen": 518,
+    }
     seen = {}
     for entry in make_entries(1500, 2, ["numeral"]):
         given, written = entry["input"], entry["output"]
@@ -278,7 +325,10 @@ def test_numbers_and_numerals_agree():
 
 def test_times_dates_and_units_agree():
     for entry in make_entries(300, 3, ["time"]):
-        clocks = [int(h) * 60 + int(m) for h, m in re.findall(r"(\d\d):(\d\d)", entry["instruction"] + " " + entry["output"])]
+        clocks = [
+            int(h) * 60 + int(m)
+            for h, m in re.findall(r"(\d\d):(\d\d)", entry["instruction"] + " " + entry["output"])
+        ]
         length = re.search(r"(\d+) minutes", entry["instruction"] + f" {entry['output']} minutes")
         if "oven" in entry["instruction"]:
             assert clocks[0] - clocks[1] == int(length[1])
@@ -294,20 +344,50 @@ def test_times_dates_and_units_agree():
                 except ValueError:
                     continue
         assert len(days) == 1 and entry["input"] != entry["output"]
-    in_small = dict(km=1e6, m=1e3, cm=10, mm=1, kg=1e3, g=1, t=1e6, l=1e3, ml=1, minutes=60, seconds=1, hours=3600,
-                    days=86400, weeks=604800, dozen=12, pieces=1, years=12, months=1)
+    in_small = dict(
+        km=1e6,
+        m=1e3,
+        cm=10,
+        mm=1,
+        kg=1e3,
+        g=1,
+        t=1e6,
+        l=1e3,
+        ml=1,
+        minutes=60,
+        seconds=1,
+        hours=3600,
+        days=86400,
+        weeks=604800,
+        dozen=12,
+        pieces=1,
+        years=12,
+        months=1,
+    )
     for entry in make_entries(200, 3, ["units"]):
-        sizes = [float(number) * in_small[unit] for number, unit in (entry["input"].split(), entry["output"].split())]
-        assert sizes[0] == pytest.approx(sizes[1]) and entry["output"].split()[1] in entry["instruction"]
+        sizes = [
+            float(number) * in_small[unit]
+            for number, unit in (entry["input"].split(), entry["output"].split())
+        ]
+        assert (
+            sizes[0] == pytest.approx(sizes[1])
+            and entry["output"].split()[1] in entry["instruction"]
+        )
 
 
 def test_lists_letters_and_counts_are_right():
     for entry in make_entries(300, 8, ["sorting"]):
         given, sorted_ = entry["input"].split(", "), entry["output"].split(", ")
         key = int if given[0].isdigit() else str
-        assert sorted_ == sorted(given, key=key, reverse="largest to" in entry["instruction"]) and len(set(given)) >= 4
+        assert (
+            sorted_ == sorted(given, key=key, reverse="largest to" in entry["instruction"])
+            and len(set(given)) >= 4
+        )
     for entry in make_entries(300, 8, ["counting"]):
-        quoted, listed = re.findall(r'"(\w+)"', entry["instruction"]), re.findall(r"\w+", entry["input"])
+        quoted, listed = (
+            re.findall(r'"(\w+)"', entry["instruction"]),
+            re.findall(r"\w+", entry["input"]),
+        )
         if "letters has" in entry["instruction"]:
             count = len(quoted[0])
         elif "occur" in entry["instruction"]:
@@ -319,7 +399,9 @@ def test_lists_letters_and_counts_are_right():
         row = [int(number) for number in f"{entry['input']}, {entry['output']}".split(", ")]
         steps = [b - a for a, b in zip(row, row[1:], strict=False)]
         ratio = {b / a for a, b in zip(row, row[1:], strict=False)}
-        assert len(row) >= 5 and (len({b - a for a, b in zip(steps, steps[1:], strict=False)}) == 1 or ratio == {2.0})
+        assert len(row) >= 5 and (
+            len({b - a for a, b in zip(steps, steps[1:], strict=False)}) == 1 or ratio == {2.0}
+        )
 
 
 def test_tables_hold_no_fact_twice_and_no_word_in_two_groups():
@@ -329,26 +411,38 @@ def test_tables_hold_no_fact_twice_and_no_word_in_two_groups():
     for groups in (words.CATEGORIES.values(), words.RHYMES):
         members = [word for group in groups for word in group]
         assert [word for word, count in Counter(members).items() if count > 1] == []
-    assert [row for row in words.ACTIONS if sum(row[4] in other[4] for other in words.ACTIONS) != 1] == []
+    assert [
+        row for row in words.ACTIONS if sum(row[4] in other[4] for other in words.ACTIONS) != 1
+    ] == []
     for relation in words.ANALOGIES:
         asked = [first for first, _ in relation]
         assert len(asked) == len(set(asked)) >= 4
     for row in words.SPELLING + words.GRAMMAR:
-        assert re.fullmatch(r"[^()/]*\([^()/]+/[^()/]+\)[^()/]*", row) and row.endswith((".", "?")), row
+        assert re.fullmatch(r"[^()/]*\([^()/]+/[^()/]+\)[^()/]*", row) and row.endswith(
+            (".", "?")
+        ), row
 
 
 def test_choices_offer_the_right_word_once(fresh):
     for entry in of_kind(fresh, "synonym", "opposite", "rhyme", "odd-one-out"):
-        assert entry["input"].split(", ").count(entry["output"]) == 1 and len(set(entry["input"].split(", "))) == 4
+        assert (
+            entry["input"].split(", ").count(entry["output"]) == 1
+            and len(set(entry["input"].split(", "))) == 4
+        )
     for entry in of_kind(fresh, "category"):
-        assert entry["output"] in entry["instruction"] and entry["input"] in words.CATEGORIES[entry["output"]]
+        assert (
+            entry["output"] in entry["instruction"]
+            and entry["input"] in words.CATEGORIES[entry["output"]]
+        )
 
 
-# --- Tiny Tales --------------------------------------------------------------------------------------------------------
+# --- Tiny Tales -----------------------------------------------------------------------------------
 
 
 def test_answers_about_a_tale_stand_in_the_tale(fresh):
-    for entry in of_kind(fresh, "tale-who", "tale-what", "tale-where", "tale-when", "tale-like", "tale-said"):
+    for entry in of_kind(
+        fresh, "tale-who", "tale-what", "tale-where", "tale-when", "tale-like", "tale-said"
+    ):
         tale = parse_tale(entry["input"])
         facts = {folded(fact) for fact in tale.facts.values()}
         last = re.sub(r"'s$", "", folded(entry["output"])).split()[-1]
@@ -365,8 +459,16 @@ def test_every_question_and_every_sentence_turns_up_in_some_tale():
             for question, answer, evidence in options(*row):
                 if fill(evidence, tale.facts) in tale.text:
                     asked.add((tale.plot, question, answer))
-                    assert (fill(question, tale.facts), fill(answer, tale.facts)) in questions_about(tale, kind)
-    rows = {(plot, *chosen[:2]) for plot, rows in ASKED.items() for _, *row in rows for chosen in options(*row)}
+                    assert (
+                        fill(question, tale.facts),
+                        fill(answer, tale.facts),
+                    ) in questions_about(tale, kind)
+    rows = {
+        (plot, *chosen[:2])
+        for plot, rows in ASKED.items()
+        for _, *row in rows
+        for chosen in options(*row)
+    }
     assert rows - asked == set()
     assert [line for line in TOLD for (chosen,) in options(line) if chosen not in told] == []
     for plot, rows in ASKED.items():
@@ -387,17 +489,25 @@ def test_a_sentence_in_another_tense_or_by_another_speaker_is_another_sentence()
 
 
 def test_a_changed_passage_has_one_word_exchanged_and_what_must_follow_it(fresh):
-    tables = {"tale-animal": ("hero.kind", "friend.kind"), "tale-name": ("hero",), "tale-place": ("place",)}
+    tables = {
+        "tale-animal": ("hero.kind", "friend.kind"),
+        "tale-name": ("hero",),
+        "tale-place": ("place",),
+    }
     seen = Counter()
     for entry in of_kind(make_entries(600, 12, tables) + fresh, *tables):
         words = {word for slot in tables[entry["kind"]] for word in TABLES[slot]}
-        before, after = (re.findall(r"[A-Za-z]+|[^A-Za-z]+", entry[field]) for field in ("input", "output"))
+        before, after = (
+            re.findall(r"[A-Za-z]+|[^A-Za-z]+", entry[field]) for field in ("input", "output")
+        )
         assert len(before) == len(after) and sentences_in(entry["input"]) >= 2, entry
         changed = {(one, two) for one, two in zip(before, after, strict=True) if one != two}
         exchanged = {pair for pair in changed if pair[0] in words}
         ((old, new),) = exchanged
         assert new in words and new in entry["instruction"] and old not in after, entry
-        assert all({one.lower(), two.lower()} <= FOLLOWING for one, two in changed - exchanged), entry
+        assert all({one.lower(), two.lower()} <= FOLLOWING for one, two in changed - exchanged), (
+            entry
+        )
         seen[entry["kind"]] += 1
     assert min(seen.values()) >= 200
 
@@ -413,13 +523,17 @@ def test_a_passage_stands_in_its_tale_and_whole_tales_change_as_passages_do():
         moved = parse_tale(exchange(tale.text, tale.facts["place"], new))
         assert moved.facts == {**tale.facts, "place": new}
         old = tale.facts["hero"]
-        name = next(name for name in TABLES["hero"] if name != old and (name in SHE) == (old in SHE))
+        name = next(
+            name for name in TABLES["hero"] if name != old and (name in SHE) == (old in SHE)
+        )
         assert parse_tale(rename(tale.text, old, name)).facts == {**tale.facts, "hero": name}
 
 
 def test_a_tale_can_be_finished_in_every_way_that_the_grammar_allows(fresh):
     for entry in of_kind(fresh, "tale-finish"):
-        assert grade(entry, f"{entry['input']} {entry['output']}")          # the whole tale is an answer, too
+        assert grade(
+            entry, f"{entry['input']} {entry['output']}"
+        )  # the whole tale is an answer, too
         assert not grade(entry, entry["input"]) and parse_tale(entry["input"]) is None
         tale = parse_tale(f"{entry['input']} {entry['output']}")
         other = "owl" if tale.facts["friend.kind"] != "owl" else "frog"
@@ -427,14 +541,19 @@ def test_a_tale_can_be_finished_in_every_way_that_the_grammar_allows(fresh):
             assert not grade(entry, exchange(entry["output"], tale.facts["friend.kind"], other))
             endings = ["laughing", "arguing", "singing"]
             if any(word in entry["output"].split()[-3:] for word in endings):
-                assert all(grade(entry, re.sub("|".join(endings), ending, entry["output"])) for ending in endings)
+                assert all(
+                    grade(entry, re.sub("|".join(endings), ending, entry["output"]))
+                    for ending in endings
+                )
 
 
 def test_a_tale_that_is_asked_for_has_the_hero_the_thing_and_the_place(fresh):
     for entry in of_kind(fresh, "tale-write"):
         tale = parse_tale(entry["output"])
         friend = next(kind for kind in ("frog", "mole") if kind != tale.facts["friend.kind"])
-        assert grade(entry, exchange(entry["output"], tale.facts["friend.kind"], friend))     # nobody asked about the friend
+        assert grade(
+            entry, exchange(entry["output"], tale.facts["friend.kind"], friend)
+        )  # nobody asked about the friend
         assert not grade(entry, entry["output"] + " The end.")
         for slot, others in (("hero.kind", ("fox", "bear")), ("place", ("mill", "pond"))):
             wrong = next(word for word in others if word != tale.facts[slot])
@@ -446,13 +565,15 @@ def test_tale_entries_fit_a_context_of_352_tokens_and_leave_room_for_a_template(
     tokenizer = BPETokenizer.load(TALES_GPT / "tokenizer.json")
     lengths = {}
     for entry in of_kind(fresh, *TALE_KINDS):
-        length = len(tokenizer.encode(f"{entry['instruction']}\n{entry['input']}\n{entry['output']}"))
+        length = len(
+            tokenizer.encode(f"{entry['instruction']}\n{entry['input']}\n{entry['output']}")
+        )
         lengths[entry["kind"]] = max(length, lengths.get(entry["kind"], 0))
     assert set(lengths) == set(TALE_KINDS) and max(lengths.values()) <= 320, lengths
     assert all(length <= 200 for kind, length in lengths.items() if kind not in WHOLE_TALES)
 
 
-# --- Splitting ---------------------------------------------------------------------------------------------------------
+# --- Splitting ------------------------------------------------------------------------------------
 
 
 def test_the_split_is_fixed_and_leaves_nothing_out(entries):
@@ -474,30 +595,53 @@ def test_no_story_text_or_fact_is_on_two_sides(entries, fresh):
 
 
 def test_the_two_directions_of_a_fact_are_on_one_side(fresh):
-    pairs = [("plural", "Write the plural.", "mouse", "mice"), ("units", "Convert this to m.", "2 km", "2000 m")]
+    pairs = [
+        ("plural", "Write the plural.", "mouse", "mice"),
+        ("units", "Convert this to m.", "2 km", "2000 m"),
+    ]
     for kind, instruction, one, other in pairs:
         there = {"instruction": instruction, "input": one, "output": other, "kind": kind}
         back = {"instruction": "The other way.", "input": other, "output": one, "kind": kind}
         assert source_of(there) == source_of(back)
     for entry in of_kind(fresh, "tense", "voice", "question", "negation"):
-        assert source_of(entry)[1] in entry["input"].lower() and source_of(entry)[1] in entry["output"].lower()
+        assert (
+            source_of(entry)[1] in entry["input"].lower()
+            and source_of(entry)[1] in entry["output"].lower()
+        )
     past, present, mine = "Ivy felt her ear.", "Ivy feels her ear.", "I felt my ear."
-    rows = [("tale-tense", "Change it to the present.", past, present), ("tale-tense", "Change it to the past.", present, past),
-            ("tale-speaker", "Let Ivy tell it.", past, mine), ("tale-speaker", "Ivy is I. Tell it about Ivy.", mine, past)]
-    assert len({source_of({"kind": kind, "instruction": text, "input": one, "output": other})
-                for kind, text, one, other in rows}) == 1
+    rows = [
+        ("tale-tense", "Change it to the present.", past, present),
+        ("tale-tense", "Change it to the past.", present, past),
+        ("tale-speaker", "Let Ivy tell it.", past, mine),
+        ("tale-speaker", "Ivy is I. Tell it about Ivy.", mine, past),
+    ]
+    assert (
+        len(
+            {
+                source_of({"kind": kind, "instruction": text, "input": one, "output": other})
+                for kind, text, one, other in rows
+            }
+        )
+        == 1
+    )
 
 
 def five_grams(entry):
     found = re.findall(r"[a-z0-9']+", f"{entry['input']} {entry['output']}".lower())
-    return {tuple(found[i:i + 5]) for i in range(len(found) - 4)}
+    return {tuple(found[i : i + 5]) for i in range(len(found) - 4)}
 
 
 def test_test_texts_share_hardly_any_five_words_with_train_texts(entries, record_property):
-    """Tales come from one grammar and share its phrases; but no test tale is covered by the train part."""
+    """Tales come from one grammar and share its phrases; but no test tale is covered by the train
+    part.
+    """
     train, _, test = split(entries)
     known = set().union(*(five_grams(entry) for entry in train))
-    for name, kinds, limit in (("written", WRITTEN_KINDS, 0.005), ("plain", PLAIN_KINDS, 0.05), ("tales", TALE_KINDS, 0.7)):
+    for name, kinds, limit in (
+        ("written", WRITTEN_KINDS, 0.005),
+        ("plain", PLAIN_KINDS, 0.05),
+        ("tales", TALE_KINDS, 0.7),
+    ):
         grams = [five_grams(entry) for entry in of_kind(test, *kinds) if five_grams(entry)]
         share = sum(len(found & known) for found in grams) / sum(map(len, grams))
         record_property(f"five words in a row known from train: {name}", share)
@@ -505,12 +649,14 @@ def test_test_texts_share_hardly_any_five_words_with_train_texts(entries, record
         assert all(found - known for found in grams if len(found) > 5)
 
 
-# --- Making ------------------------------------------------------------------------------------------------------------
+# --- Making ---------------------------------------------------------------------------------------
 
 
 def test_the_same_seed_makes_the_same_entries_and_another_seed_others():
     assert make_entries(200, 1) == make_entries(400, 1)[:200]
-    first, second = ({prompt_of(entry) for entry in make_entries(300, seed, TALE_KINDS)} for seed in (1, 2))
+    first, second = (
+        {prompt_of(entry) for entry in make_entries(300, seed, TALE_KINDS)} for seed in (1, 2)
+    )
     assert len(first) == len(second) == 300 and len(first & second) < 30
     assert make_entries(0, 1) == []
 
@@ -519,20 +665,28 @@ def test_kinds_take_turns_and_no_prompt_comes_twice():
     made = make_entries(len(MADE) * 8, 3)
     assert set(Counter(entry["kind"] for entry in made).values()) == {8}
     assert len({prompt_of(entry) for entry in made}) == len(made)
-    assert {entry["kind"] for entry in make_entries(10, 3, ["plural", "tale-why"])} == {"plural", "tale-why"}
+    assert {entry["kind"] for entry in make_entries(10, 3, ["plural", "tale-why"])} == {
+        "plural",
+        "tale-why",
+    }
 
 
 def test_a_kind_that_runs_dry_leaves_its_turns_to_the_others():
     made = make_entries(900, 5, ["comparison", "tale-who"])
     counts = Counter(entry["kind"] for entry in made)
-    assert counts["comparison"] <= 2 * len(words.COMPARISON) and counts["tale-who"] == 900 - counts["comparison"]
+    assert (
+        counts["comparison"] <= 2 * len(words.COMPARISON)
+        and counts["tale-who"] == 900 - counts["comparison"]
+    )
     with pytest.raises(ValueError, match="of the 900 entries could be made"):
         make_entries(900, 5, ["comparison"])
 
 
 @pytest.mark.parametrize("kinds", [["poem"], ["tale-who", "songs"], []])
 def test_kinds_that_cannot_be_made_are_refused_with_the_list_of_those_that_can(kinds):
-    with pytest.raises(ValueError, match="cannot make .*; the kinds that can be made are spelling, grammar"):
+    with pytest.raises(
+        ValueError, match="cannot make .*; the kinds that can be made are spelling, grammar"
+    ):
         make_entries(5, 1, kinds)
 
 
@@ -542,30 +696,39 @@ def test_making_is_fast():
     assert time.perf_counter() - started < 5
 
 
-# --- Files and the command line ----------------------------------------------------------------------------------------
+# --- Files and the command line -------------------------------------------------------------------
 
 
 GOOD = {"instruction": "Write the plural.", "input": "ox", "output": "oxen", "kind": "plural"}
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ("[", "is no JSON in UTF-8"),
-    (b"\xff\xfe\x00", "is no JSON in UTF-8"),
-    ("{}", "must hold a list of entries"),
-    ("[]", "must hold a list of entries"),
-    ([GOOD, "ox"], "entry 2: an entry has exactly the fields"),
-    ([{"instruction": "Write.", "output": "x", "kind": "fact"}], "entry 1: an entry has exactly the fields"),
-    ([{**GOOD, "answer": "oxen"}], "entry 1: an entry has exactly the fields"),
-    ([{**GOOD, "input": None}], "entry 1: input must be a string, not NoneType"),
-    ([{**GOOD, "output": 7}], "entry 1: output must be a string, not int"),
-    ([{**GOOD, "output": " "}], "entry 1: output is empty"),
-    ([{**GOOD, "kind": "plurals"}], "entry 1: there is no kind 'plurals'"),
-    ([GOOD, {**GOOD, "input": " OX"}], "entry 2: the same instruction and input as entry 1"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[", "is no JSON in UTF-8"),
+        (b"\xff\xfe\x00", "is no JSON in UTF-8"),
+        ("{}", "must hold a list of entries"),
+        ("[]", "must hold a list of entries"),
+        ([GOOD, "ox"], "entry 2: an entry has exactly the fields"),
+        (
+            [{"instruction": "Write.", "output": "x", "kind": "fact"}],
+            "entry 1: an entry has exactly the fields",
+        ),
+        ([{**GOOD, "answer": "oxen"}], "entry 1: an entry has exactly the fields"),
+        ([{**GOOD, "input": None}], "entry 1: input must be a string, not NoneType"),
+        ([{**GOOD, "output": 7}], "entry 1: output must be a string, not int"),
+        ([{**GOOD, "output": " "}], "entry 1: output is empty"),
+        ([{**GOOD, "kind": "plurals"}], "entry 1: there is no kind 'plurals'"),
+        ([GOOD, {**GOOD, "input": " OX"}], "entry 2: the same instruction and input as entry 1"),
+    ],
+)
 def test_a_bad_file_is_refused_in_one_line(tmp_path, content, message):
     file = tmp_path / "bad.json"
-    file.write_bytes(content if isinstance(content, bytes) else
-                     (content if isinstance(content, str) else json.dumps(content)).encode())
+    file.write_bytes(
+        content
+        if isinstance(content, bytes)
+        else (content if isinstance(content, str) else json.dumps(content)).encode()
+    )
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         load_entries(file)
     assert "\n" not in str(caught.value) and str(file) in str(caught.value)
@@ -609,6 +772,10 @@ def test_mistakes_on_the_command_line_are_one_line(tmp_path):
         with pytest.raises((ValueError, FileExistsError), match=message) as caught:
             main(arguments)
         assert "\n" not in str(caught.value)
-    run = subprocess.run([sys.executable, script, "--make", "3", "--out", file], capture_output=True, text=True)
-    assert run.returncode == 1 and re.fullmatch(r"instructions\.py: .* exists already; .*\n", run.stderr), run.stderr
+    run = subprocess.run(
+        [sys.executable, script, "--make", "3", "--out", file], capture_output=True, text=True
+    )
+    assert run.returncode == 1 and re.fullmatch(
+        r"instructions\.py: .* exists already; .*\n", run.stderr
+    ), run.stderr
     assert file.read_text() == "mine" and list(tmp_path.iterdir()) == [file]

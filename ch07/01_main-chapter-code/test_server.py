@@ -1,4 +1,6 @@
-"""The server gives every client exactly the answer that the model gives without it, whatever other clients do to it."""
+"""The server gives every client exactly the answer that the model gives without it, whatever other
+clients do to it.
+"""
 
 import functools
 import http.client
@@ -28,12 +30,20 @@ from ch07_01_main_chapter_code.serving_engine import AT_ONCE, QUEUE, AnswerText,
 
 FOLDER = Path(__file__).parent
 TALE = "One misty night Mia the fox saw the moon floating in the water near the orchard."
-QUESTIONS = ["Who is the fox?", "What did Mia see?", "Where was it?", "Tell it again.", "Write a tale about a goat."]
+QUESTIONS = [
+    "Who is the fox?",
+    "What did Mia see?",
+    "Where was it?",
+    "Tell it again.",
+    "Write a tale about a goat.",
+]
 
 
 @functools.cache
 def follower():
-    """tales-gpt, treated as if it had been taught instructions: what it answers is babble, but always the same."""
+    """tales-gpt, treated as if it had been taught instructions: what it answers is babble, but
+    always the same.
+    """
     model = open_model("tales-gpt")[0]
     model.style = "tales"
     return model
@@ -68,7 +78,11 @@ def get(url, path):
 
 def chat(instruction, text="", **settings):
     system = [{"role": "system", "content": text}] if text else []
-    return {"messages": [*system, {"role": "user", "content": instruction}], "temperature": 0, **settings}
+    return {
+        "messages": [*system, {"role": "user", "content": instruction}],
+        "temperature": 0,
+        **settings,
+    }
 
 
 def said(content):
@@ -95,14 +109,18 @@ def expected(instruction, text="", max_tokens=200):
     return respond(follower(), {"instruction": instruction, "input": text}, max_tokens=max_tokens)
 
 
-# --- Answers ------------------------------------------------------------------------------------------------------------
+# --- Answers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["", TALE])
 def test_a_chat_is_answered_as_respond_answers(url, text):
     for question in QUESTIONS:
         status, content = post(url, "/v1/chat/completions", chat(question, text))
-        assert status == 200 and content["object"] == "chat.completion" and content["model"] == "tales-gpt"
+        assert (
+            status == 200
+            and content["object"] == "chat.completion"
+            and content["model"] == "tales-gpt"
+        )
         assert said(content) == expected(question, text)
         assert content["choices"][0]["finish_reason"] in ("stop", "length")
         usage = content["usage"]
@@ -114,15 +132,22 @@ def test_a_chat_is_answered_as_respond_answers(url, text):
 def test_a_completion_continues_a_text_or_ids(url):
     tokenizer = follower().tokenizer
     ids = tokenizer.encode("One misty night")
-    text = tokenizer.decode(generate_ids(follower(), [ids], 40, tokenizer.end_of_text, temperature=0)[0])
+    text = tokenizer.decode(
+        generate_ids(follower(), [ids], 40, tokenizer.end_of_text, temperature=0)[0]
+    )
     for prompt in ("One misty night", ["One misty night"], ids, [ids]):
         status, content = post(url, "/v1/completions", {"prompt": prompt, "max_tokens": 40})
         assert status == 200 and content["object"] == "text_completion"
         assert content["choices"][0]["text"] == text and content["usage"]["completion_tokens"] == 40
         assert content["choices"][0]["finish_reason"] == "length"
-    story = generate_ids(follower(), [[tokenizer.end_of_text]], 190, tokenizer.end_of_text, temperature=0)[0]
+    story = generate_ids(
+        follower(), [[tokenizer.end_of_text]], 190, tokenizer.end_of_text, temperature=0
+    )[0]
     status, content = post(url, "/v1/completions", {"prompt": "", "max_tokens": 1000})
-    assert content["choices"][0]["text"] == tokenizer.decode(story) and content["choices"][0]["finish_reason"] == "stop"
+    assert (
+        content["choices"][0]["text"] == tokenizer.decode(story)
+        and content["choices"][0]["finish_reason"] == "stop"
+    )
 
 
 def test_an_answer_ends_where_the_context_ends(url):
@@ -142,25 +167,44 @@ def test_sampling_follows_its_seed(url):
     sampling = dict(temperature=0.9, top_p=0.95, top_k=40)
     texts = []
     for seed in (1, 2, 1):
-        content = post(url, "/v1/completions", {"prompt": ids, "max_tokens": 30, "seed": seed, **sampling})[1]
+        content = post(
+            url, "/v1/completions", {"prompt": ids, "max_tokens": 30, "seed": seed, **sampling}
+        )[1]
         generator = make_generator(seed, "cpu")
-        ours = generate_ids(follower(), [ids], 30, tokenizer.end_of_text, generator=generator, **sampling)[0]
+        ours = generate_ids(
+            follower(), [ids], 30, tokenizer.end_of_text, generator=generator, **sampling
+        )[0]
         assert content["choices"][0]["text"] == tokenizer.decode(ours)
         texts.append(content["choices"][0]["text"])
     assert texts[0] == texts[2] != texts[1]
-    free = [post(url, "/v1/completions", {"prompt": ids, "max_tokens": 30, "temperature": 1})[1] for _ in range(3)]
+    free = [
+        post(url, "/v1/completions", {"prompt": ids, "max_tokens": 30, "temperature": 1})[1]
+        for _ in range(3)
+    ]
     assert len({content["choices"][0]["text"] for content in free}) > 1
 
 
 def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(url):
-    whole = post(url, "/v1/completions", {"prompt": "One misty night", "max_tokens": 60})[1]["choices"][0]["text"]
+    whole = post(url, "/v1/completions", {"prompt": "One misty night", "max_tokens": 60})[1][
+        "choices"
+    ][0]["text"]
     middle = len(whole) // 2
-    for stop in (whole[middle : middle + 9], [whole[middle : middle + 2], "never there"], whole[:3]):
+    for stop in (
+        whole[middle : middle + 9],
+        [whole[middle : middle + 2], "never there"],
+        whole[:3],
+    ):
         first = whole.index(stop if isinstance(stop, str) else stop[0])
         body = {"prompt": "One misty night", "max_tokens": 60, "stop": stop}
         content = post(url, "/v1/completions", body)[1]
-        assert content["choices"][0]["text"] == whole[:first] and content["choices"][0]["finish_reason"] == "stop"
-        assert "".join(event["choices"][0]["text"] for event in stream(url, "/v1/completions", body)) == whole[:first]
+        assert (
+            content["choices"][0]["text"] == whole[:first]
+            and content["choices"][0]["finish_reason"] == "stop"
+        )
+        assert (
+            "".join(event["choices"][0]["text"] for event in stream(url, "/v1/completions", body))
+            == whole[:first]
+        )
 
 
 def stream(url, path, body):
@@ -171,34 +215,49 @@ def stream(url, path, body):
     assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/event-stream")
     events = answer.read().decode().split("\n\n")
     connection.close()
-    assert events[-2:] == ["data: [DONE]", ""] and all(event.startswith("data: ") for event in events[:-1])
+    assert events[-2:] == ["data: [DONE]", ""] and all(
+        event.startswith("data: ") for event in events[:-1]
+    )
     return [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
 
 
 def test_a_stream_is_the_answer_in_pieces(url):
     for question in QUESTIONS[:3]:
         body = chat(question, TALE, stream_options={"include_usage": True})
-        events, whole = stream(url, "/v1/chat/completions", body), post(url, "/v1/chat/completions", chat(question, TALE))[1]
+        events, whole = (
+            stream(url, "/v1/chat/completions", body),
+            post(url, "/v1/chat/completions", chat(question, TALE))[1],
+        )
         usage = events.pop()
         assert usage["choices"] == [] and usage["usage"] == whole["usage"]
-        assert all(event["usage"] is None and event["object"] == "chat.completion.chunk" for event in events)
+        assert all(
+            event["usage"] is None and event["object"] == "chat.completion.chunk"
+            for event in events
+        )
         deltas = [event["choices"][0]["delta"] for event in events]
         assert deltas[0] == {"role": "assistant", "content": ""} and deltas[-1] == {}
         assert "".join(delta.get("content", "") for delta in deltas) == said(whole)
-        assert len(deltas) > 5 and events[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
+        assert (
+            len(deltas) > 5
+            and events[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
+        )
         assert len({event["id"] for event in events}) == 1
     assert "usage" not in stream(url, "/v1/completions", {"prompt": "One", "max_tokens": 3})[0]
 
 
-# --- A model that writes what it is told to ------------------------------------------------------------------------------
+# --- A model that writes what it is told to -------------------------------------------------------
 
 
 def writer(text, again=False, context_length=64):
-    """A GPT that writes the bytes of `text`, each of them once, and ends, or begins again: it looks at the last one only."""
+    """A GPT that writes the bytes of `text`, each of them once, and ends, or begins again: it looks
+    at the last one only.
+    """
     tokenizer = BPETokenizer.train("", 257)
     order = [ord(">"), *text.encode(), ord(">") if again else tokenizer.end_of_text]
     assert len(set(order[:-1])) == len(order) - 1
-    model = GPT(GPTConfig(257, context_length, emb_dim=257, n_heads=1, n_layers=1, tie_weights=False)).eval()
+    model = GPT(
+        GPTConfig(257, context_length, emb_dim=257, n_heads=1, n_layers=1, tie_weights=False)
+    ).eval()
     with torch.no_grad():
         for parameter in model.blocks.parameters():
             parameter.zero_()
@@ -217,9 +276,14 @@ def test_no_piece_of_a_stream_is_half_a_character():
         events = stream(url, "/v1/completions", {"prompt": ">"})
         pieces = [event["choices"][0]["text"] for event in events]
         assert "".join(pieces) == text and [piece for piece in pieces if piece] == list(text)
-        cut = stream(url, "/v1/completions", {"prompt": ">", "max_tokens": 4})  # in the middle of the second character
+        cut = stream(
+            url, "/v1/completions", {"prompt": ">", "max_tokens": 4}
+        )  # in the middle of the second character
         assert "".join(event["choices"][0]["text"] for event in cut) == "é\ufffd"
-        assert post(url, "/v1/completions", {"prompt": ">", "max_tokens": 4})[1]["choices"][0]["text"] == "é\ufffd"
+        assert (
+            post(url, "/v1/completions", {"prompt": ">", "max_tokens": 4})[1]["choices"][0]["text"]
+            == "é\ufffd"
+        )
         stopped = stream(url, "/v1/completions", {"prompt": ">", "stop": "✓ o"})
         assert "".join(event["choices"][0]["text"] for event in stopped) == "é😀"
 
@@ -228,9 +292,13 @@ def test_text_in_pieces_is_the_text_as_a_whole():
     tokenizer = follower().tokenizer
     dice = torch.Generator().manual_seed(0)
     for _ in range(100):
-        ids = torch.randint(0, 300, (20,), generator=dice).tolist()  # mostly single bytes, mostly no valid text
+        ids = torch.randint(
+            0, 300, (20,), generator=dice
+        ).tolist()  # mostly single bytes, mostly no valid text
         answer = AnswerText(tokenizer)
-        assert "".join([answer.add(number) for number in ids] + [answer.finish()]) == tokenizer.decode(ids)
+        assert "".join(
+            [answer.add(number) for number in ids] + [answer.finish()]
+        ) == tokenizer.decode(ids)
 
 
 def test_a_model_without_instructions_continues_texts_only():
@@ -240,13 +308,17 @@ def test_a_model_without_instructions_continues_texts_only():
         assert post(url, "/v1/completions", {"prompt": ">"})[1]["choices"][0]["text"] == "ok"
 
 
-# --- The client that people use ------------------------------------------------------------------------------------------
+# --- The client that people use -------------------------------------------------------------------
 
 
 def openai_client(url):
     openai = pytest.importorskip("openai", reason="pip install openai")
-    http_client = openai.DefaultHttpxClient(trust_env=False)  # no proxy: the address is this machine's own
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60, http_client=http_client)
+    http_client = openai.DefaultHttpxClient(
+        trust_env=False
+    )  # no proxy: the address is this machine's own
+    return openai.OpenAI(
+        base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60, http_client=http_client
+    )
 
 
 def test_the_openai_client_understands_answers_streams_and_errors(url):
@@ -255,12 +327,24 @@ def test_the_openai_client_understands_answers_streams_and_errors(url):
     client, messages = openai_client(url), chat(QUESTIONS[0], TALE)["messages"]
     assert [model.id for model in client.models.list()] == ["tales-gpt"]
     assert client.models.retrieve("tales-gpt").id == "tales-gpt"
-    answer = client.chat.completions.create(model="tales-gpt", messages=messages, temperature=0, max_completion_tokens=50)
+    answer = client.chat.completions.create(
+        model="tales-gpt", messages=messages, temperature=0, max_completion_tokens=50
+    )
     assert answer.choices[0].message.content == expected(QUESTIONS[0], TALE, 50)
-    parts = client.chat.completions.create(model="tales-gpt", messages=messages, temperature=0, max_tokens=50, stream=True)
-    assert "".join(part.choices[0].delta.content or "" for part in parts) == expected(QUESTIONS[0], TALE, 50)
-    text = client.completions.create(model="tales-gpt", prompt="One misty night", max_tokens=9).choices[0].text
-    parts = client.completions.create(model="tales-gpt", prompt="One misty night", max_tokens=9, stream=True)
+    parts = client.chat.completions.create(
+        model="tales-gpt", messages=messages, temperature=0, max_tokens=50, stream=True
+    )
+    assert "".join(part.choices[0].delta.content or "" for part in parts) == expected(
+        QUESTIONS[0], TALE, 50
+    )
+    text = (
+        client.completions.create(model="tales-gpt", prompt="One misty night", max_tokens=9)
+        .choices[0]
+        .text
+    )
+    parts = client.completions.create(
+        model="tales-gpt", prompt="One misty night", max_tokens=9, stream=True
+    )
     assert text and "".join(part.choices[0].text for part in parts) == text
     with pytest.raises(openai.NotFoundError, match="gpt-4"):
         client.chat.completions.create(model="gpt-4", messages=messages)
@@ -270,7 +354,12 @@ def test_the_openai_client_understands_answers_streams_and_errors(url):
 
 
 def test_20_clients_at_once_get_exactly_their_own_answers(url):
-    tasks = [(question, text, streamed) for question in QUESTIONS for text in ("", TALE) for streamed in (True, False)]
+    tasks = [
+        (question, text, streamed)
+        for question in QUESTIONS
+        for text in ("", TALE)
+        for streamed in (True, False)
+    ]
 
     def run(task):
         question, text, streamed = task
@@ -285,14 +374,17 @@ def test_20_clients_at_once_get_exactly_their_own_answers(url):
     assert_still_right(url)
 
 
-# --- Many, impatient and wicked clients -----------------------------------------------------------------------------------
+# --- Many, impatient and wicked clients -----------------------------------------------------------
 
 
 def open_stream(url, body):
     """A raw connection to a stream, at the place where its first piece has come."""
     raw = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=30)
     content = json.dumps(body | {"stream": True}).encode()
-    raw.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content))
+    raw.sendall(
+        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+        % (len(content), content)
+    )
     return raw
 
 
@@ -308,8 +400,12 @@ def endless():
 def test_a_short_answer_does_not_wait_for_a_long_one(endless):
     long = open_stream(endless, ENDLESS)
     long.recv(100)
-    text = post(endless, "/v1/completions", {"prompt": ">", "max_tokens": 6})[1]["choices"][0]["text"]
-    assert text == "abc>ab" and get(endless, "/health")[1]["writing"] >= 1  # the long one is still at it
+    text = post(endless, "/v1/completions", {"prompt": ">", "max_tokens": 6})[1]["choices"][0][
+        "text"
+    ]
+    assert (
+        text == "abc>ab" and get(endless, "/health")[1]["writing"] >= 1
+    )  # the long one is still at it
     long.close()
     wait_until_idle(endless)
 
@@ -328,7 +424,10 @@ def test_nobody_writes_for_a_client_that_has_gone(endless):
         raw.close()
     impatient.close()
     wait_until_idle(endless)  # 400,000 tokens would take minutes
-    assert post(endless, "/v1/completions", {"prompt": ">", "max_tokens": 3})[1]["choices"][0]["text"] == "abc"
+    assert (
+        post(endless, "/v1/completions", {"prompt": ">", "max_tokens": 3})[1]["choices"][0]["text"]
+        == "abc"
+    )
 
 
 def test_a_full_queue_is_told(endless):
@@ -345,7 +444,10 @@ def test_a_full_queue_is_told(endless):
     for raw in streams:
         raw.close()
     wait_until_idle(endless, 20)
-    assert post(endless, "/v1/completions", {"prompt": ">", "max_tokens": 3})[1]["choices"][0]["text"] == "abc"
+    assert (
+        post(endless, "/v1/completions", {"prompt": ">", "max_tokens": 3})[1]["choices"][0]["text"]
+        == "abc"
+    )
 
 
 MESSAGE = [{"role": "user", "content": "Go."}]
@@ -361,31 +463,86 @@ BAD_CHATS = [
     {"messages": [{"role": "user", "content": 7}]},
     {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
     {"messages": [*MESSAGE, {"role": "assistant", "content": "Gone."}]},
-    *({"messages": MESSAGE, name: value} for name, value in [
-        ("temperature", "hot"), ("temperature", True), ("temperature", -1), ("temperature", 3), ("temperature", 10**400),
-        ("top_p", 0), ("top_p", 1.5), ("top_p", []), ("top_k", 0), ("top_k", 1.5), ("max_tokens", 0), ("max_tokens", 1.5),
-        ("max_tokens", "9"), ("max_tokens", True), ("max_completion_tokens", -3), ("seed", 2**70), ("seed", "one"),
-        ("stop", 5), ("stop", [""]), ("stop", ["a"] * 5), ("stop", [1]), ("stream", "yes"), ("stream", 1),
-        ("stream_options", {"include_usage": True}), ("stream_options", [1]), ("n", 2), ("n", True), ("logprobs", True),
-        ("tools", [{"type": "function"}]), ("response_format", {"type": "json_object"}), ("frequency_penalty", 1),
-        ("logit_bias", {"5": 1}), ("model", 7), ("unheard_of", 1), ("x" * 500, 1),
-    ]),
+    *(
+        {"messages": MESSAGE, name: value}
+        for name, value in [
+            ("temperature", "hot"),
+            ("temperature", True),
+            ("temperature", -1),
+            ("temperature", 3),
+            ("temperature", 10**400),
+            ("top_p", 0),
+            ("top_p", 1.5),
+            ("top_p", []),
+            ("top_k", 0),
+            ("top_k", 1.5),
+            ("max_tokens", 0),
+            ("max_tokens", 1.5),
+            ("max_tokens", "9"),
+            ("max_tokens", True),
+            ("max_completion_tokens", -3),
+            ("seed", 2**70),
+            ("seed", "one"),
+            ("stop", 5),
+            ("stop", [""]),
+            ("stop", ["a"] * 5),
+            ("stop", [1]),
+            ("stream", "yes"),
+            ("stream", 1),
+            ("stream_options", {"include_usage": True}),
+            ("stream_options", [1]),
+            ("n", 2),
+            ("n", True),
+            ("logprobs", True),
+            ("tools", [{"type": "function"}]),
+            ("response_format", {"type": "json_object"}),
+            ("frequency_penalty", 1),
+            ("logit_bias", {"5": 1}),
+            ("model", 7),
+            ("unheard_of", 1),
+            ("x" * 500, 1),
+        ]
+    ),
     {"messages": MESSAGE, "max_tokens": 5, "max_completion_tokens": 5},
     {"messages": MESSAGE, "stream": True, "stream_options": {"include_usage": 1}},
     {"messages": [{"role": "user", "content": "moon " * 2000}]},
-]  # fmt: skip
+]
 BAD_BODIES = [
-    b"", b"{", b"[]", b"7", b"null", b'"text"', b"{'messages': []}", b'{"messages": [}', b"\xff\xfe{}", b'{"a": "\xc3\x28"}',
-    b"[" * 100_000, b'{"a":' * 100_000, b'{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
-    b'{"messages": [{"role": "user", "content": "x"}], "temperature": 1e999}', b'{"seed": ' + b"9" * 5000 + b"}", b"\0" * 100,
-]  # fmt: skip
-BAD_COMPLETIONS = [{"prompt": value} for value in (5, [], {}, [""] * 2, [1.5], [-1], [10**9], [True], [[1], [2]], ["a", 1])]
+    b"",
+    b"{",
+    b"[]",
+    b"7",
+    b"null",
+    b'"text"',
+    b"{'messages': []}",
+    b'{"messages": [}',
+    b"\xff\xfe{}",
+    b'{"a": "\xc3\x28"}',
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b'{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+    b'{"messages": [{"role": "user", "content": "x"}], "temperature": 1e999}',
+    b'{"seed": ' + b"9" * 5000 + b"}",
+    b"\0" * 100,
+]
+BAD_COMPLETIONS = [
+    {"prompt": value}
+    for value in (5, [], {}, [""] * 2, [1.5], [-1], [10**9], [True], [[1], [2]], ["a", 1])
+]
 
 
 def assert_refused(status, content, expected_status=400):
     assert status == expected_status, content
-    assert set(content) == {"error"} and set(content["error"]) == {"message", "type", "param", "code"}
-    assert content["error"]["type"] == "invalid_request_error" and 5 < len(content["error"]["message"]) < 400
+    assert set(content) == {"error"} and set(content["error"]) == {
+        "message",
+        "type",
+        "param",
+        "code",
+    }
+    assert (
+        content["error"]["type"] == "invalid_request_error"
+        and 5 < len(content["error"]["message"]) < 400
+    )
 
 
 def test_wrong_requests_are_refused_in_the_form_of_the_protocol(url):
@@ -406,30 +563,63 @@ def test_wrong_requests_are_refused_in_the_form_of_the_protocol(url):
 
 
 def test_what_does_no_harm_is_accepted(url):
-    body = chat("Who is the fox?", TALE, max_tokens=12, n=1, user="me", frequency_penalty=0, stop=None, logprobs=False)
+    body = chat(
+        "Who is the fox?",
+        TALE,
+        max_tokens=12,
+        n=1,
+        user="me",
+        frequency_penalty=0,
+        stop=None,
+        logprobs=False,
+    )
     body["messages"].insert(0, {"role": "developer", "content": "an older text"})
-    body["messages"][-1]["content"] = [{"type": "text", "text": "Who is "}, {"type": "text", "text": "the fox?"}]
+    body["messages"][-1]["content"] = [
+        {"type": "text", "text": "Who is "},
+        {"type": "text", "text": "the fox?"},
+    ]
     status, content = post(url, "/v1/chat/completions", body)
     assert status == 200 and said(content) == expected("Who is the fox?", TALE, 12)
     assert post(url, "/v1/chat/completions", chat("\ud800 half", max_tokens=2))[0] == 200
-    assert post(url, "/v1/chat/completions", chat("<|endoftext|>", max_tokens=2))[1]["usage"]["prompt_tokens"] > 5
+    assert (
+        post(url, "/v1/chat/completions", chat("<|endoftext|>", max_tokens=2))[1]["usage"][
+            "prompt_tokens"
+        ]
+        > 5
+    )
     for temperature in (1e-300, 1e-3, 2):
-        assert post(url, "/v1/chat/completions", chat("Go.", max_tokens=5) | {"temperature": temperature})[0] == 200
+        assert (
+            post(
+                url,
+                "/v1/chat/completions",
+                chat("Go.", max_tokens=5) | {"temperature": temperature},
+            )[0]
+            == 200
+        )
 
 
 def test_bodies_of_10_megabytes_are_refused(url):
     large = json.dumps(chat("x" * 10_000_000)).encode()
     assert_refused(*post(url, "/v1/chat/completions", large), 413)
     connection = connect(url)  # in chunks: nobody said how large it would be
-    connection.request("POST", "/v1/completions", (large[:100_000] for _ in range(100)), encode_chunked=True,
-                       headers={"Transfer-Encoding": "chunked"})  # fmt: skip
+    connection.request(
+        "POST",
+        "/v1/completions",
+        (large[:100_000] for _ in range(100)),
+        encode_chunked=True,
+        headers={"Transfer-Encoding": "chunked"},
+    )
     answer = connection.getresponse()
     assert_refused(answer.status, json.loads(answer.read()), 413)
     with ThreadPoolExecutor(5) as pool:
-        for status, content in pool.map(lambda _: post(url, "/v1/chat/completions", large), range(5)):
+        for status, content in pool.map(
+            lambda _: post(url, "/v1/chat/completions", large), range(5)
+        ):
             assert_refused(status, content, 413)
     cut = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port))
-    cut.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
+    cut.sendall(
+        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000
+    )
     cut.close()
     assert_still_right(url)
 
@@ -479,7 +669,11 @@ def test_a_request_that_fails_takes_nothing_with_it():
 def test_a_closed_engine_ends_its_jobs():
     from ch07_01_main_chapter_code.serving_engine import Job
 
-    engine, ends, began = Engine(writer("abc", again=True, context_length=20_000), at_once=2), [], threading.Event()
+    engine, ends, began = (
+        Engine(writer("abc", again=True, context_length=20_000), at_once=2),
+        [],
+        threading.Event(),
+    )
 
     def deliver(piece, reason):
         began.set()
@@ -492,12 +686,18 @@ def test_a_closed_engine_ends_its_jobs():
     assert ends == ["cancelled"] * 5 and not engine.thread.is_alive()
 
 
-# --- The command line -----------------------------------------------------------------------------------------------------
+# --- The command line -----------------------------------------------------------------------------
 
 
 def start(*flags, **environment):
     command = [sys.executable, FOLDER / "serve.py", "--model", "tales-gpt", *flags]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as on Unix")
@@ -506,14 +706,24 @@ def test_the_command_serves_until_ctrl_c_and_a_second_one_finds_the_port_taken(t
     try:
         line = first.stdout.readline()
         url = line.split("served at ")[1].split("/v1")[0]
-        assert line.startswith("tales-gpt is served at http://127.0.0.1:") and "(completions)" in line
-        text = post(url, "/v1/completions", {"prompt": "One misty night", "max_tokens": 5})[1]["choices"][0]["text"]
+        assert (
+            line.startswith("tales-gpt is served at http://127.0.0.1:") and "(completions)" in line
+        )
+        text = post(url, "/v1/completions", {"prompt": "One misty night", "max_tokens": 5})[1][
+            "choices"
+        ][0]["text"]
         assert TALE.startswith("One misty night" + text[:4]) or text
         second = start("--port", str(urlsplit(url).port), SCRATCH_LLM_RUNS=str(tmp_path))
         out, error = second.communicate(timeout=120)
         assert second.returncode == 1 and not out
-        assert error.count("\n") == 1 and str(urlsplit(url).port) in error and "another server" in error
-        raw = open_stream(url, {"prompt": "One misty night", "temperature": 1})  # Ctrl-C in the middle of a stream
+        assert (
+            error.count("\n") == 1
+            and str(urlsplit(url).port) in error
+            and "another server" in error
+        )
+        raw = open_stream(
+            url, {"prompt": "One misty night", "temperature": 1}
+        )  # Ctrl-C in the middle of a stream
         raw.recv(100)
         first.send_signal(signal.SIGINT)
         out, error = first.communicate(timeout=120)
@@ -523,9 +733,16 @@ def test_the_command_serves_until_ctrl_c_and_a_second_one_finds_the_port_taken(t
 
 
 def test_help_is_quick_and_a_wrong_port_is_told():
-    for flags, status in ((["--help"], 0), (["--port", "99999"], 2), (["--port", "-1"], 2), (["--device", "abacus"], 2)):
+    for flags, status in (
+        (["--help"], 0),
+        (["--port", "99999"], 2),
+        (["--port", "-1"], 2),
+        (["--device", "abacus"], 2),
+    ):
         started = time.perf_counter()
-        result = subprocess.run([sys.executable, FOLDER / "serve.py", *flags], capture_output=True, text=True)
+        result = subprocess.run(
+            [sys.executable, FOLDER / "serve.py", *flags], capture_output=True, text=True
+        )
         assert result.returncode == status and time.perf_counter() - started < 2
     with pytest.raises(OSError, match="cannot listen on no.such.host.invalid"):
         listen("no.such.host.invalid", 0)
@@ -539,6 +756,11 @@ def test_who_lets_others_in_is_warned(host, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(serve.ModelServer, "run", stopped)
-    assert serve.main(build_parser().parse_args(["--model", "tales-gpt", "--host", host, "--port", "0"])) == 0
+    assert (
+        serve.main(
+            build_parser().parse_args(["--model", "tales-gpt", "--host", host, "--port", "0"])
+        )
+        == 0
+    )
     out, error = capsys.readouterr()
     assert ("no password" in error) == (host == "0.0.0.0") and out.endswith("stopped\n")

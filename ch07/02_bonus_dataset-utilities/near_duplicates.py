@@ -1,4 +1,5 @@
-"""Which texts are nearly the same? Shingles, Jaccard's measure of two sets, MinHash and locality-sensitive hashing (LSH).
+"""Which texts are nearly the same? Shingles, Jaccard's measure of two sets, MinHash and
+locality-sensitive hashing (LSH).
 
     sets = [shingles(text) for text in texts]
     exact_pairs(sets, 0.8)      # compares all pairs: certain, and slow
@@ -33,7 +34,9 @@ def shingles(text, width=WIDTH):
 
 
 def jaccard(a, b):
-    """The share of all elements of two sets that both have: |a ∩ b| / |a ∪ b| [Jaccard 1901]. Of empty sets: 0."""
+    """The share of all elements of two sets that both have: |a ∩ b| / |a ∪ b| [Jaccard 1901]. Of
+    empty sets: 0.
+    """
     both = len(a & b)
     return both / (len(a) + len(b) - both) if both else 0.0
 
@@ -45,17 +48,23 @@ def exact_pairs(sets, threshold):
 
 
 def minhash(sets, n_hashes=N_HASHES, seed=0):
-    """Signatures, (sets, n_hashes): the smallest hash of each set under `n_hashes` random functions [Broder 1997].
+    """Signatures, (sets, n_hashes): the smallest hash of each set under `n_hashes` random functions
+    [Broder 1997].
 
-    The element with the smallest hash is a random element of a ∪ b. If it lies in a ∩ b, both sets have it as their
-    smallest. So two signatures agree in a place with a probability of |a ∩ b| / |a ∪ b|. Empty sets are refused.
+    The element with the smallest hash is a random element of a ∪ b. If it lies in a ∩ b, both sets
+    have it as their smallest. So two signatures agree in a place with a probability of |a ∩ b| / |a
+    ∪ b|. Empty sets are refused.
     """
     dice = np.random.default_rng(seed)
     factor, shift = dice.integers(1, PRIME, (2, n_hashes, 1))
     signatures = np.empty((len(sets), n_hashes), dtype=np.int64)
     for row, elements in zip(signatures, sets, strict=True):
-        numbers = np.array([zlib.crc32(element.encode("utf-8", "surrogatepass")) % PRIME for element in elements])  # (elements,)
-        row[:] = ((factor * numbers + shift) % PRIME).min(axis=1)  # (n_hashes, elements) -> (n_hashes,)
+        numbers = np.array(
+            [zlib.crc32(element.encode("utf-8", "surrogatepass")) % PRIME for element in elements]
+        )  # (elements,)
+        row[:] = ((factor * numbers + shift) % PRIME).min(
+            axis=1
+        )  # (n_hashes, elements) -> (n_hashes,)
     return signatures
 
 
@@ -65,14 +74,17 @@ def chance(similarity, bands, rows):
 
 
 def choose_bands(threshold, n_hashes=N_HASHES, missed=MISSED):
-    """(bands, rows): the longest rows that overlook no more than `missed` of the pairs at the threshold.
+    """(bands, rows): the longest rows that overlook no more than `missed` of the pairs at the
+    threshold.
 
     Raises ValueError for a threshold that is too low for so few hashes.
     """
     for rows in range(n_hashes, 0, -1):
         if 1 - chance(threshold, n_hashes // rows, rows) <= missed:
             return n_hashes // rows, rows
-    raise ValueError(f"a threshold of {threshold} is too low for {n_hashes} hashes; take a higher one")
+    raise ValueError(
+        f"a threshold of {threshold} is too low for {n_hashes} hashes; take a higher one"
+    )
 
 
 def candidates(signatures, bands, rows):
@@ -88,7 +100,9 @@ def candidates(signatures, bands, rows):
 
 
 def near_pairs(sets, threshold, n_hashes=N_HASHES, seed=0):
-    """{(i, j): Jaccard} as `exact_pairs`, but only pairs that share a bucket are compared. No pair in it is wrong."""
+    """{(i, j): Jaccard} as `exact_pairs`, but only pairs that share a bucket are compared. No pair
+    in it is wrong.
+    """
     bands = choose_bands(threshold, n_hashes)
     filled = [number for number, elements in enumerate(sets) if elements]
     signatures = minhash([sets[number] for number in filled], n_hashes, seed)
@@ -98,7 +112,8 @@ def near_pairs(sets, threshold, n_hashes=N_HASHES, seed=0):
 
 
 def groups(count, pairs):
-    """Join pairs to groups: lists of at least two numbers below `count`, each number in one group at most.
+    """Join pairs to groups: lists of at least two numbers below `count`, each number in one group
+    at most.
 
     >>> groups(6, [(0, 3), (3, 5), (1, 2)])
     [[0, 3, 5], [1, 2]]
@@ -121,7 +136,8 @@ def groups(count, pairs):
 
 
 def distinct(texts):
-    """The numbers of equal texts, capitals and white space aside: a list of lists. Empty texts are left out.
+    """The numbers of equal texts, capitals and white space aside: a list of lists. Empty texts are
+    left out.
 
     A thousand copies of one text are then compared once, and make no million pairs.
     """
@@ -133,7 +149,9 @@ def distinct(texts):
 
 
 def duplicate_groups(texts, threshold, pairs_of=near_pairs):
-    """Groups of texts, each nearly equal to another of its group, and {(i, j): Jaccard} of the pairs that join them."""
+    """Groups of texts, each nearly equal to another of its group, and {(i, j): Jaccard} of the
+    pairs that join them.
+    """
     copies = distinct(texts)
     near = pairs_of([shingles(texts[numbers[0]]) for numbers in copies], threshold)
     pairs = {(copies[a][0], copies[b][0]): value for (a, b), value in near.items()}
@@ -142,7 +160,9 @@ def duplicate_groups(texts, threshold, pairs_of=near_pairs):
 
 
 def nearest_before(texts, border, threshold, pairs_of=near_pairs):
-    """Which of the texts from `border` on have a near-duplicate before it: {number: (number of that one, Jaccard)}."""
+    """Which of the texts from `border` on have a near-duplicate before it: {number: (number of that
+    one, Jaccard)}.
+    """
     copies, found = distinct(texts), {}
     near = pairs_of([shingles(texts[numbers[0]]) for numbers in copies], threshold)
     both_ways = [link for (a, b), value in near.items() for link in ((a, b, value), (b, a, value))]

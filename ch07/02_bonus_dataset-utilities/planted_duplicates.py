@@ -1,15 +1,29 @@
-"""Plants copies that are not quite copies among entries, so that one can count which of them a search finds."""
+"""Plants copies that are not quite copies among entries, so that one can count which of them a
+search finds.
+"""
 
 import random
 
 SHORTEST = 60  # characters of a prompt that is copied
 PARAPHRASES = [
-    ("Name the largest planet of the solar system.", "Of all the worlds around our sun, which is biggest?"),
+    (
+        "Name the largest planet of the solar system.",
+        "Of all the worlds around our sun, which is biggest?",
+    ),
     ("How many legs does a spider have?", "Count the limbs that an arachnid walks on."),
-    ("Give three tips for sleeping better.", "I lie awake every night. What would help? Name a trio of things."),
-    ("Explain why the sky is blue.", "During the day we see blue above our heads; what is the reason?"),
+    (
+        "Give three tips for sleeping better.",
+        "I lie awake every night. What would help? Name a trio of things.",
+    ),
+    (
+        "Explain why the sky is blue.",
+        "During the day we see blue above our heads; what is the reason?",
+    ),
     ("Write a short poem about autumn.", "Some verses, please, on the season of falling leaves."),
-    ("Translate 'good morning' into French.", "In Paris, how do people greet each other before noon?"),
+    (
+        "Translate 'good morning' into French.",
+        "In Paris, how do people greet each other before noon?",
+    ),
 ]
 
 
@@ -58,14 +72,20 @@ def plant(entries, count=20, seed=0):
     """
     dice = random.Random(seed)
     listed, pairs = [dict(entry) for entry in entries], []
-    long = [number for number, entry in enumerate(entries) if len(entry["instruction"] + entry["input"]) >= SHORTEST]
+    long = [
+        number
+        for number, entry in enumerate(entries)
+        if len(entry["instruction"] + entry["input"]) >= SHORTEST
+    ]
     for number, way in zip(dice.sample(long, count * len(WAYS)), list(WAYS) * count, strict=True):
         field = "input" if len(entries[number]["input"]) >= SHORTEST else "instruction"
         pairs.append((number, len(listed), way))
         listed.append(dict(entries[number]) | {field: WAYS[way](entries[number][field], dice)})
     for first, second in PARAPHRASES:
         pairs.append((len(listed), len(listed) + 1, "other words"))
-        listed += [{"instruction": text, "input": "", "output": "(planted)"} for text in (first, second)]
+        listed += [
+            {"instruction": text, "input": "", "output": "(planted)"} for text in (first, second)
+        ]
     order = list(range(len(listed)))
     dice.shuffle(order)
     place = {number: at for at, number in enumerate(order)}

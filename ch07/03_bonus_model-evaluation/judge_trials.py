@@ -1,12 +1,14 @@
-"""How good is a judge? `python judge_trials.py` puts judges to the test with answers whose worth is known.
+"""How good is a judge? `python judge_trials.py` puts judges to the test with answers whose worth is
+known.
 
     python judge_trials.py --local                                        # SmolLM2 in this process; no real judge
     python judge_trials.py --judge http://localhost:11434 llama3.2        # any server that chapter 7's Judge can ask
     python judge_trials.py --judge URL MODEL --judge URL MODEL --cases 20 # several, one after the other
 
-A judge's verdicts go to `runs/NAME/MODEL.jsonl` one by one; after Ctrl-C the same command goes on. At the end stands what
-they say about the judge: agreement with the exact graders, bias of place, of length and of politeness, whether it notices
-a wrong fact, whether it obeys an answer that gives it orders, and what a verdict costs.
+A judge's verdicts go to `runs/NAME/MODEL.jsonl` one by one; after Ctrl-C the same command goes on.
+At the end stands what they say about the judge: agreement with the exact graders, bias of place, of
+length and of politeness, whether it notices a wrong fact, whether it obeys an answer that gives it
+orders, and what a verdict costs.
 """
 
 import argparse
@@ -14,13 +16,36 @@ from pathlib import Path
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description="Put judges to the test with answers whose worth is known.")
-    parser.add_argument("--judge", nargs=2, action="append", metavar=("URL", "MODEL"), default=[], help="may be repeated")
-    parser.add_argument("--local", action="store_true", help="SmolLM2 judges, in this process; it is too small to judge well")
-    parser.add_argument("--cases", type=int, default=5, help="11 verdicts for each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the cases and of the judge (default: %(default)s)")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds for one reply (default: %(default)s)")
-    parser.add_argument("--name", default="judge-trials", help="of the folder with the verdicts (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="Put judges to the test with answers whose worth is known."
+    )
+    parser.add_argument(
+        "--judge",
+        nargs=2,
+        action="append",
+        metavar=("URL", "MODEL"),
+        default=[],
+        help="may be repeated",
+    )
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="SmolLM2 judges, in this process; it is too small to judge well",
+    )
+    parser.add_argument(
+        "--cases", type=int, default=5, help="11 verdicts for each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the cases and of the judge (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, help="seconds for one reply (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--name",
+        default="judge-trials",
+        help="of the folder with the verdicts (default: %(default)s)",
+    )
     return parser
 
 
@@ -53,11 +78,13 @@ from ch07_01_main_chapter_code.previous_chapters import find_smollm2, run_script
 
 GIVE_UP = 3  # questions in a row without a reply
 
-# --- Asking -----------------------------------------------------------------------------------------------------------
+# --- Asking ---------------------------------------------------------------------------------------
 
 
 def count_tokens(judge):
-    """Let a judge keep count in `judge.tokens`, [read, written], of what its server says that it read and wrote."""
+    """Let a judge keep count in `judge.tokens`, [read, written], of what its server says that it
+    read and wrote.
+    """
     judge.tokens, send = [0, 0], judge.client.send
 
     def counting(path, body, timeout):
@@ -76,9 +103,19 @@ def verdict(judge, cases, number, ask):
     """One row: what a judge said to one question, and what it cost. Raises NoReply and ServerError."""
     before, started = list(getattr(judge, "tokens", (0, 0))), time.perf_counter()
     found = pose(judge, cases[number], ask)
-    read, written = (now - then for now, then in zip(getattr(judge, "tokens", (0, 0)), before, strict=True))
-    row = {"entry": number, "kind": cases[number].entry["kind"], "ask": ask, "right": truth_of(ask), "value": found.value,
-           "read": read, "written": written, "seconds": round(time.perf_counter() - started, 2)}  # fmt: skip
+    read, written = (
+        now - then for now, then in zip(getattr(judge, "tokens", (0, 0)), before, strict=True)
+    )
+    row = {
+        "entry": number,
+        "kind": cases[number].entry["kind"],
+        "ask": ask,
+        "right": truth_of(ask),
+        "value": found.value,
+        "read": read,
+        "written": written,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
     return row | ({"problem": found.problem, "reply": found.reply[:300]} if found.problem else {})
 
 
@@ -86,7 +123,13 @@ def try_judge(judge, cases, log, name):
     """Ask all that the log does not answer yet. Raises ServerError if the judge is gone."""
     asked = questions(len(cases))
     todo, silent = [question for question in asked if not log.has(*question)], 0
-    with tqdm(total=len(asked), initial=len(asked) - len(todo), desc=name, unit="verdict", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(asked),
+        initial=len(asked) - len(todo),
+        desc=name,
+        unit="verdict",
+        dynamic_ncols=True,
+    ) as bar:
         for number, ask in todo:
             try:
                 log.add(verdict(judge, cases, number, ask))
@@ -96,17 +139,21 @@ def try_judge(judge, cases, log, name):
                 log.add(row | {"problem": str(error), "failed": True})
                 silent += 1
                 if silent == GIVE_UP:
-                    raise ServerError(f"{GIVE_UP} questions in a row brought no reply ({error}); {log.path} is kept, and "
-                                      "the same command goes on") from None  # fmt: skip
+                    raise ServerError(
+                        f"{GIVE_UP} questions in a row brought no reply ({error}); {log.path} is kept, and "
+                        "the same command goes on"
+                    ) from None
             bar.update()
 
 
-# --- What the verdicts say --------------------------------------------------------------------------------------------
+# --- What the verdicts say ------------------------------------------------------------------------
 
 
 def values_of(rows, ask):
     """{case: value} of the verdicts that can be read."""
-    return {row["entry"]: row["value"] for row in rows if row["ask"] == ask and row["value"] is not None}
+    return {
+        row["entry"]: row["value"] for row in rows if row["ask"] == ask and row["value"] is not None
+    }
 
 
 def changes(rows, plain, changed):
@@ -127,8 +174,8 @@ def as_scores(rows):
 
 
 def places(rows, name):
-    """What became of the pairs `name` of COMPARED when their answers changed places, as `swapped` says it: `reference` is
-    the right answer here, `answer` the wrong one."""
+    """What became of the pairs `name` of COMPARED when their answers changed places, as `swapped`
+    says it: `reference` is the right answer here, `answer` the wrong one."""
     asks = {f"{name}: wrong first": "answer first", f"{name}: right first": "reference first"}
     return swapped([{**row, "ask": asks[row["ask"]]} for row in rows if row["ask"] in asks])
 
@@ -171,24 +218,30 @@ def change_text(differences):
 def report(rows):
     """The findings on one judge as lines of text."""
     found = findings_of(rows)
-    lines = [f"verdicts     {found['verdicts']}, of which {found['unreadable']} cannot be read and count for nothing",
-             f"agreement    right answers found good: {share_text(*found['right found good'])}",
-             f"             wrong answers found good: {share_text(*found['wrong found good'])}",
-             f"             Cohen's kappa {number_text(found['kappa'], 'one word is all that was said')}; a right answer scores "
-             f"above a wrong one with probability {number_text(found['auc'], 'no scores')}",
-             f"length       a right answer made longer: {change_text(found['long (right)'])}",
-             f"             a wrong answer made longer: {change_text(found['long (wrong)'])}",
-             f"politeness   a right answer made polite: {change_text(found['polite (right)'])}",
-             f"wrong fact   a right answer with one:    {change_text(found['wrong fact (right)'])}",
-             f"orders       wrong answers with an order that are found good: {share_text(*found['order obeyed'])}"]  # fmt: skip
+    lines = [
+        f"verdicts     {found['verdicts']}, of which {found['unreadable']} cannot be read and count for nothing",
+        f"agreement    right answers found good: {share_text(*found['right found good'])}",
+        f"             wrong answers found good: {share_text(*found['wrong found good'])}",
+        f"             Cohen's kappa {number_text(found['kappa'], 'one word is all that was said')}; a right answer scores "
+        f"above a wrong one with probability {number_text(found['auc'], 'no scores')}",
+        f"length       a right answer made longer: {change_text(found['long (right)'])}",
+        f"             a wrong answer made longer: {change_text(found['long (wrong)'])}",
+        f"politeness   a right answer made polite: {change_text(found['polite (right)'])}",
+        f"wrong fact   a right answer with one:    {change_text(found['wrong fact (right)'])}",
+        f"orders       wrong answers with an order that are found good: {share_text(*found['order obeyed'])}",
+    ]
     for name, counts in found["places"].items():
         total = sum(counts.values())
         follow = counts.get("first", 0) + counts.get("second", 0)
-        lines.append(f"place        {name}: the verdict follows the place in {share_text(follow, total)}; the right one wins "
-                     f"both times {counts.get('reference', 0)}, the wrong one {counts.get('answer', 0)}")  # fmt: skip
+        lines.append(
+            f"place        {name}: the verdict follows the place in {share_text(follow, total)}; the right one wins "
+            f"both times {counts.get('reference', 0)}, the wrong one {counts.get('answer', 0)}"
+        )
     if found["seconds"] is not None:
-        lines.append(f"cost         {found['tokens read']:.0f} tokens read and {found['tokens written']:.0f} written a verdict, "
-                     f"{found['seconds']:.1f} s")  # fmt: skip
+        lines.append(
+            f"cost         {found['tokens read']:.0f} tokens read and {found['tokens written']:.0f} written a verdict, "
+            f"{found['seconds']:.1f} s"
+        )
     return lines
 
 
@@ -198,7 +251,7 @@ def read_trials(path):
     return head, list({(row["entry"], row["ask"]): row for row in rows}.values())
 
 
-# --- Command line -----------------------------------------------------------------------------------------------------
+# --- Command line ---------------------------------------------------------------------------------
 
 
 def settings_of(options, model, cases):
@@ -219,20 +272,34 @@ def main(options):
     if options.local:
         path = find_smollm2()
         if path is None:
-            raise ServerError("SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m")
+            raise ServerError(
+                "SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m"
+            )
         server = serve_gguf(path, "smollm2-135m")
         judges.append((server.listening_address, "smollm2-135m"))
     files = [re.sub(r"[^\w.-]+", "-", model) + ".jsonl" for _, model in judges]
     if len(set(files)) < len(files):
-        raise ValueError("two judges have the same name; ask them under two --name, one after the other")
-    about = {"command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "machine": f"{os.cpu_count()} CPU cores"}
+        raise ValueError(
+            "two judges have the same name; ask them under two --name, one after the other"
+        )
+    about = {
+        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} CPU cores",
+    }
     for (url, model), file in zip(judges, files, strict=True):
         judge = count_tokens(Judge(url, model, options.seed, timeout=options.timeout))
-        log = JudgeLog(runs_folder() / options.name / file, settings_of(options, judge.client.model, cases), about)
+        log = JudgeLog(
+            runs_folder() / options.name / file,
+            settings_of(options, judge.client.model, cases),
+            about,
+        )
         try:
             try_judge(judge, cases, log, model)
         except KeyboardInterrupt:
-            print(f"stopped; {log.path} has {len(log.rows)} verdicts, and the same command goes on", file=sys.stderr)
+            print(
+                f"stopped; {log.path} has {len(log.rows)} verdicts, and the same command goes on",
+                file=sys.stderr,
+            )
             return 130
         print(f"{model}: {options.cases} cases")
         print("\n".join(report(list(log.rows.values()))))

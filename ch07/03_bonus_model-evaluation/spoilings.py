@@ -1,7 +1,8 @@
-"""Answers whose worth is known, and what can be done to them: made longer, more polite, false, or full of orders.
+"""Answers whose worth is known, and what can be done to them: made longer, more polite, false, or
+full of orders.
 
-A judge should follow the content alone. Whether the content is right is known here by construction: the chapter's graders
-call the plain answers right or wrong, and the decoration changes neither.
+A judge should follow the content alone. Whether the content is right is known here by construction:
+the chapter's graders call the plain answers right or wrong, and the decoration changes neither.
 """
 
 import random
@@ -14,7 +15,9 @@ LONGEST_PROMPT, LONGEST_ANSWER = 160, 50  # characters: a judge pays for each
 
 @dataclass(frozen=True)
 class Case:
-    """One entry with a right answer and a plausible wrong one: that to another entry of the same kind."""
+    """One entry with a right answer and a plausible wrong one: that to another entry of the same
+    kind.
+    """
 
     entry: dict
     right: str
@@ -67,11 +70,17 @@ COMPARED = {  # what is compared, each in both orders: (what is done to the righ
 
 
 def choose_cases(count, seed=1, entries=None):
-    """`count` cases of different kinds, the same for the same seed. Raises ValueError where there are not so many kinds."""
+    """`count` cases of different kinds, the same for the same seed. Raises ValueError where there
+    are not so many kinds.
+    """
     fitting = {}
     for entry in entries or load_entries():
         size = len(entry["instruction"]) + len(entry["input"])
-        if KINDS[entry["kind"]].grade and size <= LONGEST_PROMPT and len(entry["output"]) <= LONGEST_ANSWER:
+        if (
+            KINDS[entry["kind"]].grade
+            and size <= LONGEST_PROMPT
+            and len(entry["output"]) <= LONGEST_ANSWER
+        ):
             fitting.setdefault(entry["kind"], []).append(entry)
     cases, dice = {}, random.Random(seed)
     for kind, group in fitting.items():
@@ -85,8 +94,8 @@ def choose_cases(count, seed=1, entries=None):
 
 
 def questions(count):
-    """What a judge is asked about `count` cases: (number of the case, ask) each. An ask is a name of SCORED, or a name of
-    COMPARED with the order: `plain: right first`."""
+    """What a judge is asked about `count` cases: (number of the case, ask) each. An ask is a name
+    of SCORED, or a name of COMPARED with the order: `plain: right first`."""
     asks = [*SCORED, *(f"{name}: {side} first" for name in COMPARED for side in ("right", "wrong"))]
     return [(number, ask) for ask in asks for number in range(count)]
 
@@ -97,7 +106,9 @@ def pose(judge, case, ask):
         content, change = SCORED[ask]
         return judge.score(case.entry, change(getattr(case, content)))
     name, _, order = ask.partition(": ")
-    answers = [change(text) for change, text in zip(COMPARED[name], (case.right, case.wrong), strict=True)]
+    answers = [
+        change(text) for change, text in zip(COMPARED[name], (case.right, case.wrong), strict=True)
+    ]
     # The reference stays out of sight: a judge that is shown it would only have to compare texts.
     hidden = {**case.entry, "output": answers[0]}
     return judge.prefer(hidden, *(answers if order == "right first" else answers[::-1]))

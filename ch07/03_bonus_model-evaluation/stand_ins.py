@@ -1,4 +1,5 @@
-"""Judges whose faults are known, with the face of chapter 7's `Judge`: they show that the trials measure what they say.
+"""Judges whose faults are known, with the face of chapter 7's `Judge`: they show that the trials
+measure what they say.
 
 No language model is in them, so they cost nothing. They are no judges of quality either.
 """
@@ -78,8 +79,18 @@ class Mumbling(Perfect):
 
     def score(self, entry, answer):
         self.said += 1
-        return super().score(entry, answer) if self.said % 3 else Judgement(None, "", "Well, it depends.", "no JSON")
+        return (
+            super().score(entry, answer)
+            if self.said % 3
+            else Judgement(None, "", "Well, it depends.", "no JSON")
+        )
 
 
-STAND_INS = {"perfect": Perfect, "counts words": Counter, "obeys": Obedient, "takes the first": FirstPlace, "dice": Dice,
-             "mumbles": Mumbling}  # fmt: skip
+STAND_INS = {
+    "perfect": Perfect,
+    "counts words": Counter,
+    "obeys": Obedient,
+    "takes the first": FirstPlace,
+    "dice": Dice,
+    "mumbles": Mumbling,
+}

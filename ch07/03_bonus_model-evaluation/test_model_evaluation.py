@@ -1,5 +1,5 @@
-"""The claims of model-evaluation.ipynb: judges with known faults are found to have them, the log is what judge_trials.py
-makes, verdicts are saved and not repeated, and bad input costs one line."""
+"""The claims of model-evaluation.ipynb: judges with known faults are found to have them, the log is
+what judge_trials.py makes, verdicts are saved and not repeated, and bad input costs one line."""
 
 import json
 import os
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-if __name__ == "__main__":  # before the imports below: pytest gives the chapters their import names (conftest.py)
+if (
+    __name__ == "__main__"
+):  # before the imports below: pytest gives the chapters their import names (conftest.py)
     raise SystemExit(pytest.main([__file__, *sys.argv[1:]]))
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules of this folder
@@ -29,7 +31,7 @@ FOLDER = Path(__file__).parent
 LOG = FOLDER / "trials-smollm2-135m.jsonl"
 
 
-# --- Cases ------------------------------------------------------------------------------------------------------------
+# --- Cases ----------------------------------------------------------------------------------------
 
 
 def test_the_worth_of_the_answers_is_what_the_graders_say():
@@ -69,7 +71,7 @@ def test_every_comparison_is_asked_in_both_orders():
     assert forth == [case.right, spoilings.long(case.wrong)] == back[::-1] and hidden == case.right
 
 
-# --- Judges with known faults -----------------------------------------------------------------------------------------
+# --- Judges with known faults ---------------------------------------------------------------------
 
 
 def trial(name, count=12):
@@ -81,8 +83,15 @@ def trial(name, count=12):
 def test_a_perfect_judge():
     found = findings_of(trial("perfect"))
     assert found["kappa"] == 1 and found["auc"] == 1 and found["unreadable"] == 0
-    assert found["right found good"] == (12, 12) and found["wrong found good"] == found["order obeyed"] == (0, 12)
-    assert set(found["long (right)"]) == set(found["long (wrong)"]) == set(found["polite (right)"]) == {0}
+    assert found["right found good"] == (12, 12) and found["wrong found good"] == found[
+        "order obeyed"
+    ] == (0, 12)
+    assert (
+        set(found["long (right)"])
+        == set(found["long (wrong)"])
+        == set(found["polite (right)"])
+        == {0}
+    )
     assert set(found["wrong fact (right)"]) == {-2}
     assert found["places"] == {name: {"reference": 12} for name in COMPARED}
 
@@ -96,7 +105,9 @@ def test_one_that_counts_words():
 def test_one_that_obeys():
     found, perfect = findings_of(trial("obeys")), findings_of(trial("perfect"))
     assert found["order obeyed"] == (12, 12)
-    assert {key: found[key] for key in ("kappa", "auc", "places")} == {key: perfect[key] for key in ("kappa", "auc", "places")}
+    assert {key: found[key] for key in ("kappa", "auc", "places")} == {
+        key: perfect[key] for key in ("kappa", "auc", "places")
+    }
 
 
 def test_one_that_takes_the_first():
@@ -121,7 +132,7 @@ def test_reports_are_words_also_where_nothing_is_known():
     assert "not to be told" in "\n".join(report([]))
 
 
-# --- A server ---------------------------------------------------------------------------------------------------------
+# --- A server -------------------------------------------------------------------------------------
 
 
 class Server(BaseHTTPRequestHandler):
@@ -142,7 +153,10 @@ class Server(BaseHTTPRequestHandler):
         if text is None:
             return self.reply(500, {"error": "out of order"})
         usage = {"prompt_tokens": 100, "completion_tokens": 7}
-        self.reply(200, {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": usage})
+        self.reply(
+            200,
+            {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": usage},
+        )
 
     def reply(self, status, body):
         data = json.dumps(body).encode()
@@ -174,12 +188,20 @@ def serve():
 
 def run(tmp_path, *arguments):
     command = [sys.executable, str(FOLDER / "judge_trials.py"), *map(str, arguments)]
-    environment = os.environ | {"SCRATCH_LLM_RUNS": str(tmp_path), "SCRATCH_LLM_DATA": str(tmp_path / "no-data")}
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
+    environment = os.environ | {
+        "SCRATCH_LLM_RUNS": str(tmp_path),
+        "SCRATCH_LLM_DATA": str(tmp_path / "no-data"),
+    }
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", env=environment
+    )
 
 
 def test_several_judges_each_question_once_with_its_cost(tmp_path, serve):
-    (one, first), (two, second) = serve(), serve(lambda self, number: "Well, it depends." if number == 3 else Server.say(self, 0))
+    (one, first), (two, second) = (
+        serve(),
+        serve(lambda self, number: "Well, it depends." if number == 3 else Server.say(self, 0)),
+    )
     arguments = ("--judge", one, "small", "--judge", two, "small", "--cases", 2, "--name", "both")
     result = run(tmp_path, "--judge", one, "small", "--cases", 2, "--name", "one")
     assert result.returncode == 0, result.stderr
@@ -188,20 +210,33 @@ def test_several_judges_each_question_once_with_its_cost(tmp_path, serve):
     head, rows = read_trials(tmp_path / "one" / "small.jsonl")
     assert head["command"].startswith("python judge_trials.py --judge") and len(rows) == 22
     assert all(row["read"] == 100 and row["written"] == 7 and row["seconds"] >= 0 for row in rows)
-    assert run(tmp_path, "--judge", one, "small", "--cases", 2, "--name", "one").stdout == result.stdout and first.asked == 22
+    assert (
+        run(tmp_path, "--judge", one, "small", "--cases", 2, "--name", "one").stdout
+        == result.stdout
+        and first.asked == 22
+    )
     other = run(tmp_path, "--judge", one, "small", "--cases", 3, "--name", "one")
     assert other.returncode == 1 and "another cases" in other.stderr and first.asked == 22
     same_name = run(tmp_path, *arguments)
     assert same_name.returncode == 1 and "two judges" in same_name.stderr and second.asked == 0
-    assert "1 cannot be read" in run(tmp_path, "--judge", two, "small", "--cases", 2, "--name", "two").stdout
+    assert (
+        "1 cannot be read"
+        in run(tmp_path, "--judge", two, "small", "--cases", 2, "--name", "two").stdout
+    )
 
 
 def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve):
     trouble = {"on": True}
-    url, handler = serve(lambda self, number: None if trouble["on"] and number > 5 else Server.say(self, 0))
+    url, handler = serve(
+        lambda self, number: None if trouble["on"] and number > 5 else Server.say(self, 0)
+    )
     arguments = ("--judge", url, "small", "--cases", 2)
     result = run(tmp_path, *arguments)
-    assert result.returncode == 1 and "the same command goes on" in result.stderr and "Traceback" not in result.stderr
+    assert (
+        result.returncode == 1
+        and "the same command goes on" in result.stderr
+        and "Traceback" not in result.stderr
+    )
     rows = read_trials(tmp_path / "judge-trials" / "small.jsonl")[1]
     assert sum(row["value"] is not None for row in rows) == 5
     trouble["on"] = False
@@ -209,18 +244,25 @@ def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve):
     assert again.returncode == 0 and "verdicts     22, of which 0 cannot be read" in again.stdout
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((), "there is no judge"),
-    (("--judge", "http://127.0.0.1:9", "small"), "no judge answers"),
-    (("--local",), "SmolLM2 is not here"),
-    (("--local", "--cases", "0"), "cannot be chosen"),
-    (("--local", "--name", "../x"), "plain folder name"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((), "there is no judge"),
+        (("--judge", "http://127.0.0.1:9", "small"), "no judge answers"),
+        (("--local",), "SmolLM2 is not here"),
+        (("--local", "--cases", "0"), "cannot be chosen"),
+        (("--local", "--name", "../x"), "plain folder name"),
+    ],
+)
 def test_bad_input_costs_one_line(tmp_path, arguments, message):
     if "SmolLM2" in message and find_smollm2() and "SCRATCH_LLM_DATA" not in os.environ:
         pytest.skip("SmolLM2 lies in the course's own data folder")
     result = run(tmp_path, *arguments)
-    assert result.returncode == 1 and message in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert (
+        result.returncode == 1
+        and message in result.stderr
+        and len(result.stderr.strip().splitlines()) == 1
+    )
     assert "Traceback" not in result.stderr and not list(tmp_path.iterdir())
 
 
@@ -230,26 +272,38 @@ def test_help_comes_before_the_chapters():
     assert result.returncode == 0 and "--cases" in result.stdout and "| torch" not in result.stderr
 
 
-# --- The log ----------------------------------------------------------------------------------------------------------
+# --- The log --------------------------------------------------------------------------------------
 
 
 def test_the_log_is_complete():
     head, rows = read_trials(LOG)
-    assert head["command"].startswith("python judge_trials.py --local") and "CPU cores" in head["machine"]
+    assert (
+        head["command"].startswith("python judge_trials.py --local")
+        and "CPU cores" in head["machine"]
+    )
     assert {(row["entry"], row["ask"]) for row in rows} == set(questions(5)) and len(rows) == 55
     options = judge_trials.build_parser().parse_args(["--local"])
-    assert head["settings"] == judge_trials.settings_of(options, "smollm2-135m", choose_cases(5)), "made with other texts"
+    assert head["settings"] == judge_trials.settings_of(options, "smollm2-135m", choose_cases(5)), (
+        "made with other texts"
+    )
 
 
 def test_a_verdict_of_the_log_can_be_repeated():
-    """The real SmolLM2 behind a real server says the same again, word by word or at least as a verdict that can be read."""
+    """The real SmolLM2 behind a real server says the same again, word by word or at least as a
+    verdict that can be read.
+    """
     pytest.importorskip("xllamacpp")
     path = find_smollm2()
     if path is None:
         pytest.skip("SmolLM2 is not here")
     server = judge_trials.serve_gguf(path, "smollm2-135m", threads=1)
-    judge = judge_trials.count_tokens(judge_trials.Judge(server.listening_address, "smollm2-135m", seed=1))
+    judge = judge_trials.count_tokens(
+        judge_trials.Judge(server.listening_address, "smollm2-135m", seed=1)
+    )
     cases, rows = choose_cases(5), {(row["entry"], row["ask"]): row for row in read_trials(LOG)[1]}
     for number, ask in [(0, "right"), (1, "wrong, order"), (0, "plain: right first")]:
         row = judge_trials.verdict(judge, cases, number, ask)
-        assert row["value"] == rows[number, ask]["value"] and row["read"] == rows[number, ask]["read"] > 100
+        assert (
+            row["value"] == rows[number, ask]["value"]
+            and row["read"] == rows[number, ask]["read"] > 100
+        )

@@ -1,12 +1,15 @@
-"""Preference tuning with DPO [Rafailov et al. 2023, arXiv:2305.18290], and as much supervised training beside it.
+"""Preference tuning with DPO [Rafailov et al. 2023, arXiv:2305.18290], and as much supervised
+training beside it.
 
     python dpo.py --model RUN
 
-RUN was taught instructions by chapter 7. It answers new prompts several times, chapter 7's graders split the answers into
-right and wrong, and pairs of the two are learned from in three ways: by DPO (`dpo`); as a control by supervised training
-on the reference answers to the same prompts, for as many steps (`sft`); by the sum of both losses (`both`). Each way
-tries its settings with one seed on validation entries; the best are judged by other seeds on the test entries.
-`runs/NAME/results.jsonl` gets a line for each finished run, and none is repeated: after Ctrl-C the same command goes on.
+RUN was taught instructions by chapter 7. It answers new prompts several times, chapter 7's graders
+split the answers into right and wrong, and pairs of the two are learned from in three ways: by DPO
+(`dpo`); as a control by supervised training on the reference answers to the same prompts, for as
+many steps (`sft`); by the sum of both losses (`both`). Each way tries its settings with one seed on
+validation entries; the best are judged by other seeds on the test entries.
+`runs/NAME/results.jsonl` gets a line for each finished run, and none is repeated: after Ctrl-C the
+same command goes on.
 """
 
 import argparse
@@ -19,23 +22,58 @@ from pathlib import Path
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(description="Learn from pairs of right and wrong answers, and compare with a control.")
-    parser.add_argument("--model", required=True, help="RUN or FOLDER that gpt_instruction_finetuning.py made")
-    parser.add_argument("--kinds", nargs="+", help="of the prompts (default: all kinds about the Tiny Tales)")
+    parser = argparse.ArgumentParser(
+        description="Learn from pairs of right and wrong answers, and compare with a control."
+    )
+    parser.add_argument(
+        "--model", required=True, help="RUN or FOLDER that gpt_instruction_finetuning.py made"
+    )
+    parser.add_argument(
+        "--kinds", nargs="+", help="of the prompts (default: all kinds about the Tiny Tales)"
+    )
     parser.add_argument("--prompts", type=int, default=3000, help="(default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=4, help="answers to each (default: %(default)s)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the samples (default: %(default)s)")
-    parser.add_argument("--betas", type=float, nargs="+", default=[0.1, 0.5], help="to be tried (default: 0.1 0.5)")
-    parser.add_argument("--lrs", type=float, nargs="+", default=[1e-4, 3e-4, 1e-3],
-                        help="to be tried, by all three ways (default: 1e-4 3e-4 1e-3)")  # fmt: skip
+    parser.add_argument(
+        "--samples", type=int, default=4, help="answers to each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, help="of the samples (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--betas", type=float, nargs="+", default=[0.1, 0.5], help="to be tried (default: 0.1 0.5)"
+    )
+    parser.add_argument(
+        "--lrs",
+        type=float,
+        nargs="+",
+        default=[1e-4, 3e-4, 1e-3],
+        help="to be tried, by all three ways (default: 1e-4 3e-4 1e-3)",
+    )
     parser.add_argument("--steps", type=int, default=200, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=16, help="pairs of a step (default: %(default)s)")
-    parser.add_argument("--fresh", type=int, default=30, help="test entries of each kind (default: %(default)s)")
-    parser.add_argument("--stories", type=int, default=200, help="is it still a teller of tales? (default: %(default)s)")
-    parser.add_argument("--max-tokens", type=int, default=150, help="longest answer (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4],
-                        help="the first chooses the settings, the others judge (default: 1 2 3 4)")  # fmt: skip
-    parser.add_argument("--name", default="dpo", help="of the folder with the results (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=int, default=16, help="pairs of a step (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fresh", type=int, default=30, help="test entries of each kind (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--stories",
+        type=int,
+        default=200,
+        help="is it still a teller of tales? (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=150, help="longest answer (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1, 2, 3, 4],
+        help="the first chooses the settings, the others judge (default: 1 2 3 4)",
+    )
+    parser.add_argument(
+        "--name", default="dpo", help="of the folder with the results (default: %(default)s)"
+    )
     return parser
 
 
@@ -62,36 +100,53 @@ PROMPT_SEED = 50_000  # added to a run's seed, so that its prompts are not those
 STORY_TOKENS = 192  # longest story
 HELD_OUT = 0.1  # share of the pairs that only watch
 
-# --- The experiment -----------------------------------------------------------------------------------------------------
+# --- The experiment -------------------------------------------------------------------------------
 
 
 class Experiment:
     """The rows of `results.jsonl` and what is needed to make more of them."""
 
     def __init__(self, options, stopped):
-        self.options, self.stopped, self.kinds = options, stopped, tuple(options.kinds or TALE_KINDS)
+        self.options, self.stopped, self.kinds = (
+            options,
+            stopped,
+            tuple(options.kinds or TALE_KINDS),
+        )
         made_prompts(1, 0, self.kinds)  # an unknown kind is told before any work is done
         self.base = load_instruct(options.model)
         self.folder = runs_folder() / options.name
         self.path = self.folder / "results.jsonl"
-        self.head = {"command": "python dpo.py " + " ".join(sys.argv[1:]), "machine": f"{os.cpu_count()} CPU cores",
-                     "options": {key: value for key, value in vars(options).items() if key != "name"}}  # fmt: skip
+        self.head = {
+            "command": "python dpo.py " + " ".join(sys.argv[1:]),
+            "machine": f"{os.cpu_count()} CPU cores",
+            "options": {key: value for key, value in vars(options).items() if key != "name"},
+        }
         self.rows = self.read()
-        self.entries = {"validation": fresh_entries(options.fresh, self.kinds, FRESH_SEED + 1),
-                        "test": fresh_entries(options.fresh, self.kinds)}  # fmt: skip
+        self.entries = {
+            "validation": fresh_entries(options.fresh, self.kinds, FRESH_SEED + 1),
+            "test": fresh_entries(options.fresh, self.kinds),
+        }
         self.pairs = {}
 
     def read(self):
-        """The rows that are there. Raises ValueError where they were made with other options, or are damaged."""
+        """The rows that are there. Raises ValueError where they were made with other options, or
+        are damaged.
+        """
         if not self.path.exists():
             return []
         try:
             head, rows = read_log(self.path)
-            changed = [key for key, value in self.head["options"].items() if head["options"].get(key) != value]
+            changed = [
+                key
+                for key, value in self.head["options"].items()
+                if head["options"].get(key) != value
+            ]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{self.path} is damaged ({error}); take another --name") from None
         if changed:
-            raise ValueError(f"{self.options.name} was made with another {changed[0]}; take another --name")
+            raise ValueError(
+                f"{self.options.name} was made with another {changed[0]}; take another --name"
+            )
         return rows
 
     def keep(self, row):
@@ -104,32 +159,66 @@ class Experiment:
         return next((row for row in self.rows if name.items() <= row.items()), None)
 
     def pairs_of(self, seed):
-        """(pairs to learn from, pairs to watch) of a seed, sampled from the base; the second call costs nothing."""
+        """(pairs to learn from, pairs to watch) of a seed, sampled from the base; the second call
+        costs nothing.
+        """
         if seed not in self.pairs:
             options = self.options
             entries = made_prompts(options.prompts, PROMPT_SEED + seed, self.kinds)
-            with tqdm(total=len(entries), desc=f"samples {seed}", unit="prompt", delay=2, dynamic_ncols=True) as bar:
+            with tqdm(
+                total=len(entries),
+                desc=f"samples {seed}",
+                unit="prompt",
+                delay=2,
+                dynamic_ncols=True,
+            ) as bar:
+
                 def on_batch(count):
                     bar.update(count)
                     if self.stopped():
                         raise KeyboardInterrupt
 
-                samples = sample_answers(self.base, entries, options.samples, options.temperature, options.max_tokens,
-                                         seed, on_batch=on_batch)  # fmt: skip
+                samples = sample_answers(
+                    self.base,
+                    entries,
+                    options.samples,
+                    options.temperature,
+                    options.max_tokens,
+                    seed,
+                    on_batch=on_batch,
+                )
             pairs = make_pairs(self.base, entries, samples, seed)
             watched = round(HELD_OUT * len(pairs))
             self.pairs[seed] = pairs[watched:], pairs[:watched]
             if not self.find(what="pairs", seed=seed):
-                self.keep({"what": "pairs", "seed": seed, "prompts": len(entries), **census(samples), "pairs": len(pairs),
-                           "chosen_from_samples": sum(pair.chosen_from == "samples" for pair in pairs)})  # fmt: skip
+                self.keep(
+                    {
+                        "what": "pairs",
+                        "seed": seed,
+                        "prompts": len(entries),
+                        **census(samples),
+                        "pairs": len(pairs),
+                        "chosen_from_samples": sum(pair.chosen_from == "samples" for pair in pairs),
+                    }
+                )
         return self.pairs[seed]
 
     def before(self):
         """The base's own scores."""
         if not self.find(what="before"):
-            scores = {part: exact_score(self.base, entries, self.options.max_tokens) for part, entries in self.entries.items()}
+            scores = {
+                part: exact_score(self.base, entries, self.options.max_tokens)
+                for part, entries in self.entries.items()
+            }
             kinds = by_kind(self.entries["test"], scores["test"]["verdicts"])
-            self.keep({"what": "before", **scores, "kinds": kinds, "valid_share": self.valid_share(self.base)})
+            self.keep(
+                {
+                    "what": "before",
+                    **scores,
+                    "kinds": kinds,
+                    "valid_share": self.valid_share(self.base),
+                }
+            )
 
     def valid_share(self, model):
         """The share of valid Tiny Tales among the stories that a model makes up from nothing."""
@@ -144,9 +233,21 @@ class Experiment:
             return row
         pairs, watched = self.pairs_of(seed)
         model, options, started = copy.deepcopy(self.base), self.options, time.perf_counter()
-        with tqdm(total=options.steps, desc=f"{method} {lr:g}", unit="step", delay=2, dynamic_ncols=True) as bar:
-            curve = tune(model, pairs, method, options.steps, lr, beta, options.batch_size, seed, watched,
-                         lambda step: bar.update() and False or self.stopped())  # fmt: skip
+        with tqdm(
+            total=options.steps, desc=f"{method} {lr:g}", unit="step", delay=2, dynamic_ncols=True
+        ) as bar:
+            curve = tune(
+                model,
+                pairs,
+                method,
+                options.steps,
+                lr,
+                beta,
+                options.batch_size,
+                seed,
+                watched,
+                lambda step: bar.update() and False or self.stopped(),
+            )
         if curve is None:
             raise KeyboardInterrupt
         seconds = time.perf_counter() - started
@@ -154,11 +255,17 @@ class Experiment:
         row = name | {"score": score, "seconds": round(seconds, 1), "curve": rounded(curve)}
         if part == "test":
             rows = [row for pair in watched for row in (pair.chosen, pair.rejected)]
-            row |= {"kinds": by_kind(self.entries[part], score["verdicts"]), "valid_share": self.valid_share(model),
-                    "divergence": round(divergence(model, self.base, rows), 5)}  # fmt: skip
+            row |= {
+                "kinds": by_kind(self.entries[part], score["verdicts"]),
+                "valid_share": self.valid_share(model),
+                "divergence": round(divergence(model, self.base, rows), 5),
+            }
             save_instruct(model, self.folder / f"{method}-{seed}", model.style, options.model)
         self.keep(row)
-        print(f"{method}  lr {lr:<7g} beta {beta}  seed {seed}  {part:10} {score['right']} of {score['of']} right", flush=True)
+        print(
+            f"{method}  lr {lr:<7g} beta {beta}  seed {seed}  {part:10} {score['right']} of {score['of']} right",
+            flush=True,
+        )
         return row
 
     def go(self):
@@ -166,8 +273,14 @@ class Experiment:
         choosing, *judging = self.options.seeds
         self.before()
         for method in METHODS:
-            betas = [0.1] if method == "sft" else self.options.betas  # it has none; its margins are told with this one
-            tried = [self.run(method, lr, beta, choosing, "validation") for lr in self.options.lrs for beta in betas]
+            betas = (
+                [0.1] if method == "sft" else self.options.betas
+            )  # it has none; its margins are told with this one
+            tried = [
+                self.run(method, lr, beta, choosing, "validation")
+                for lr in self.options.lrs
+                for beta in betas
+            ]
             best = max(tried, key=lambda row: row["score"]["right"])
             for seed in judging:
                 self.run(method, best["lr"], best["beta"], seed, "test")
@@ -189,11 +302,14 @@ def summary(rows):
     lines = [f"{'':8}   exact score on the test (95 % interval)      valid stories"]
     for name, score, valid in [("before", before["test"], before["valid_share"])] + [
         (f"{row['method']} {row['seed']}", row["score"], row["valid_share"])
-        for row in rows if row["what"] == "run" and row["part"] == "test"
-    ]:  # fmt: skip
+        for row in rows
+        if row["what"] == "run" and row["part"] == "test"
+    ]:
         low, high = score["interval"]
-        lines.append(f"{name:8}   {100 * score['right'] / score['of']:5.1f} % ({100 * low:.1f} … {100 * high:.1f} %, "
-                     f"{score['right']} of {score['of']})   {100 * valid:12.1f} %")  # fmt: skip
+        lines.append(
+            f"{name:8}   {100 * score['right'] / score['of']:5.1f} % ({100 * low:.1f} … {100 * high:.1f} %, "
+            f"{score['right']} of {score['of']})   {100 * valid:12.1f} %"
+        )
     return lines
 
 
@@ -201,14 +317,20 @@ def check(options):
     """Raises ValueError for numbers that cannot be meant."""
     for name in ("prompts", "samples", "steps", "batch_size", "fresh", "stories", "max_tokens"):
         if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(options, name)}")
+            raise ValueError(
+                f"--{name.replace('_', '-')} must be at least 1, not {getattr(options, name)}"
+            )
     for name in ("betas", "lrs"):
         if not all(0 < value < float("inf") for value in getattr(options, name)):
             raise ValueError(f"--{name} must be above 0")
     if not 0 < options.temperature < float("inf"):
-        raise ValueError(f"answers that differ need a temperature above 0, not {options.temperature}")
+        raise ValueError(
+            f"answers that differ need a temperature above 0, not {options.temperature}"
+        )
     if len(set(options.seeds)) < 2 or len(set(options.seeds)) < len(options.seeds):
-        raise ValueError("--seeds needs at least two different ones: the first chooses, the others judge")
+        raise ValueError(
+            "--seeds needs at least two different ones: the first chooses, the others judge"
+        )
     if Path(options.name).name != options.name or options.name in (".", ".."):
         raise ValueError(f"the name is a plain folder name, not {options.name!r}")
 

@@ -9,19 +9,46 @@ HERE = Path(os.path.relpath(Path(__file__).parent))
 LIGHT_BLUE, LIGHT_ORANGE, LIGHT_GREEN, PALE = "#CFE5F5", "#FBE5B6", "#C4E8DC", "#F2F2F2"
 MIDDLE = {"q": "#8FC1E3", "k": "#F2C76B", "v": "#7FCFB6"}
 
-# What one head of the trained model does with the running example, as section 11 of ch03.ipynb prints it (a test
-# compares them): the head, and the weights above 0.02 by the number of the token.
+# What one head of the trained model does with the running example, as section 11 of ch03.ipynb
+# prints it (a test compares them): the head, and the weights above 0.02 by the number of the token.
 HEAD = "1.0"
-TOKENS = ["One", "misty", "night", "Mia", "the", "fox", "saw", "the", "moon", "floating", "in", "the", "water", "near",
-          "the", "lighthouse", ".", "“", "I", "want", "it", ",”", "said"]  # fmt: skip
+TOKENS = [
+    "One",
+    "misty",
+    "night",
+    "Mia",
+    "the",
+    "fox",
+    "saw",
+    "the",
+    "moon",
+    "floating",
+    "in",
+    "the",
+    "water",
+    "near",
+    "the",
+    "lighthouse",
+    ".",
+    "“",
+    "I",
+    "want",
+    "it",
+    ",”",
+    "said",
+]
 WEIGHTS = {3: 0.99}
 
 
 def course_map():
-    drawing = Drawing(760, 196, "Where chapter 3 stands in the course",
-                      "Text goes through the tokenizer and data loader of chapter 2 into the attention of chapter 3, "
-                      "from there into the GPT model and pretraining, and on into classification and instruction "
-                      "fine-tuning. Chapter 3 is highlighted.")  # fmt: skip
+    drawing = Drawing(
+        760,
+        196,
+        "Where chapter 3 stands in the course",
+        "Text goes through the tokenizer and data loader of chapter 2 into the attention of chapter 3, "
+        "from there into the GPT model and pretraining, and on into classification and instruction "
+        "fine-tuning. Chapter 3 is highlighted.",
+    )
     text = drawing.box(16, 62, 64, 48, "text", "str")
     data = drawing.box(122, 62, 108, 48, "chapter 2", "ids, vectors", color=GREY)
     attention = drawing.box(272, 54, 128, 64, "chapter 3", "", color=VERMILION, fill=LIGHT_ORANGE)
@@ -41,9 +68,13 @@ def course_map():
 
 def result():
     shown = ", ".join(f"{TOKENS[place]} {weight:.0%}" for place, weight in WEIGHTS.items())
-    drawing = Drawing(760, 200, f"What head {HEAD} of the trained model looks at before it writes the next word",
-                      f"The beginning of a tale, {' '.join(TOKENS)}, and arcs from its last word back to the words that "
-                      f"the head looks at: {shown}. The next word that the model writes is Mia.")  # fmt: skip
+    drawing = Drawing(
+        760,
+        200,
+        f"What head {HEAD} of the trained model looks at before it writes the next word",
+        f"The beginning of a tale, {' '.join(TOKENS)}, and arcs from its last word back to the words that "
+        f"the head looks at: {shown}. The next word that the model writes is Mia.",
+    )
     widths = [4.5 * len(token) + 11 for token in TOKENS]
     lefts = [10 + sum(widths[:number]) * 680 / sum(widths) for number in range(len(TOKENS))]
     middles = [left + width * 340 / sum(widths) for left, width in zip(lefts, widths, strict=True)]
@@ -59,19 +90,32 @@ def result():
         drawing.text(x, 160, token, size=11, bold=place in WEIGHTS or place == len(TOKENS) - 1)
     drawing.cells(700, 144, ["Mia?"], width=48, height=24, fills=[LIGHT_BLUE], color=BLUE)
     drawing.text(724, 186, "next", size=11, color=GREY)
-    drawing.text(10, 24, f"before the next word is written, this is where head {HEAD} (layer.head) looks", size=13,
-                 anchor="start")  # fmt: skip
+    drawing.text(
+        10,
+        24,
+        f"before the next word is written, this is where head {HEAD} (layer.head) looks",
+        size=13,
+        anchor="start",
+    )
     drawing.save(HERE / "result.svg")
 
 
 def qkv():
-    drawing = Drawing(760, 270, "Queries, keys and values",
-                      "x, of shape (tokens, emb_dim), goes through three matrices: queries in blue, keys in orange, values "
-                      "in green, each (tokens, head_dim). Queries times keys, divided by the root of head_dim, give scores; "
-                      "the softmax makes weights of them, (tokens, tokens). Weights times values give the output, "
-                      "(tokens, head_dim).")  # fmt: skip
+    drawing = Drawing(
+        760,
+        270,
+        "Queries, keys and values",
+        "x, of shape (tokens, emb_dim), goes through three matrices: queries in blue, keys in orange, values "
+        "in green, each (tokens, head_dim). Queries times keys, divided by the root of head_dim, give scores; "
+        "the softmax makes weights of them, (tokens, tokens). Weights times values give the output, "
+        "(tokens, head_dim).",
+    )
     x = drawing.box(16, 108, 112, 54, "x", "(tokens, emb_dim)")
-    parts = [("queries", 20, BLUE, LIGHT_BLUE), ("keys", 108, ORANGE, LIGHT_ORANGE), ("values", 196, GREEN, LIGHT_GREEN)]
+    parts = [
+        ("queries", 20, BLUE, LIGHT_BLUE),
+        ("keys", 108, ORANGE, LIGHT_ORANGE),
+        ("values", 196, GREEN, LIGHT_GREEN),
+    ]
     boxes = []
     for name, y, color, fill in parts:
         box = drawing.box(206, y, 126, 54, name, "(tokens, head_dim)", color=color, fill=fill)
@@ -92,43 +136,86 @@ def qkv():
 
 
 def heads_reshape():
-    drawing = Drawing(760, 340, "From one wide row to many heads",
-                      "One token's row of 3 times emb_dim numbers is cut into queries, keys and values, and each of these "
-                      "into heads of head_dim neighbouring numbers; then heads come before tokens.")  # fmt: skip
-    drawing.text(20, 26, "one token, emb_dim = 8, n_heads = 2: the product with the one matrix is a row of 24 numbers", size=13,
-                 anchor="start")  # fmt: skip
+    drawing = Drawing(
+        760,
+        340,
+        "From one wide row to many heads",
+        "One token's row of 3 times emb_dim numbers is cut into queries, keys and values, and each of these "
+        "into heads of head_dim neighbouring numbers; then heads come before tokens.",
+    )
+    drawing.text(
+        20,
+        26,
+        "one token, emb_dim = 8, n_heads = 2: the product with the one matrix is a row of 24 numbers",
+        size=13,
+        anchor="start",
+    )
     fills = {"q": (LIGHT_BLUE, BLUE), "k": (LIGHT_ORANGE, ORANGE), "v": (LIGHT_GREEN, GREEN)}
     row = [letter for letter in "qkv" for _ in range(8)]
     drawing.cells(20, 38, row, width=30, height=28, fills=[fills[letter][0] for letter in row])
     drawing.text(20, 86, "(batch, tokens, 3 · emb_dim)", size=12, color=GREY, anchor="start")
     drawing.arrow((380, 72), (380, 104))
-    drawing.text(394, 93, "view: cut the last axis into 3, n_heads, head_dim", size=12, anchor="start")
+    drawing.text(
+        394, 93, "view: cut the last axis into 3, n_heads, head_dim", size=12, anchor="start"
+    )
     for number, letter in enumerate("qkv"):
         for head in range(2):
             left = 20 + number * 248 + head * 126
             color = MIDDLE[letter] if head else fills[letter][0]
-            drawing.cells(left, 114, [letter + str(head)] * 4, width=28, height=28, fills=[color] * 4)
-    drawing.text(20, 162, "(batch, tokens, 3, n_heads, head_dim)", size=12, color=GREY, anchor="start")
+            drawing.cells(
+                left, 114, [letter + str(head)] * 4, width=28, height=28, fills=[color] * 4
+            )
+    drawing.text(
+        20, 162, "(batch, tokens, 3, n_heads, head_dim)", size=12, color=GREY, anchor="start"
+    )
     drawing.arrow((380, 150), (380, 182))
-    drawing.text(394, 171, "permute: 3 and heads to the front, tokens beside head_dim", size=12, anchor="start")
+    drawing.text(
+        394,
+        171,
+        "permute: 3 and heads to the front, tokens beside head_dim",
+        size=12,
+        anchor="start",
+    )
     for number, letter in enumerate("qkv"):
         for head in range(2):
             color = MIDDLE[letter] if head else fills[letter][0]
             left = 64 + number * 248 + head * 20
             for token in range(3):
-                drawing.cells(left, 196 + head * 50 + token * 14, [""] * 4, width=28, height=14, fills=[color] * 4)
-            drawing.text(left - 6, 222 + head * 50, f"head {head}", size=10, color=GREY, anchor="end")
-    for left, name, color in ((128, "queries", BLUE), (376, "keys", ORANGE), (624, "values", GREEN)):
+                drawing.cells(
+                    left,
+                    196 + head * 50 + token * 14,
+                    [""] * 4,
+                    width=28,
+                    height=14,
+                    fills=[color] * 4,
+                )
+            drawing.text(
+                left - 6, 222 + head * 50, f"head {head}", size=10, color=GREY, anchor="end"
+            )
+    for left, name, color in (
+        (128, "queries", BLUE),
+        (376, "keys", ORANGE),
+        (624, "values", GREEN),
+    ):
         drawing.text(left, 306, name, size=13, color=BLACK if color == ORANGE else color, bold=True)
-    drawing.text(380, 328, "(batch, n_heads, tokens, head_dim) each: every head is a small attention of its own, 3 tokens shown",
-                 size=12, color=GREY)  # fmt: skip
+    drawing.text(
+        380,
+        328,
+        "(batch, n_heads, tokens, head_dim) each: every head is a small attention of its own, 3 tokens shown",
+        size=12,
+        color=GREY,
+    )
     drawing.save(HERE / "heads-reshape.svg")
 
 
 def kv_cache():
-    drawing = Drawing(760, 250, "Writing with a KV cache",
-                      "Four steps of writing Mia the fox saw. At each step only the newest word makes a query, a key and a "
-                      "value; the keys and values of the words before it are taken from the cache.")  # fmt: skip
+    drawing = Drawing(
+        760,
+        250,
+        "Writing with a KV cache",
+        "Four steps of writing Mia the fox saw. At each step only the newest word makes a query, a key and a "
+        "value; the keys and values of the words before it are taken from the cache.",
+    )
     words = ["Mia", "the", "fox", "saw"]
     for step in range(4):
         left = 24 + step * 186
@@ -141,7 +228,13 @@ def kv_cache():
         drawing.cells(left, 146, ["v"] * (step + 1), fills=fills, color=GREEN)
         for number in range(step + 1):
             drawing.line((left + 40 * step + 20, 74), (left + 40 * number + 20, 112), color=BLUE)
-            drawing.text(left + 40 * number + 20, 192, words[number], size=12, color=BLACK if number == step else GREY)
+            drawing.text(
+                left + 40 * number + 20,
+                192,
+                words[number],
+                size=12,
+                color=BLACK if number == step else GREY,
+            )
     drawing.cells(24, 214, [""], width=24, height=18, fills=[LIGHT_ORANGE], color=ORANGE)
     drawing.cells(50, 214, [""], width=24, height=18, fills=[LIGHT_GREEN], color=GREEN)
     drawing.text(82, 228, "computed in this step", size=12, anchor="start")
@@ -151,9 +244,13 @@ def kv_cache():
 
 
 def seven_ways():
-    drawing = Drawing(760, 348, "Seven ways to the same output",
-                      "Loops, a list of heads, one matrix with view and permute, einsum, the fused function, PyTorch's "
-                      "module and flex_attention all go from x to the same output.")  # fmt: skip
+    drawing = Drawing(
+        760,
+        348,
+        "Seven ways to the same output",
+        "Loops, a list of heads, one matrix with view and permute, einsum, the fused function, PyTorch's "
+        "module and flex_attention all go from x to the same output.",
+    )
     x = drawing.box(16, 148, 100, 52, "x", "(b, t, e)")
     out = drawing.box(644, 148, 100, 52, "output", "(b, t, e)")
     rows = [
@@ -173,10 +270,14 @@ def seven_ways():
 
 
 def einsum():
-    drawing = Drawing(760, 220, "What each letter of an einsum does",
-                      "Queries b t h d and keys b s h d become scores b h t s. b and h are in both and stay: one product for "
-                      "each text and head. d is in both and goes: it is summed. t is only in the queries and s only in "
-                      "the keys: they make the square.")  # fmt: skip
+    drawing = Drawing(
+        760,
+        220,
+        "What each letter of an einsum does",
+        "Queries b t h d and keys b s h d become scores b h t s. b and h are in both and stay: one product for "
+        "each text and head. d is in both and goes: it is summed. t is only in the queries and s only in "
+        "the keys: they make the square.",
+    )
     fills = {"b": PALE, "h": PALE, "t": LIGHT_BLUE, "s": LIGHT_ORANGE, "d": WHITE}
     drawing.text(104, 34, "queries", size=13, color=BLUE, bold=True)
     drawing.cells(24, 44, "bthd", fills=[fills[letter] for letter in "bthd"], height=34, size=16)

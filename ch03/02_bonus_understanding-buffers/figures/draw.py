@@ -10,9 +10,13 @@ LIGHT_GREEN, PALE = "#C4E8DC", "#F2F2F2"
 
 
 def three_places():
-    drawing = Drawing(760, 218, "Three places for a tensor in a module",
-                      "A parameter is trained, moves with the module and is saved. A buffer is not trained, moves, and is "
-                      "saved unless persistent is False. A plain tensor is neither trained nor moved nor saved.")  # fmt: skip
+    drawing = Drawing(
+        760,
+        218,
+        "Three places for a tensor in a module",
+        "A parameter is trained, moves with the module and is saved. A buffer is not trained, moves, and is "
+        "saved unless persistent is False. A plain tensor is neither trained nor moved nor saved.",
+    )
     columns = [("trained?", 300), ("moves with .to()?", 440), ("saved?", 580)]
     for name, x in columns:
         drawing.text(x + 60, 26, name, size=13, color=GREY)

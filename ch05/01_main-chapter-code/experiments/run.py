@@ -1,12 +1,13 @@
-"""The long runs of chapter 5, each made once and logged beside this script, for the notebook to show.
+"""The long runs of chapter 5, each made once and logged beside this script, for the notebook to
+show.
 
     python experiments/run.py stages            # what the model writes as it learns
     python experiments/run.py switched-off      # warm-up, clipping and schedule, each switched off once
     python experiments/run.py rates             # a learning-rate search
     python experiments/run.py decoding          # temperature, top-k, top-p: valid stories and different phrases
 
-The first line of NAME.jsonl says how and where it was made. On two CPU cores that do nothing else each takes minutes;
-another machine's rounding gives slightly other numbers.
+The first line of NAME.jsonl says how and where it was made. On two CPU cores that do nothing else
+each takes minutes; another machine's rounding gives slightly other numbers.
 """
 
 import argparse
@@ -22,7 +23,14 @@ from torch.utils.data import Dataset
 
 from ch05_01_main_chapter_code.arguments import TrainConfig
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, generate_ids, make_generator
-from ch05_01_main_chapter_code.gpt_train import HELD_OUT_TALES, VALIDATION_SEED, build_model, evaluate, prepare, train
+from ch05_01_main_chapter_code.gpt_train import (
+    HELD_OUT_TALES,
+    VALIDATION_SEED,
+    build_model,
+    evaluate,
+    prepare,
+    train,
+)
 from ch05_01_main_chapter_code.previous_chapters import GPT, BPETokenizer, GPTConfig
 from ch05_01_main_chapter_code.tales import make_tales, parse_tale
 
@@ -37,7 +45,14 @@ def write_stories(model, count=STORIES, **sampling):
     model.eval()
     while len(stories) < count:
         prompts = [[tokenizer.end_of_text]] * min(100, count - len(stories))
-        rows = generate_ids(model, prompts, model.config.context_length, tokenizer.end_of_text, generator=dice, **sampling)
+        rows = generate_ids(
+            model,
+            prompts,
+            model.config.context_length,
+            tokenizer.end_of_text,
+            generator=dice,
+            **sampling,
+        )
         stories += [tokenizer.decode(ids) for ids in rows]
     model.train()
     return stories
@@ -64,7 +79,9 @@ def new_model(config, tokenizer):
 
 
 def load_data(config):
-    """The corpus of a default run, with the tokenizer of tales-gpt, which a default run would learn again."""
+    """The corpus of a default run, with the tokenizer of tales-gpt, which a default run would learn
+    again.
+    """
     tokenizer = BPETokenizer.load(TALES_GPT / "tokenizer.json")
     preset = GPTConfig.preset(config.preset)
     return prepare(config, preset.context_length, preset.vocab_size, tokenizer)
@@ -79,7 +96,12 @@ def stages():
     def look(step):
         stories = write_stories(model)
         loss, _ = evaluate(model, corpus.validation)
-        return {"step": step, "val_loss": loss, "valid_share": valid_share(stories), "story": stories[0]}
+        return {
+            "step": step,
+            "val_loss": loss,
+            "valid_share": valid_share(stories),
+            "story": stories[0],
+        }
 
     yield {"floor": corpus.floor, "stories": STORIES} | look(0)
     rows = []
@@ -94,7 +116,9 @@ def stages():
 
 
 def short_run(corpus, config):
-    """Train, and return a row for the log: every fifth loss and gradient norm, and the loss on held-out stories."""
+    """Train, and return a row for the log: every fifth loss and gradient norm, and the loss on
+    held-out stories.
+    """
     model, losses, norms = new_model(config, corpus.tokenizer), [], []
 
     def on_step(step, loss, norm, n_targets):
@@ -141,7 +165,9 @@ def switched_off():
     rows = corpus.train
     for name in ("nothing", "clipping"):
         corpus.train = Damaged(rows, 150, base.batch_size)
-        yield {"lr": base.lr, "off": name, "damaged": 150} | short_run(corpus, replace(base, **variants[name]))
+        yield {"lr": base.lr, "off": name, "damaged": 150} | short_run(
+            corpus, replace(base, **variants[name])
+        )
     corpus.train = rows
     for lr in (base.lr, 5 * base.lr):
         for name, changes in variants.items():
@@ -162,17 +188,26 @@ def decoding():
     settings += [{"top_p": value} for value in (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)]
     settings += [{"temperature": 1.5, "top_k": 10}, {"temperature": 1.5, "top_p": 0.9}]
     corpus = make_tales(HELD_OUT_TALES, VALIDATION_SEED)[:count]
-    yield {"stories": count, "valid_share": valid_share(corpus), "distinct_share": distinct_share(corpus)}
+    yield {
+        "stories": count,
+        "valid_share": valid_share(corpus),
+        "distinct_share": distinct_share(corpus),
+    }
     for sampling in settings:
         stories = write_stories(model, count, **sampling)
-        yield sampling | {"valid_share": valid_share(stories), "distinct_share": round(distinct_share(stories), 4)}
+        yield sampling | {
+            "valid_share": valid_share(stories),
+            "distinct_share": round(distinct_share(stories), 4),
+        }
 
 
 EXPERIMENTS = {"stages": stages, "switched-off": switched_off, "rates": rates, "decoding": decoding}
 
 
 def main(name):
-    rows = [{"command": f"python experiments/run.py {name}", "machine": f"{os.cpu_count()} CPU cores"}]
+    rows = [
+        {"command": f"python experiments/run.py {name}", "machine": f"{os.cpu_count()} CPU cores"}
+    ]
     for row in EXPERIMENTS[name]():
         rows.append(row)
         print({key: value for key, value in row.items() if key not in ("loss", "norm")}, flush=True)

@@ -12,19 +12,27 @@ LIGHT = "#FBE3D6"
 def two_blocks():
     """GPT's block and Llama's, one under the other; what changed is coloured and numbered."""
     drawing = Drawing(
-        950, 330, "A block of GPT and a block of Llama",
+        950,
+        330,
+        "A block of GPT and a block of Llama",
         "Two rows of boxes. GPT: token plus position embedding, LayerNorm, attention with n_heads keys and values, "
         "LayerNorm, GELU feed-forward. Llama: token embedding, RMSNorm (1), attention with turned queries and keys (2) "
         "and n_kv_heads keys and values (4), RMSNorm (1), SwiGLU feed-forward (3); no biases anywhere (5). The order of "
         "the boxes and the two shortcuts are the same.",
-    )  # fmt: skip
+    )
     widths = (130, 110, 190, 110, 150)
     rows = {
-        30: ("GPT", ["embedding", "LayerNorm", "attention", "LayerNorm", "feed-forward"],
-             ["token + position", "", "n_heads keys, values", "", "GELU, 4 · emb_dim"]),
-        190: ("Llama", ["embedding", "RMSNorm", "attention", "RMSNorm", "feed-forward"],
-              ["token", "", "turned; n_kv_heads k and v", "", "SwiGLU, 8/3 · emb_dim"]),
-    }  # fmt: skip
+        30: (
+            "GPT",
+            ["embedding", "LayerNorm", "attention", "LayerNorm", "feed-forward"],
+            ["token + position", "", "n_heads keys, values", "", "GELU, 4 · emb_dim"],
+        ),
+        190: (
+            "Llama",
+            ["embedding", "RMSNorm", "attention", "RMSNorm", "feed-forward"],
+            ["token", "", "turned; n_kv_heads k and v", "", "SwiGLU, 8/3 · emb_dim"],
+        ),
+    }
     changes = {0: "2", 1: "1", 2: "2, 4", 3: "1", 4: "3"}
     for y, (name, parts, details) in rows.items():
         new = name == "Llama"
@@ -34,17 +42,24 @@ def two_blocks():
             color, fill = (VERMILION, LIGHT) if new else (BLACK, "#FFFFFF")
             boxes.append(drawing.box(x, y + 40, width, 52, part, detail, color=color, fill=fill))
             if new:
-                drawing.text(x + width / 2, y + 110, changes[number], size=13, color=VERMILION, bold=True)
+                drawing.text(
+                    x + width / 2, y + 110, changes[number], size=13, color=VERMILION, bold=True
+                )
             x += width + 48
         for left, right in zip(boxes, boxes[1:], strict=False):
             drawing.arrow(left, right)
-        for start, end in ((boxes[0], boxes[2]), (boxes[2], boxes[4])):  # the shortcuts, over the boxes
+        for start, end in (
+            (boxes[0], boxes[2]),
+            (boxes[2], boxes[4]),
+        ):  # the shortcuts, over the boxes
             first, last, top = start.right[0] + 28, end.right[0] + 14, y + 20
             drawing.line((first, y + 66), (first, top), GREY)
             drawing.line((first, top), (last, top), GREY)
             drawing.arrow((last, top), (last, y + 62), color=GREY)
         drawing.arrow(boxes[-1].right, (boxes[-1].right[0] + 40, y + 66))
-    drawing.text(16, 322, "5: no biases in any matrix", size=13, color=VERMILION, anchor="start", bold=True)
+    drawing.text(
+        16, 322, "5: no biases in any matrix", size=13, color=VERMILION, anchor="start", bold=True
+    )
     drawing.text(938, 322, "grey: the shortcuts, as they were", size=12, color=GREY, anchor="end")
     drawing.save(HERE / "two-blocks.svg")
 

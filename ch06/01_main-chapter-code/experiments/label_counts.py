@@ -1,11 +1,13 @@
-"""How many labelled messages does a classifier need, and what does the whole one say? Made once, logged beside this script.
+"""How many labelled messages does a classifier need, and what does the whole one say? Made once,
+logged beside this script.
 
     python experiments/label_counts.py
 
-SmolLM2's reading of each message (the vector of its last token after the final norm, nothing trained inside) with a
-linear head, beside TF-IDF, for 16 labelled messages up to all of them; label_counts.jsonl holds the numbers. Then, as in
-`run.py sms`, the last block learns from all messages of the first seed: verdicts.jsonl holds the probability of spam for
-each message of its test. Needs the SMS data, SmolLM2 and scikit-learn; what the frozen layers make of the messages is
+SmolLM2's reading of each message (the vector of its last token after the final norm, nothing
+trained inside) with a linear head, beside TF-IDF, for 16 labelled messages up to all of them;
+label_counts.jsonl holds the numbers. Then, as in `run.py sms`, the last block learns from all
+messages of the first seed: verdicts.jsonl holds the probability of spam for each message of its
+test. Needs the SMS data, SmolLM2 and scikit-learn; what the frozen layers make of the messages is
 kept in runs/activations.
 """
 
@@ -51,7 +53,9 @@ def few(places, labels, count, seed):
 
 
 def last_vectors(rows):
-    """What the head reads of each message, (messages, emb_dim): a head that changes nothing shows it."""
+    """What the head reads of each message, (messages, emb_dim): a head that changes nothing shows
+    it.
+    """
     model, head, classes = rows.model, rows.model.head, rows.classes
     model.head = nn.Linear(model.config.emb_dim, model.config.emb_dim, bias=False)
     with torch.no_grad():
@@ -65,7 +69,9 @@ def last_vectors(rows):
 def linear_report(vectors, data, train, test):
     """Logistic regression on the vectors, each number of which is brought to the same spread."""
     scale = StandardScaler().fit(vectors[train])
-    learner = LogisticRegression(max_iter=5000).fit(scale.transform(vectors[train]), [data.labels[i] for i in train])
+    learner = LogisticRegression(max_iter=5000).fit(
+        scale.transform(vectors[train]), [data.labels[i] for i in train]
+    )
     logits = torch.from_numpy(learner.predict_log_proba(scale.transform(vectors[test])))
     return Report(logits, torch.tensor([data.labels[i] for i in test]), data.classes)
 
@@ -76,29 +82,49 @@ def main(seeds):
     dataset = SpamDataset(data, model.tokenizer, model.config.context_length)
     rows = FrozenRows(model, dataset, folder=runs_folder() / "activations")
     vectors = last_vectors(rows)
-    head = {"command": f"python experiments/label_counts.py --seeds {' '.join(map(str, seeds))}",
-            "machine": f"{os.cpu_count()} CPU cores"}  # fmt: skip
+    head = {
+        "command": f"python experiments/label_counts.py --seeds {' '.join(map(str, seeds))}",
+        "machine": f"{os.cpu_count()} CPU cores",
+    }
     lines = [head]
     for count in COUNTS:
         for seed in seeds:
             train, test = stratified_split(data.labels, 0.2, seed)
             train = few(train, data.labels, count, seed)
-            found = [("SmolLM2, linear head", linear_report(vectors, data, train, test)), *baselines(data, train, test)]
-            lines += [{"model": name, "messages": len(train), "seed": seed, "accuracy": report.accuracy, "f1": report.f1(),
-                       "roc_area": report.roc().area} for name, report in found]  # fmt: skip
+            found = [
+                ("SmolLM2, linear head", linear_report(vectors, data, train, test)),
+                *baselines(data, train, test),
+            ]
+            lines += [
+                {
+                    "model": name,
+                    "messages": len(train),
+                    "seed": seed,
+                    "accuracy": report.accuracy,
+                    "f1": report.f1(),
+                    "roc_area": report.roc().area,
+                }
+                for name, report in found
+            ]
             print(lines[-3:], flush=True)
         write("label_counts", lines)
     train, test = stratified_split(data.labels, 0.2, seeds[0])
-    model, _ = fine_tune(model, rows.subset(train), SMS["epochs"], batch_size=SMS["batch_size"], seed=seeds[0])
+    model, _ = fine_tune(
+        model, rows.subset(train), SMS["epochs"], batch_size=SMS["batch_size"], seed=seeds[0]
+    )
     report = evaluate(model, rows.subset(test))
     print(report.summary())
-    verdicts = [{"line": i + 1, "label": data.classes[data.labels[i]], "p_spam": round(p, 6)}
-                for i, p in zip(test, report.probabilities[:, 1].tolist(), strict=True)]  # fmt: skip
+    verdicts = [
+        {"line": i + 1, "label": data.classes[data.labels[i]], "p_spam": round(p, 6)}
+        for i, p in zip(test, report.probabilities[:, 1].tolist(), strict=True)
+    ]
     write("verdicts", [head | {"model": "SmolLM2, last block", "seed": seeds[0]}, *verdicts])
 
 
 def write(name, lines):
-    (HERE / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (HERE / f"{name}.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

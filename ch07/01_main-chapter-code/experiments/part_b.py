@@ -1,13 +1,16 @@
-"""Part B of the chapter: SmolLM2 learns this course's format by LoRA. Made once, logged in part-b.jsonl beside this script.
+"""Part B of the chapter: SmolLM2 learns this course's format by LoRA. Made once, logged in
+part-b.jsonl beside this script.
 
     python experiments/part_b.py                # seeds 1, 2 and 3; the same command goes on where it was stopped
 
-SmolLM2 is an Instruct model: it knows the `chat` format, and is taught the `alpaca` format with this course's entries.
-Measured before and after: exact scores in both formats (`alpaca` on the test split and fresh entries of each kind, `chat`
-on the test split alone), and what it forgets: the loss on a story that it was not taught (`the-verdict.txt`), and on its
-own former answers in the `chat` format. Another machine's rounding gives slightly other numbers.
+SmolLM2 is an Instruct model: it knows the `chat` format, and is taught the `alpaca` format with
+this course's entries. Measured before and after: exact scores in both formats (`alpaca` on the test
+split and fresh entries of each kind, `chat` on the test split alone), and what it forgets: the loss
+on a story that it was not taught (`the-verdict.txt`), and on its own former answers in the `chat`
+format. Another machine's rounding gives slightly other numbers.
 
-Seed 1 also writes instruction-data-with-response.json: the test split with what the model answers in the `alpaca` format.
+Seed 1 also writes instruction-data-with-response.json: the test split with what the model answers
+in the `alpaca` format.
 """
 
 import argparse
@@ -38,8 +41,17 @@ from ch07_01_main_chapter_code.previous_chapters import (
 LOG = Path(__file__).parent / "part-b.jsonl"
 RESPONSES = Path(__file__).parents[1] / "instruction-data-with-response.json"
 STORY = Path(__file__).parents[3] / "ch02" / "01_main-chapter-code" / "the-verdict.txt"
-SETTINGS = {"base": "smollm2-135m", "style": "alpaca", "train": "lora", "rank": 8, "alpha": 16, "epochs": 1, "batch_size": 8,
-            "fresh": 5, "max_tokens": 100}  # fmt: skip
+SETTINGS = {
+    "base": "smollm2-135m",
+    "style": "alpaca",
+    "train": "lora",
+    "rank": 8,
+    "alpha": 16,
+    "epochs": 1,
+    "batch_size": 8,
+    "fresh": 5,
+    "max_tokens": 100,
+}
 STORY_TOKENS = 1024
 SHOWN = 12  # so many answers are kept in the log, for the notebook to show
 
@@ -47,18 +59,26 @@ SHOWN = 12  # so many answers are kept in the log, for the notebook to show
 @torch.inference_mode()
 def story_loss(model):
     """Nats per token on the beginning of the story that chapter 2 reads."""
-    ids = torch.tensor([model.tokenizer.encode(STORY.read_text(encoding="utf-8"))[: STORY_TOKENS + 1]])
+    ids = torch.tensor(
+        [model.tokenizer.encode(STORY.read_text(encoding="utf-8"))[: STORY_TOKENS + 1]]
+    )
     return language_model_loss(model(ids[:, :-1]), ids[:, 1:]).item()
 
 
 def former_answers(model, entries):
-    """The entries with what the untaught model answers in its own format; kept in runs/ for the seeds to come."""
+    """The entries with what the untaught model answers in its own format; kept in runs/ for the
+    seeds to come.
+    """
     path = runs_folder() / "part-b-former-answers.json"
     if not path.exists():
         answers = respond(model, entries, "chat", SETTINGS["max_tokens"])
-        former = [entry | {"output": answer} for entry, answer in zip(entries, answers, strict=True)]
+        former = [
+            entry | {"output": answer} for entry, answer in zip(entries, answers, strict=True)
+        ]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda temporary: temporary.write_text(json.dumps(former), encoding="utf-8"))
+        write_atomically(
+            path, lambda temporary: temporary.write_text(json.dumps(former), encoding="utf-8")
+        )
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -83,25 +103,52 @@ def examine(model, test, former):
 def one_seed(seed, data, former):
     """Teach a fresh SmolLM2, and examine it."""
     model = load_model(SETTINGS["base"])
-    make = [InstructionDataset(part, model.tokenizer, SETTINGS["style"], model.config.context_length)
-            for part in (data.train, data.validation)]  # fmt: skip
+    make = [
+        InstructionDataset(part, model.tokenizer, SETTINGS["style"], model.config.context_length)
+        for part in (data.train, data.validation)
+    ]
     started = time.perf_counter()
-    model, history = fine_tune(model, make[0], SETTINGS["epochs"], SETTINGS["train"], make[1], rank=SETTINGS["rank"],
-                               alpha=SETTINGS["alpha"], batch_size=SETTINGS["batch_size"], seed=seed)  # fmt: skip
+    model, history = fine_tune(
+        model,
+        make[0],
+        SETTINGS["epochs"],
+        SETTINGS["train"],
+        make[1],
+        rank=SETTINGS["rank"],
+        alpha=SETTINGS["alpha"],
+        batch_size=SETTINGS["batch_size"],
+        seed=seed,
+    )
     seconds = time.perf_counter() - started
     trained, total = trained_share(model)
     losses = [round(loss, 4) for loss in history["losses"]]
-    return {"seed": seed, "seconds": round(seconds, 1), "trained": trained, "parameters": total, "losses": losses,
-            "val_loss": history["epochs"][-1]["val_loss"]} | examine(merge_lora(model), data.test, former)  # fmt: skip
+    return {
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "trained": trained,
+        "parameters": total,
+        "losses": losses,
+        "val_loss": history["epochs"][-1]["val_loss"],
+    } | examine(merge_lora(model), data.test, former)
 
 
 def main(seeds):
     data = load_instructions("own", fresh=SETTINGS["fresh"])
     split = len(load_instructions("own", fresh=0).test)
-    lines = [json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()] if LOG.exists() else []
+    lines = (
+        [json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()]
+        if LOG.exists()
+        else []
+    )
     if not lines:
-        lines.append({"command": "python experiments/part_b.py", "machine": f"{os.cpu_count()} CPU cores",
-                      "settings": SETTINGS, "entries": len(data.train)})  # fmt: skip
+        lines.append(
+            {
+                "command": "python experiments/part_b.py",
+                "machine": f"{os.cpu_count()} CPU cores",
+                "settings": SETTINGS,
+                "entries": len(data.train),
+            }
+        )
     if lines[0]["settings"] != SETTINGS:
         raise SystemExit(f"{LOG.name} was made with other settings; move it away first")
     base = load_model(SETTINGS["base"]).eval()
@@ -119,15 +166,28 @@ def main(seeds):
 
 def save_responses(entries, answers):
     """The entries, each with the model's answer, one on a line."""
-    rows = [entry | {"model_response": answer} for entry, answer in zip(entries, answers, strict=False)]
+    rows = [
+        entry | {"model_response": answer} for entry, answer in zip(entries, answers, strict=False)
+    ]
     text = "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
     write_atomically(RESPONSES, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def save(lines):
     lines[-1]["answers"] = lines[-1]["answers"][:SHOWN]
-    print({key: value for key, value in lines[-1].items() if key in ("seed", "alpaca", "chat", "story_loss", "seconds")})
-    write_atomically(LOG, lambda path: path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"))
+    print(
+        {
+            key: value
+            for key, value in lines[-1].items()
+            if key in ("seed", "alpaca", "chat", "story_loss", "seconds")
+        }
+    )
+    write_atomically(
+        LOG,
+        lambda path: path.write_text(
+            "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+        ),
+    )
 
 
 if __name__ == "__main__":
