@@ -43,17 +43,21 @@ def write_files(folder, writers, remove=()):
     `writers`: {name: function that writes this file to the path it is given}. `remove`: names that
     the new state lacks; other files of the manifest stay listed. Raises OSError in one line where
     the disk is full or refuses: then the old state is whole, and nothing else is left behind.
+    One process writes to a folder at a time; a part that another one has prepared comes in by a
+    function that moves it to the path it is given.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     finish(folder)
+    for leftover in folder.glob("*.next"):  # of a write that was killed
+        leftover.unlink()
     listed = {
         name: entry for name, entry in old_manifest(folder).items() if name not in set(remove)
     }
     waiting = []
     try:
         for name, write in writers.items():
-            with temporary_file(folder / name, write) as temporary:
+            with temporary_file(folder / name, write, ".next") as temporary:
                 listed[name] = fingerprint(temporary)
                 waiting.append(next_path(folder, name, listed[name]))
                 os.replace(temporary, waiting[-1])
@@ -85,10 +89,10 @@ def write_atomically(path, write):
 
 
 @contextmanager
-def temporary_file(path, write):
+def temporary_file(path, write, ending=".tmp"):
     """What `write` writes, complete and flushed to disk, under a temporary name beside `path`, with
     the permissions that new files get here; gone afterwards, if it was not renamed."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + ending)
     try:
         with one_line(path):
             temporary.unlink(missing_ok=True)
