@@ -23,6 +23,7 @@ import torch
 
 from ch05_01_main_chapter_code import gpt_generate, gpt_train, tales
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
+from ch05_01_main_chapter_code.corpora import load_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     TALES_GPT,
     evaluating,
@@ -54,8 +55,8 @@ from ch05_01_main_chapter_code.previous_chapters import (
     generate_greedy,
     language_model_loss,
 )
-from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
-from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
+from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
+from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
 
 FOLDER = Path(__file__).parent
 DEVICES = [
