@@ -36,6 +36,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ch05_01_main_chapter_code.corpora import load_corpus
 from ch05_01_main_chapter_code.gpt_generate import pick_device, sample_stories
 from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden
 from ch05_01_main_chapter_code.previous_chapters import (
@@ -48,7 +49,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     language_model_loss,
     write_atomically,
 )
-from ch05_01_main_chapter_code.tales import load_corpus, make_tales, parse_tale
+from ch05_01_main_chapter_code.tales import make_tales, parse_tale
 
 VALIDATION_SEED = (
     0  # of the held-out tales; training uses another seed, and 10^18 stories do not meet by chance

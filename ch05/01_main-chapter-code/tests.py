@@ -23,8 +23,10 @@ import torch
 
 from ch05_01_main_chapter_code import gpt_generate, gpt_train, tales
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
+from ch05_01_main_chapter_code.corpora import load_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     TALES_GPT,
+    evaluating,
     generate,
     generate_ids,
     load_model,
@@ -53,8 +55,8 @@ from ch05_01_main_chapter_code.previous_chapters import (
     generate_greedy,
     language_model_loss,
 )
-from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
-from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
+from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
+from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
 
 FOLDER = Path(__file__).parent
 DEVICES = [
@@ -720,6 +722,53 @@ def test_a_model_with_gpt2s_vocabulary_needs_no_tokenizer():
     model = GPT(GPTConfig(context_length=8, emb_dim=8, n_heads=1, n_layers=1))
     assert generate(model, "Once upon a time", max_tokens=3).startswith("Once upon a time")
     assert model.training  # generate leaves the mode as it was
+
+
+def with_dropout():
+    """The committed model in training mode, its dropout as in `gpt_train.py --drop-rate 0.1`."""
+    model = GPT.from_pretrained(TALES_GPT)
+    dropping = GPT(replace(model.config, drop_rate=0.1))
+    dropping.load_state_dict(model.state_dict())
+    dropping.tokenizer = model.tokenizer
+    return dropping.train()
+
+
+def test_whatever_writes_does_so_without_dropout_and_leaves_the_mode_alone():
+    model = with_dropout()
+    model.blocks[0].eval()  # a part that somebody froze stays as it is
+    modes = [module.training for module in model.modules()]
+    ids = model.tokenizer.encode("One misty night")
+
+    def written():
+        pieces = stream(model, "One misty night", 30, seed=2)
+        return [
+            sample_stories(model, model.tokenizer, 3, 60, seed=1),
+            generate(model, "One misty night", 30, seed=2),
+            "".join([next(pieces), *pieces]),
+            generate_ids(model, [ids], 30, temperature=0),
+        ]
+
+    in_training = written()
+    assert [module.training for module in model.modules()] == modes
+    model.eval()
+    assert written() == in_training and not model.training
+
+
+def test_the_mode_comes_back_after_an_error_and_from_a_stream_that_is_not_read_to_its_end():
+    model = with_dropout()
+    pieces = stream(model, "One misty night", 30)
+    next(pieces)
+    assert model.training
+    pieces.close()
+    assert model.training
+    with pytest.raises(ZeroDivisionError), evaluating(model):
+        assert not any(module.training for module in model.modules())
+        raise ZeroDivisionError
+    assert all(module.training for module in model.modules())
+    model.head.weight = torch.nn.Parameter(torch.ones(3, 3))  # no product of matrices
+    with pytest.raises(RuntimeError):
+        sample_stories(model, model.tokenizer, 1, 5)
+    assert all(module.training for module in model.modules())
 
 
 # --- The committed model --------------------------------------------------------------------------
