@@ -8,21 +8,18 @@ uses the vocabulary drops it, and so does this one.
 """
 
 from ch02_01_main_chapter_code.bpe import BPETokenizer
+from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
 
-# Every digit is a word of its own, so that all numbers are written in the same way; for the rest
-# GPT-2's pattern. White space before a digit is cut as at the end of a text: the digits are taken
-# out first, then the pieces are cut.
-DIGITS_PATTERN = r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 NO_TOKEN = -1
 
 
 class PartialBPETokenizer(BPETokenizer):
     """Byte-level BPE over fewer than 256 bytes; `missing` holds the bytes that it drops."""
 
-    def __init__(self, vocab, merges, special_tokens, pattern=DIGITS_PATTERN):
+    def __init__(self, vocab, merges, special_tokens, pattern=DIGITS_PATTERN, end_of_text=None):
         self.missing = bytes(byte for byte in range(256) if bytes([byte]) not in vocab)
         stand_ins = {bytes([byte]): NO_TOKEN for byte in self.missing}
-        super().__init__(vocab | stand_ins, merges, special_tokens, pattern)
+        super().__init__(vocab | stand_ins, merges, special_tokens, pattern, end_of_text)
         self.vocab = vocab
         self.tokens.pop(NO_TOKEN, None)
 
