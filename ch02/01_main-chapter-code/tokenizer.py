@@ -55,6 +55,17 @@ def known_ids(ids, known):
     return numbers
 
 
+def needed_end_of_text(tokenizer):
+    """The id that ends a text. Raises ValueError, saying what to do, where the tokenizer has none."""
+    if tokenizer.end_of_text is None:
+        raise ValueError(
+            "this tokenizer does not say which of its tokens ends a text; name it, as in "
+            'tokenizer.end_of_text = tokenizer.special_tokens["</s>"], or as "eos_token" in a '
+            "tokenizer_config.json beside its files"
+        )
+    return tokenizer.end_of_text
+
+
 class SimpleTokenizer:
     """One id for each word and punctuation mark of a vocabulary; everything else becomes `<|unk|>`.
 
