@@ -8,6 +8,7 @@ try:
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
+    from ch05_01_main_chapter_code.corpora import load_corpus
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         generate,
@@ -37,8 +38,8 @@ try:
         refuse_ended,
         runs_folder,
     )
-    from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
-    from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
+    from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
+    from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
     from ch05_05_bonus_gpt_to_llama.llama_checkpoint import read_tokenizer as read_llama_tokenizer
     from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
