@@ -418,6 +418,10 @@ ODD = [
 ]
 
 
+TRAINING_ONLY = {"resid_pdrop", "attn_pdrop", "embd_pdrop", "initializer_range", "embedding_std"}
+TRAINING_ONLY |= {"bos_token_id", "eos_token_id"}
+
+
 def test_odd_settings_are_refused_or_compute_what_transformers_computes(foreign):
     """Every setting that transformers knows, and ours, with every odd value."""
     transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
@@ -436,11 +440,11 @@ def test_odd_settings_are_refused_or_compute_what_transformers_computes(foreign)
                 refused += 1
                 continue
             read += 1
-            if name in gpt2_settings.HARMLESS or name.endswith("token_id"):
+            if name in gpt2_settings.HARMLESS | TRAINING_ONLY:  # the weights alone decide
                 assert torch.equal(ours, expected), (name, value)
             else:
                 theirs = transformers.GPT2LMHeadModel.from_pretrained(foreign).eval()(idx).logits
-                torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+                assert (ours - theirs).abs().max() < 1e-4, (name, value)
     assert read > 300 and refused > 300
 
 

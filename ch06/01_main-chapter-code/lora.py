@@ -223,9 +223,8 @@ def load_adapters(model, folder):
     expected = expected_shapes(model, settings, tensors, folder)
     if set(tensors) != set(expected):
         odd = min(set(tensors) ^ set(expected))
-        raise ValueError(
-            f"{folder}: the adapter {odd} {'fits no layer of this model' if odd in tensors else 'is missing'}"
-        )
+        reason = "fits no layer of this model" if odd in tensors else "is missing"
+        raise ValueError(f"{folder}: the adapter {odd} {reason}, going by target_modules")
     for name, tensor in tensors.items():
         check_tensor(tensor, expected[name], f"{folder}: {name.removeprefix(PREFIX)}")
     names = [name for name in linear_layers(model) if f"{PREFIX}{name}.lora_A.weight" in tensors]
@@ -265,7 +264,7 @@ def expected_shapes(model, settings, tensors, folder):
     if settings.get("modules_to_save"):
         if model.head.weight is model.tok_emb.weight:
             raise ValueError(
-                f"{folder} brings a head, and this model's head is its token embedding"
+                f"{folder} brings a head (modules_to_save), and this model's head is its token embedding"
             )
         shapes[f"{PREFIX}head.weight"] = tuple(model.head.weight.shape)
     return shapes
