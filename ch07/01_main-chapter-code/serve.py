@@ -105,6 +105,8 @@ except ImportError as error:
 
 IDLE_SECONDS = 5  # a connection that is not used again is closed after so long
 MAX_HEADERS = 16_384  # bytes
+# Connections that wait to be taken. Where no more files can be opened, asyncio complains of each.
+BACKLOG = 128
 
 
 class ModelServer(uvicorn.Server):
@@ -124,6 +126,7 @@ class ModelServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                backlog=BACKLOG,
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=5,
                 h11_max_incomplete_event_size=MAX_HEADERS,
@@ -144,7 +147,7 @@ def listen(host, port, access):
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         access.check_listening(address[0])
-        return socket.create_server(address[:2], family=family, backlog=512)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0  # a system's error, or one of finding the name
         reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or error
