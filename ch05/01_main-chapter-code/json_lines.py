@@ -48,4 +48,3 @@ def append_json_line(path, row, sync=False):
         file.flush()
         if sync:
             os.fsync(file.fileno())
-

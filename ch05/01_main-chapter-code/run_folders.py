@@ -8,16 +8,12 @@ import errno
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from ch04_01_main_chapter_code.manifest import write_files
-from ch05_01_main_chapter_code.json_lines import (
-    append_json_line,
-    read_json_lines,
-    write_json_lines,
-)
+from ch05_01_main_chapter_code.json_lines import append_json_line, read_json_lines, write_json_lines
 
 LOCK = "run.lock"  # stays in the folder; what counts is who holds it
 
@@ -118,25 +114,23 @@ def going_on(given, make, folder, settings_file, read=None, may_grow=None):
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     changed = changed_fields(config, given)
-    if may_grow in changed and given[may_grow] > getattr(config, may_grow):
+    grown = may_grow in changed and given[may_grow] > getattr(config, may_grow)
+    if grown:
         changed.remove(may_grow)
         config = make(**settings | {may_grow: given[may_grow]})
     if changed:
         raise ValueError(
             f"{folder.name} goes on with its own settings; leave out {', '.join(changed)}"
         )
+    if (folder / "summary.json").exists() and not grown:
+        longer = f"; --{may_grow} MORE makes it longer" if may_grow else ""
+        raise ValueError(f"{folder.name} has come to its end; there is nothing to resume{longer}")
     return config
 
 
 def changed_fields(config, given):
     """The names of the given flags that differ from a run's own settings."""
     return [name for name, value in given.items() if value != asdict(config)[name]]
-
-
-def refuse_ended(folder, advice=""):
-    """Raises ValueError for a run whose summary is written."""
-    if (folder / "summary.json").exists():
-        raise ValueError(f"{folder.name} has come to its end; there is nothing to resume{advice}")
 
 
 # --- Claiming -------------------------------------------------------------------------------------
@@ -156,11 +150,15 @@ def claimed(folder, stem="run"):
     try:
         with open(folder / LOCK, "ab") as file:
             if not lock(file):
-                raise ValueError(f"another process is at work on the run {folder.name!r}; let it end")
+                raise ValueError(
+                    f"another process is at work on the run {folder.name!r}; let it end"
+                )
             yield folder
     finally:
         if made and [path.name for path in folder.iterdir()] == [LOCK]:
             shutil.rmtree(folder)
+            with suppress(OSError):  # other runs are there
+                runs_folder().rmdir()
 
 
 def make_folder(folder, stem):
@@ -202,12 +200,17 @@ def lock(file):
 
 def begin_folder(folder, config, settings_file):
     """Write a new run's settings into its folder, in place of all that an older run left there."""
+    clear(folder)
+    write_settings(folder, config, settings_file)
+
+
+def clear(folder):
+    """Remove all that lies in a claimed folder: what --overwrite gives up."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()
-    write_settings(folder, config, settings_file)
 
 
 def write_settings(folder, config, settings_file):
@@ -245,6 +248,21 @@ class Results:
         """Keep a row; it is on the disk before the next run begins."""
         append_json_line(self.path, row, sync=True)
         self.rows.append(row)
+
+
+def open_results(folder, kind, settings, given, script, resume=False):
+    """The `Results` in a claimed folder, new or gone on with; `given`: the flags of the command."""
+    path = folder / "results.jsonl"
+    if resume:
+        return Results(path, kind)
+    clear(folder)
+    flags = [f"--{name.replace('_', '-')} {words_of(value)}" for name, value in given.items()]
+    head = {"command": " ".join([f"python {script}", *flags]), "machine": f"{os.cpu_count()} CPU cores"}
+    return Results(path, kind, head | {kind: asdict(settings)})
+
+
+def words_of(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def read_results(path, kind):

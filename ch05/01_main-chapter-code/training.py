@@ -3,7 +3,6 @@ held-out text. `gpt_train.py` makes a run of it; chapters 6 and 7 train with the
 
 import math
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -28,23 +27,16 @@ def suited_rate(strength, emb_dim):
     return strength / emb_dim
 
 
-PRETRAINING = 0.768  # the strength of gpt_train.py's default rate
+PRETRAINING, GOING_ON = 0.768, 0.128  # strengths for random weights, and for trained ones
 
 
-def plan_epochs(n_rows, num_epochs, warmup_share, batch_size, grad_accum, **settings):
-    """The `TrainConfig` of so many passes over `n_rows` rows, of whose steps this share warms up.
-    `settings`: the other fields.
+def plan_epochs(n_rows, num_epochs, warmup_part, batch_size, grad_accum, **settings):
+    """The `TrainConfig` of so many passes over `n_rows` rows; one in `warmup_part` of their steps
+    warms up. `settings`: the other fields.
     """
     steps = num_epochs * math.ceil(n_rows / (batch_size * grad_accum))
     sizes = dict(batch_size=batch_size, grad_accum=grad_accum)
-    return TrainConfig(steps=steps, warmup=int(steps * warmup_share), **sizes, **settings)
-
-
-def with_rate(config, model):
-    """The settings with a learning rate: their own, or the one that suits the model's width."""
-    if config.lr is not None:
-        return config
-    return replace(config, lr=suited_rate(PRETRAINING, model.config.emb_dim))
+    return TrainConfig(steps=steps, warmup=steps // warmup_part, **sizes, **settings)
 
 
 def learning_rate(step, config):
@@ -94,7 +86,9 @@ class Batches:
         order = torch.randperm(len(self.dataset), generator=generator)
         if hasattr(self.dataset, "lengths"):
             lengths = self.dataset.lengths
-            runs = [run for pool in order.split(512) for run in pool[lengths[pool].argsort()].split(32)]
+            runs = [
+                run for pool in order.split(512) for run in pool[lengths[pool].argsort()].split(32)
+            ]
             order = torch.cat([runs[i] for i in torch.randperm(len(runs), generator=generator)])
         return order.tolist()
 
@@ -137,8 +131,7 @@ def make_optimizer(model, config):
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    lr = with_rate(config, model).lr
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, config.beta2), fused=True)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), fused=True)
 
 
 def full_loss(model, inputs, targets):
@@ -148,9 +141,7 @@ def full_loss(model, inputs, targets):
     return language_model_loss(model(inputs), targets)
 
 
-def train(
-    model, dataset, config, optimizer=None, first_step=0, on_step=None, batch_loss=full_loss
-):
+def train(model, dataset, config, optimizer=None, first_step=0, on_step=None, batch_loss=full_loss):
     """Take steps `first_step` … `config.steps` − 1. `dataset` gives (inputs, targets) rows, targets
     −100 where nothing is to be learned.
 
@@ -159,7 +150,7 @@ def train(
     Returns the loss of every step, in nats per target. Raises FloatingPointError if the loss is no
     number any more, ValueError for a step with nothing to learn from.
     """
-    config, device = with_rate(config, model), next(model.parameters()).device.type
+    device = next(model.parameters()).device.type
     dtype = pick_dtype(config.dtype, device)
     optimizer = optimizer or make_optimizer(model, config)
     scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
@@ -186,7 +177,9 @@ def train(
 def checked(loss, n_targets, step):
     """The loss of a step as a number. Raises where it is none, or where nothing was learned."""
     if not n_targets:
-        raise ValueError(f"step {step + 1} has no target to learn from: all of its targets are -100")
+        raise ValueError(
+            f"step {step + 1} has no target to learn from: all of its targets are -100"
+        )
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"the loss of step {step + 1} is {float(loss)}; try a smaller --lr or a longer --warmup"

@@ -42,8 +42,8 @@ try:
     from ch05_01_main_chapter_code.tale_grammar import PLOTS, SHE, TABLES
     from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.llama_checkpoint import name_pairs as llama_name_pairs
-    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN
-    from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2
+    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN, END, START, SYSTEM
+    from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids, find_smollm2
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES, crc, replay_rows
     from ch06_01_main_chapter_code.lora import (
