@@ -11,9 +11,9 @@ other, and the loaded model against GPT-2's formulas. Every file is written unde
 and then put in place in one step: a crash leaves the old one whole.
 """
 
+import argparse
 import json
 import math
-import os
 import zlib
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ch04_01_main_chapter_code.manifest import seal, write_atomically
 from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_tokenizer
 
 OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
@@ -114,16 +115,6 @@ def write_checkpoint(folder, settings, tensors, tokenizer=None, metadata=None):
     checksums = json.dumps({name: checksum(tensor) for name, tensor in tensors.items()})
     header = {"format": "pt", "crc32": checksums} | (metadata or {})
     write_atomically(folder / "model.safetensors", lambda path: save_file(tensors, path, header))
-
-
-def write_atomically(path, write):
-    """Call `write` with a temporary path beside `path`, then put the result in place in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def published():
@@ -424,3 +415,22 @@ def read_tokenizer(folder, config):
     if not (folder / "tokenizer.json").exists():
         return None
     return BPETokenizer.load(folder / "tokenizer.json")
+
+
+def main(arguments=None):
+    """`python checkpoint.py seal FOLDER`: write the manifest anew for the files that are there."""
+    parser = argparse.ArgumentParser(
+        description="Seal a checkpoint whose files were changed on purpose."
+    )
+    parser.add_argument("command", choices=["seal"], help="write manifest.json for what is there")
+    parser.add_argument("folder", help="a checkpoint, a run or adapters")
+    args = parser.parse_args(arguments)
+    try:
+        names = seal(args.folder)
+    except OSError as error:
+        raise SystemExit(str(error)) from None
+    print(f"sealed {args.folder}: {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main()

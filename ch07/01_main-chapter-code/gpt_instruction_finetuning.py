@@ -29,7 +29,6 @@ from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 from tqdm import tqdm
 
-from ch07_01_main_chapter_code.instruction_sets import load_instructions, score, sum_of, wilson
 from ch07_01_main_chapter_code.instructions import grade
 from ch07_01_main_chapter_code.previous_chapters import (
     END,
@@ -66,6 +65,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     write_atomically,
 )
 from ch07_01_main_chapter_code.previous_chapters import train as take_steps
+from ch07_01_main_chapter_code.tasks.sets import load_instructions, score, sum_of, wilson
 
 STYLES = ("tales", "alpaca", "turns", "chat")
 # Highest rates for models of less than ten million parameters, and for larger ones.

@@ -21,10 +21,10 @@ from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
-from ch07_01_main_chapter_code.instruction_kinds import Kind, from_material, same_words
-from ch07_01_main_chapter_code.plain_kinds import PLAIN_KINDS
 from ch07_01_main_chapter_code.previous_chapters import run_script
-from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS
+from ch07_01_main_chapter_code.tasks.kinds import Kind, from_material, same_words
+from ch07_01_main_chapter_code.tasks.plain_kinds import PLAIN_KINDS
+from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
 
 DATA_FILE = Path(__file__).parent / "instruction-data.json"
 FIELDS = ("instruction", "input", "output", "kind")

@@ -6,7 +6,7 @@
 
 Every program that speaks the protocol can use it, such as the package `openai` with
 base_url="http://127.0.0.1:8000/v1". The web library is Starlette, on which FastAPI is built: the
-protocol prescribes the form of every error, so the fields are checked by openai_requests.py and the
+protocol prescribes the form of every error, so the fields are checked by serving/openai_requests.py and the
 larger library would add nothing. Only this machine can reach the server unless --host says
 otherwise; there is no password.
 """
@@ -74,10 +74,10 @@ try:
     from starlette.routing import Route  # noqa: E402
     from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: E402
 
-    from ch07_01_main_chapter_code.handing_on import open_model, style_of  # noqa: E402
-    from ch07_01_main_chapter_code.openai_requests import ApiError, parse_body, read_request  # noqa: E402
     from ch07_01_main_chapter_code.previous_chapters import pick_device, run_script  # noqa: E402
-    from ch07_01_main_chapter_code.serving_engine import Engine, Job, QueueFull  # noqa: E402
+    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of  # noqa: E402
+    from ch07_01_main_chapter_code.serving.engine import Engine, Job, QueueFull  # noqa: E402
+    from ch07_01_main_chapter_code.serving.openai_requests import ApiError, parse_body, read_request  # noqa: E402
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"

@@ -23,11 +23,12 @@ from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch06_01_main_chapter_code.lora import apply_lora, lora_layers, merge_lora
 from ch07_01_main_chapter_code import export_model
 from ch07_01_main_chapter_code.export_model import KINDS, build_parser, export, main, modelfile
-from ch07_01_main_chapter_code.gguf_export import gguf_tensors, halves_to_pairs, write_gguf
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import STYLES, prompt_ids, save_instruct
-from ch07_01_main_chapter_code.handing_on import go_template, message_ids, open_model
+from ch07_01_main_chapter_code.serving.choose_model import open_model
+from ch07_01_main_chapter_code.serving.gguf_file import gguf_tensors, halves_to_pairs, write_gguf
+from ch07_01_main_chapter_code.serving.templates import go_template, message_ids
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]  # of the scripts
 NASTY = [
     "Mia the fox saw the moon.",
     "  two  spaces,   three, a\ttab\tand\n\n\nlines \n ",

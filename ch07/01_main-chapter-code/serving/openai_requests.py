@@ -10,7 +10,8 @@ protocol know:
 import json
 from dataclasses import dataclass, field
 
-from ch07_01_main_chapter_code.handing_on import message_ids, style_of
+from ch07_01_main_chapter_code.serving.choose_model import style_of
+from ch07_01_main_chapter_code.serving.templates import message_ids
 
 MAX_TOKENS = 200  # new tokens where a request does not say how many
 MAX_STOPS = 4

@@ -21,7 +21,13 @@ from ch07_01_main_chapter_code.instructions import (
     split,
 )
 from ch07_01_main_chapter_code.previous_chapters import downloads
-from ch07_01_main_chapter_code.tale_kinds import CHANGES, TALE_KINDS, passages_of, talk, whole_tale
+from ch07_01_main_chapter_code.tasks.tale_kinds import (
+    CHANGES,
+    TALE_KINDS,
+    passages_of,
+    talk,
+    whole_tale,
+)
 
 MADE_KINDS = tuple(name for name, kind in KINDS.items() if kind.make)
 TALES_MADE = 160_000  # to learn from, by default

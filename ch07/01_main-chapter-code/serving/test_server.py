@@ -24,11 +24,11 @@ from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
 from ch05_01_main_chapter_code.gpt_generate import generate_ids, make_generator
 from ch07_01_main_chapter_code import serve
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import respond
-from ch07_01_main_chapter_code.handing_on import open_model
 from ch07_01_main_chapter_code.serve import build_parser, listen, serving
-from ch07_01_main_chapter_code.serving_engine import AT_ONCE, QUEUE, AnswerText, Engine
+from ch07_01_main_chapter_code.serving.choose_model import open_model
+from ch07_01_main_chapter_code.serving.engine import AT_ONCE, QUEUE, AnswerText, Engine
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]  # of the scripts
 TALE = "One misty night Mia the fox saw the moon floating in the water near the orchard."
 QUESTIONS = [
     "Who is the fox?",
@@ -667,7 +667,7 @@ def test_a_request_that_fails_takes_nothing_with_it():
 
 
 def test_a_closed_engine_ends_its_jobs():
-    from ch07_01_main_chapter_code.serving_engine import Job
+    from ch07_01_main_chapter_code.serving.engine import Job
 
     engine, ends, began = (
         Engine(writer("abc", again=True, context_length=20_000), at_once=2),

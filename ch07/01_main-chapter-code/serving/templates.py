@@ -1,5 +1,4 @@
-"""What exporting and serving share: which model it is, and how a talk in messages becomes the
-prompt that it learned.
+"""How a talk in messages becomes the prompt that a model learned: in Python, for Jinja and for Go.
 
 Programs that use language models talk in messages, `{"role": "system" | "user" | "assistant",
 "content": str}`. The style in which a model was taught decides what it can take:
@@ -13,54 +12,10 @@ The templates below say the same in the two languages in which other programs wa
 are made by `format_prompt` itself, so they cannot differ from what the model was taught.
 """
 
-from pathlib import Path
-
-from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
-    find_instruct,
-    format_prompt,
-    load_instruct,
-    prompt_ids,
-)
-from ch07_01_main_chapter_code.previous_chapters import (
-    END,
-    START,
-    SYSTEM,
-    TALES_GPT,
-    chat_ids,
-    load_model,
-    newest_run,
-    tokenizer_of,
-)
+from ch07_01_main_chapter_code.gpt_instruction_finetuning import format_prompt, prompt_ids
+from ch07_01_main_chapter_code.previous_chapters import END, START, SYSTEM, chat_ids
 
 ROLES = ("system", "user", "assistant")
-
-
-def open_model(name=None, device="cpu"):
-    """A model by the name of its run, by folder or published name, and the name to call it by.
-
-    None is the newest model that follows instructions, else the newest run, else `tales-gpt`. The
-    model has its `tokenizer` and its `style`, None if it was taught no instructions. Raises
-    FileNotFoundError, ValueError or RuntimeError as `load_model` does.
-    """
-    try:
-        folder = find_instruct(name)
-    except FileNotFoundError:
-        place = name or newest_run() or TALES_GPT
-        model = load_model(place, device).eval()
-        model.tokenizer = tokenizer_of(model)
-        model.style = (
-            "chat" if {START, END} <= set(getattr(model.tokenizer, "special_tokens", ())) else None
-        )
-    else:
-        place, model = folder, load_instruct(folder, device)
-    return model, Path(place).expanduser().resolve().name
-
-
-def style_of(model):
-    """The style of the prompts that a model was taught, or None for a model that was taught no
-    instructions.
-    """
-    return getattr(model, "style", None)
 
 
 def message_ids(messages, tokenizer, style):
