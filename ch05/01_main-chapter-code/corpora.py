@@ -6,6 +6,7 @@ refused by name, and what systems and editors put beside texts is never taken fo
 """
 
 import ast
+import json
 import os
 import re
 import sysconfig
@@ -197,27 +198,47 @@ def is_stray(name):
 # --- Files ----------------------------------------------------------------------------------------
 
 
-def read_text(path):
-    """The text of a file in UTF-8, with every line end as "\\n".
-
-    Raises ValueError, naming the encoding that the file seems to have, if it is not UTF-8.
-    """
-    return re.sub("\r\n?", "\n", decode_text(Path(path).read_bytes(), path))
-
-
-def decode_text(raw, name):
-    """Bytes in UTF-8 as a string, line ends as they are; `name` is what an error calls them.
+def read_text(path, keep_line_ends=False):
+    """The text of a file in UTF-8; every line ends with "\\n", unless its end is to be kept.
 
     U+FEFF goes, wherever it stands: it marks the beginning of a file, and where it is met inside a
-    text, files were joined.
+    text, files were joined. Raises ValueError, naming the encoding that the file seems to have, if
+    it is not UTF-8.
     """
+    raw = Path(path).read_bytes()
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not a text file in UTF-8: {_not_utf8(raw, error)}") from None
+        raise ValueError(f"{path} is not a text file in UTF-8: {_not_utf8(raw, error)}") from None
     if "\0" in text:
-        raise ValueError(f"{name} is not a text file in UTF-8: {_with_nuls(raw)}")
-    return text.replace("\ufeff", "")
+        raise ValueError(f"{path} is not a text file in UTF-8: {_with_nuls(raw)}")
+    text = text.replace("\ufeff", "")
+    return text if keep_line_ends else re.sub("\r\n?", "\n", text)
+
+
+def read_json(path):
+    """The value of a JSON file in UTF-8; of a file with a JSON value on each line, the list of them.
+
+    Raises ValueError, with one sentence that says what is wrong where.
+    """
+    text = read_text(path)
+    try:
+        value = json.loads(text)
+        return [value] if Path(path).suffix == ".jsonl" and isinstance(value, dict) else value
+    except RecursionError:
+        raise ValueError(f"{path} is no JSON that can be read: it is nested too deeply") from None
+    except ValueError as error:  # no JSON, or a number of too many digits
+        whole = error
+    lines = [(at, line) for at, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if not lines or not lines[0][1].lstrip().startswith("{"):
+        raise ValueError(f"{path} is no JSON: {whole}")
+    values = []
+    for at, line in lines:
+        try:
+            values.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}, line {at} is no JSON: {error}") from None
+    return values
 
 
 def _not_utf8(raw, error):

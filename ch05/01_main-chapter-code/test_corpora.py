@@ -1,10 +1,17 @@
 """Tests of the one reader of texts and folders: what is taken, what is left out, what is refused."""
 
+import json
 import os
 
 import pytest
 
-from ch05_01_main_chapter_code.corpora import find_texts, load_corpus, open_corpus, read_text
+from ch05_01_main_chapter_code.corpora import (
+    find_texts,
+    load_corpus,
+    open_corpus,
+    read_json,
+    read_text,
+)
 
 STRAY = (
     ".DS_Store",
@@ -132,3 +139,32 @@ def test_a_folder_that_may_not_be_read_is_not_left_out_in_silence(tmp_path):
         pytest.skip("this user may read everything")
     with pytest.raises(PermissionError):
         load_corpus(tmp_path)
+
+
+def test_json_and_json_lines(tmp_path):
+    rows = [{"text": "a line\u2028that goes on"}, {"text": "é"}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\ufeff" + "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    assert read_json(path) == rows
+    path.write_text(json.dumps(rows[0]))
+    assert read_json(path) == rows[:1]
+    path.write_text(json.dumps(rows, indent=1))
+    assert read_json(path) == rows
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ("", "is no JSON"),
+        ("{" * 100_000, "is no JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "is no JSON"),
+        ('{"a": 1}\n{"a": ', "line 2 is no JSON"),
+        ('{"a": 1}\n' + "[" * 100_000, "line 2 is no JSON"),
+    ],
+)
+def test_what_is_no_json_is_told_in_one_line(tmp_path, content, told):
+    (tmp_path / "rows.json").write_text(content)
+    with pytest.raises(ValueError, match=told) as caught:
+        read_json(tmp_path / "rows.json")
+    assert "\n" not in str(caught.value)

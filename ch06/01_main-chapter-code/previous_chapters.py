@@ -8,7 +8,7 @@ try:
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-    from ch05_01_main_chapter_code.corpora import load_corpus
+    from ch05_01_main_chapter_code.corpora import find_texts, load_corpus, read_text
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         generate,
@@ -71,6 +71,7 @@ __all__ = [
     "downloads",
     "exercise_check",
     "find_smollm2",
+    "find_texts",
     "flat_tokens",
     "generate",
     "gpt2_tokenizer",
@@ -90,6 +91,7 @@ __all__ = [
     "pick_dtype",
     "polite_interrupt",
     "read_llama_tokenizer",
+    "read_text",
     "refuse_ended",
     "run_script",
     "runs_folder",
