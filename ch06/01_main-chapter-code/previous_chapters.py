@@ -16,7 +16,7 @@ try:
     from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-    from ch05_01_main_chapter_code.corpora import load_corpus
+    from ch05_01_main_chapter_code.corpora import find_texts, load_corpus, read_text
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         generate,
@@ -85,6 +85,7 @@ __all__ = [
     "downloads",
     "exercise_check",
     "find_smollm2",
+    "find_texts",
     "flat_tokens",
     "generate",
     "gpt2_tokenizer",
@@ -105,6 +106,7 @@ __all__ = [
     "polite_interrupt",
     "read_json",
     "read_llama_tokenizer",
+    "read_text",
     "refuse_ended",
     "run_script",
     "runs_folder",
