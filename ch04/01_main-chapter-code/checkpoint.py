@@ -57,7 +57,11 @@ class Pretrained:
     body holds the model alone."""
 
     tokenizer = None  # what turns text into the model's ids and back
+    trained = "all"  # which weights learn, in the words of chapters 6 and 7
     lora = None  # {"rank", "alpha", "targets"} of the adapters that chapter 6 put in
+    classes = None  # what chapter 6's classifier tells apart, in the order of its head's outputs
+    style = None  # how chapter 7 writes its prompts
+    lengthened = False  # chapter 7 gave it positions that its base does not have
 
     @classmethod
     def from_pretrained(cls, name_or_folder):

@@ -5,6 +5,7 @@ with the course.
 """
 
 import argparse
+import importlib
 import json
 from contextlib import contextmanager
 from pathlib import Path
@@ -304,9 +305,14 @@ def model_class(name_or_folder):
         kind = "llama" if str(name_or_folder) == "smollm2-135m" else None
     if kind != "llama":
         return GPT  # which says what is wrong, if anything is
-    from ch05_05_bonus_gpt_to_llama.llama import Llama
+    return llama_bonus("llama").Llama
 
-    return Llama
+
+def llama_bonus(module):
+    """A module of the bonus folder on Llama. Main chapters reach it from here alone, and only when
+    a model asks for it: who works with GPTs never loads it.
+    """
+    return importlib.import_module(f"ch05_05_bonus_gpt_to_llama.{module}")
 
 
 def typed_lines():

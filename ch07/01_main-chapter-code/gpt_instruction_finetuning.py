@@ -260,7 +260,14 @@ class WithReplay(ConcatDataset):
 
 
 def step_plan(
-    model, n_rows, num_epochs=1, batch_size=16, grad_accum=1, lr=None, weight_decay=0.01, seed=0,
+    model,
+    n_rows,
+    num_epochs=1,
+    batch_size=16,
+    grad_accum=1,
+    lr=None,
+    weight_decay=0.01,
+    seed=0,
     dtype="auto",
 ):
     """Chapter 5's settings for so many epochs: a twentieth of the steps warms up, then the rate
@@ -274,8 +281,20 @@ def step_plan(
 
 
 def fine_tune(
-    model, train_dataset, num_epochs=3, train=None, val_dataset=None, replay=None, replay_share=0.1,
-    blocks=1, rank=8, alpha=16, optimizer=None, history=None, on_step=None, **settings
+    model,
+    train_dataset,
+    num_epochs=3,
+    train=None,
+    val_dataset=None,
+    replay=None,
+    replay_share=0.1,
+    blocks=1,
+    rank=8,
+    alpha=16,
+    optimizer=None,
+    history=None,
+    on_step=None,
+    **settings,
 ):
     """Train a language model on an `InstructionDataset`, by chapter 5's `train`. Returns the model
     and its history.
@@ -304,7 +323,10 @@ def fine_tune(
         losses.append(loss)
         row = None
         if (step + 1) % per_epoch == 0:
-            row = {"epoch": (step + 1) // per_epoch, "train_loss": sum(losses[-per_epoch:]) / per_epoch}
+            row = {
+                "epoch": (step + 1) // per_epoch,
+                "train_loss": sum(losses[-per_epoch:]) / per_epoch,
+            }
             row |= {"val_loss": answer_loss(model, val_dataset)} if val_dataset else {}
             history["epochs"].append(row)
         return on_step and on_step(step, loss, row)
