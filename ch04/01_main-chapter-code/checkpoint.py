@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ch04_01_main_chapter_code.manifest import seal, write_atomically
-from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_tokenizer
+from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, find_tokenizer, gpt2_tokenizer
 
 OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
 PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -408,13 +408,12 @@ def gpt2_formulas(read, idx, config):
 
 
 def read_tokenizer(folder, config):
-    """The tokenizer in `folder`; without one, GPT-2's if the vocabulary has its size, else None."""
-    is_gpt2 = config.vocab_size == 50_257
-    if is_gpt2 and not (folder / "tokenizer.json").exists():
-        return gpt2_tokenizer()
-    if not (folder / "tokenizer.json").exists():
-        return None
-    return BPETokenizer.load(folder / "tokenizer.json")
+    """The tokenizer in `folder`. Where the folder says nothing of one it is GPT-2's if the
+    vocabulary has its size, else None.
+    """
+    if find_tokenizer(folder):
+        return BPETokenizer.load(folder)
+    return gpt2_tokenizer() if config.vocab_size == 50_257 else None
 
 
 def main(arguments=None):

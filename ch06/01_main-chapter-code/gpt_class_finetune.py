@@ -70,6 +70,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     load_corpus,
     load_model,
     make_optimizer,
+    needed_end_of_text,
     newest,
     pick_device,
     pick_dtype,
@@ -137,7 +138,7 @@ class SpamDataset(Dataset):
 
 
 def as_ids(text, tokenizer):
-    return [tokenizer.end_of_text, *tokenizer.encode(text)]
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(text)]
 
 
 # --- A language model becomes a classifier --------------------------------------------------------

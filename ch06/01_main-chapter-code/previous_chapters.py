@@ -3,7 +3,7 @@
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
-    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
     from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch05_01_main_chapter_code import gpt_download as downloads
@@ -74,6 +74,7 @@ __all__ = [
     "flat_tokens",
     "generate",
     "gpt2_tokenizer",
+    "needed_end_of_text",
     "judge",
     "language_model_evaluate",
     "language_model_loss",

@@ -50,6 +50,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     lora_layers,
     make_optimizer,
     merge_lora,
+    needed_end_of_text,
     newest,
     parse_tale,
     pick_device,
@@ -107,7 +108,7 @@ def prompt_ids(entry, tokenizer, style="alpaca"):
     if style == "chat":
         given = f"\n\n{entry['input']}" if entry["input"] else ""
         return chat_ids(tokenizer, entry["instruction"] + given)
-    return [tokenizer.end_of_text, *tokenizer.encode(format_prompt(entry, style))]
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(format_prompt(entry, style))]
 
 
 class InstructionDataset(Dataset):
@@ -123,7 +124,7 @@ class InstructionDataset(Dataset):
     """
 
     def __init__(self, entries, tokenizer, style="alpaca", max_tokens=1024, answer_only=True):
-        self.end_of_text, self.answer_only = tokenizer.end_of_text, answer_only
+        self.end_of_text, self.answer_only = needed_end_of_text(tokenizer), answer_only
         self.entries, self.rows = [], []
         for entry in entries:
             prompt = prompt_ids(entry, tokenizer, style)

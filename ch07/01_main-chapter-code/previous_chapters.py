@@ -2,7 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
-    from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
+    from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.checkpoint import write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
@@ -60,6 +60,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "needed_end_of_text",
     "Batches",
     "DIGITS_PATTERN",
     "DocumentRows",
