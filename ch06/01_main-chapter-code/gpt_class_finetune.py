@@ -76,6 +76,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     load_corpus,
     load_model,
     make_optimizer,
+    needed_end_of_text,
     pick_device,
     pick_dtype,
     plan_epochs,
@@ -153,7 +154,7 @@ class SpamDataset(Dataset):
 
 
 def as_ids(text, tokenizer):
-    return [tokenizer.end_of_text, *tokenizer.encode(text)]
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(text)]
 
 
 # --- Training -------------------------------------------------------------------------------------

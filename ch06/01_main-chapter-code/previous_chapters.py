@@ -3,7 +3,7 @@
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
-    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
     from ch04_01_main_chapter_code.checkpoint import check_finite, checksum
     from ch04_01_main_chapter_code.foreign_settings import (
         COUNT,
@@ -113,6 +113,7 @@ __all__ = [
     "make_optimizer",
     "make_tale",
     "make_tales",
+    "needed_end_of_text",
     "newest",
     "parse_tale",
     "pick_device",

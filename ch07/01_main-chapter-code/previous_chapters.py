@@ -2,7 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
-    from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
+    from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
     from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
@@ -113,6 +113,7 @@ __all__ = [
     "make_tale",
     "make_tales",
     "merge_lora",
+    "needed_end_of_text",
     "newest",
     "newest_run",
     "parse_tale",
