@@ -58,6 +58,7 @@ try:
         merge_lora,
         run_script,
         runs_folder,
+        seal,
         tokenizer_of,
     )
 except ImportError as error:
@@ -71,6 +72,7 @@ WHAT_IT_IS = {
     "model.safetensors": "the weights",
     "tokenizer.json": "the tokens, the merges and the pattern that cuts a text into words",
     "tokenizer_config.json": "the special tokens, and the chat template: how messages become a prompt",
+    "manifest.json": "size and hash of each file: our own scripts notice a changed one",
     "model.gguf": "settings, tokens, chat template and weights in one file",
     "Modelfile": "what Ollama must know beside it: template, stop words, parameters",
 }
@@ -151,9 +153,6 @@ def write_hf(model, folder, dtype="f32"):
     for parameter in written.parameters():
         parameter.data = as_dtype(parameter.data, dtype)
     written.save_pretrained(folder, tokenizer)
-    shutil.copymode(
-        folder / "config.json", folder / "model.safetensors"
-    )  # which safetensors gives to its owner alone
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_json(
         folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"}
@@ -164,6 +163,7 @@ def write_hf(model, folder, dtype="f32"):
         folder / "generation_config.json", generation | {"max_length": model.config.context_length}
     )
     write_json(folder / "tokenizer_config.json", tokenizer_settings(model))
+    seal(folder)
 
 
 def tokenizer_settings(model):

@@ -5,7 +5,7 @@ try:
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
-    from ch04_01_main_chapter_code.manifest import write_atomically
+    from ch04_01_main_chapter_code.manifest import seal, write_atomically
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
     from ch05_01_main_chapter_code.gpt_generate import (
@@ -121,6 +121,7 @@ __all__ = [
     "runs_folder",
     "sample_stories",
     "save_adapters",
+    "seal",
     "stream_ids",
     "tokenizer_of",
     "train",
