@@ -24,6 +24,7 @@ from scratch_llm_tools.notebooks import compare_exact, compare_outputs, compare_
 
 TOOL = Path(notebooks.__file__)
 PACKAGES = "[tool.setuptools]\npackages = ['{}']\n[tool.setuptools.package-dir]\na = 'tools'\n"
+ROOM = PACKAGES.format("a.room")
 HOME = "/" + "home/someone/course"  # in two parts, because no file may hold such a path
 
 
@@ -893,8 +894,22 @@ RULES = [
             main_code(2, "tests.py"): "class A: pass",
             main_code(2, "a.ipynb"): [code("class A: pass")],
             "ch02/02_b/a.py": "class A: pass",
+            main_code(2, "figures/draw.py"): "class A: pass",
         },
         {},
+    ),
+    (
+        "home_problems",
+        {
+            main_code(2, "room/a.py"): "def f(): pass",
+            main_code(2, "room/test_a.py"): "def f(): pass",
+        },
+        {main_code(2, "room/a.py"): "def f(): pass", main_code(2, "b.py"): "def f(): pass"},
+    ),
+    (
+        "import_problems",
+        {main_code(5, "room/a.py"): "from ch05_01_main_chapter_code.previous_chapters import GPT"},
+        {main_code(5, "room/a.py"): "from ch04_01_main_chapter_code.gpt import GPT"},
     ),
     (
         "cell_length_problems",
@@ -909,6 +924,16 @@ RULES = [
         {"pyproject.toml": PACKAGES.format("a")},
     ),
     ("package_problems", {}, {"pyproject.toml": PACKAGES.format("b"), "tools/a.py": ""}),
+    (
+        "package_problems",
+        {"pyproject.toml": ROOM, "tools/b.py": "", "tools/room/c.py": ""},
+        {"pyproject.toml": ROOM, "tools/b.py": ""},
+    ),
+    (
+        "package_problems",
+        {"pyproject.toml": ROOM, "tools/b.py": "import a.room.c", "tools/room/c.py": ""},
+        {"pyproject.toml": PACKAGES.format("a"), "tools/b.py": "import a.room.c"},
+    ),
     (
         "machine_path_problems",
         {"a.md": "~/course, /content, ../home/x, https://a.org/home/x, /tmp/x"},

@@ -6,6 +6,7 @@ with the course.
 
 import argparse
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 try:
@@ -86,6 +87,21 @@ def check_sampling(temperature=1.0, top_k=None, top_p=None, max_tokens=1):
         raise ValueError(f"max_tokens must not be negative, as {max_tokens} is")
 
 
+@contextmanager
+def evaluating(model):
+    """`with evaluating(model):` computes in evaluation mode, so without dropout; behind it every
+    module is in the mode that it was in before, also where something was raised.
+    """
+    in_training = [module for module in model.modules() if module.training]
+    if in_training:
+        model.eval()
+    try:
+        yield model
+    finally:
+        for module in in_training:
+            module.training = True
+
+
 @torch.inference_mode()
 def stream_ids(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, generator=None):
     """Yield the next token of every row, (batch,) ids, `max_tokens` times.
@@ -93,6 +109,7 @@ def stream_ids(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=No
     `prompts`: a list of lists of ids, of any lengths; shorter ones are padded on the left and the
     padding is masked. Keys and values are cached until the context is full; from then on the window
     slides, and as every token's position changes with it, each step computes the whole window anew.
+    The model computes in evaluation mode, and between two tokens it is in the mode that it was in.
     """
     device = next(model.parameters()).device
     window = model.config.context_length
@@ -106,10 +123,10 @@ def stream_ids(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=No
     for _ in range(max_tokens):
         if idx.shape[1] > window:
             cache, new = None, idx[:, -window:]
-        hidden = model.trunk(new, cache, mask[:, -window:] if padded else None)
-        next_token = sample_next(
-            model.head(hidden[:, -1]), temperature, top_k, top_p, generator
-        )  # (batch, 1)
+        with evaluating(model):
+            hidden = model.trunk(new, cache, mask[:, -window:] if padded else None)
+            logits = model.head(hidden[:, -1])  # (batch, vocab)
+        next_token = sample_next(logits, temperature, top_k, top_p, generator)  # (batch, 1)
         yield next_token[:, 0]
         idx, new = torch.cat([idx, next_token], dim=1), next_token
         mask = torch.cat([mask, torch.ones_like(next_token, dtype=torch.bool)], dim=1)
@@ -187,11 +204,8 @@ def generate(
     ids = encode_prompts(prompts, tokenizer)
     stop = tokenizer.end_of_text if stop_at_end else None
     generator = make_generator(seed, next(model.parameters()).device)
-    was_training = model.training
-    model.eval()
     sampling = dict(temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
     new_ids = generate_ids(model, ids, max_tokens, stop, **sampling)
-    model.train(was_training)
     texts = [tokenizer.decode(old + new) for old, new in zip(ids, new_ids, strict=True)]
     return texts[0] if isinstance(prompt, str) else texts
 
@@ -216,7 +230,6 @@ def stream(
     tokenizer = tokenizer_of(model, tokenizer)
     ids = encode_prompts([prompt], tokenizer) if isinstance(prompt, str) else [list(prompt)]
     generator = make_generator(seed, next(model.parameters()).device)
-    model.eval()
     new_ids, shown = [], len(tokenizer.decode(ids[0]))
     for step in stream_ids(model, ids, max_tokens, temperature, top_k, top_p, generator):
         if step.item() == tokenizer.end_of_text:

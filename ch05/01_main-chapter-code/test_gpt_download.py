@@ -788,9 +788,9 @@ def test_without_pyarrow_nothing_is_fetched(server, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tales", "story", "pydocs"])
 def test_embedded_corpora_are_written_as_text(monkeypatch, name):
-    tales = ModuleType("tales")
-    tales.load_corpus = lambda name: [f"first of {name}", "second\n"]
-    monkeypatch.setitem(sys.modules, "ch05_01_main_chapter_code.tales", tales)
+    corpora = ModuleType("corpora")
+    corpora.load_corpus = lambda name: [f"first of {name}", "second\n"]
+    monkeypatch.setitem(sys.modules, "ch05_01_main_chapter_code.corpora", corpora)
     assert download_corpus(name) == [data_folder() / f"{name}.txt"]
     assert (
         data_folder() / f"{name}.txt"

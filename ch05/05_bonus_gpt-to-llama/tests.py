@@ -22,8 +22,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ch02_01_main_chapter_code.bpe import bytes_to_unicode
 from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+from ch02_01_main_chapter_code.tokenizer_files import bytes_to_unicode
 from ch03_01_main_chapter_code.attention import KVCache
 from ch04_01_main_chapter_code.damage import unnoticed
 from ch04_01_main_chapter_code.gpt import LayerNorm, count_parameters

@@ -16,6 +16,7 @@ try:
     from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
+    from ch05_01_main_chapter_code.corpora import find_texts, load_corpus, read_text
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         generate,
@@ -45,8 +46,8 @@ try:
         refuse_ended,
         runs_folder,
     )
-    from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
-    from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
+    from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
+    from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
     from ch05_05_bonus_gpt_to_llama.llama_checkpoint import read_tokenizer as read_llama_tokenizer
     from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
@@ -84,6 +85,7 @@ __all__ = [
     "downloads",
     "exercise_check",
     "find_smollm2",
+    "find_texts",
     "flat_tokens",
     "generate",
     "gpt2_tokenizer",
@@ -104,6 +106,7 @@ __all__ = [
     "polite_interrupt",
     "read_json",
     "read_llama_tokenizer",
+    "read_text",
     "refuse_ended",
     "run_script",
     "runs_folder",

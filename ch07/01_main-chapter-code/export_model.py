@@ -46,13 +46,6 @@ import shutil  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 
 try:
-    from ch07_01_main_chapter_code.gguf_export import as_dtype, write_gguf  # noqa: E402
-    from ch07_01_main_chapter_code.handing_on import (
-        go_template,
-        jinja_template,
-        open_model,
-        style_of,
-    )  # noqa: E402
     from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
         lora_layers,
         merge_lora,
@@ -61,6 +54,9 @@ try:
         seal,
         tokenizer_of,
     )
+    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of  # noqa: E402
+    from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf  # noqa: E402
+    from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template  # noqa: E402
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"

@@ -8,6 +8,7 @@ try:
     from ch04_01_main_chapter_code.manifest import seal, write_atomically
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
+    from ch05_01_main_chapter_code.corpora import load_corpus, read_json
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         check_sampling,
@@ -38,17 +39,11 @@ try:
         refuse_ended,
         runs_folder,
     )
-    from ch05_01_main_chapter_code.tale_plots import PLOTS, SHE, TABLES
-    from ch05_01_main_chapter_code.tales import (
-        PRONOUNS,
-        load_corpus,
-        make_tale,
-        make_tales,
-        parse_tale,
-    )
+    from ch05_01_main_chapter_code.tale_grammar import PLOTS, SHE, TABLES
+    from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.llama_checkpoint import name_pairs as llama_name_pairs
-    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN
-    from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2
+    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN, END, START, SYSTEM
+    from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids, find_smollm2
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES, crc, replay_rows
     from ch06_01_main_chapter_code.lora import (
@@ -115,6 +110,7 @@ __all__ = [
     "parse_tale",
     "pick_device",
     "polite_interrupt",
+    "read_json",
     "refuse_ended",
     "replay_rows",
     "run_script",

@@ -50,7 +50,16 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     save_instruct,
 )
 from ch07_01_main_chapter_code.instruction_arguments import InstructConfig, instruct_arguments
-from ch07_01_main_chapter_code.instruction_sets import (
+from ch07_01_main_chapter_code.instructions import (
+    FIELDS,
+    grade,
+    load_entries,
+    make_entries,
+    prompt_of,
+    source_of,
+    split,
+)
+from ch07_01_main_chapter_code.tasks.sets import (
     ALONE,
     FRESH_SEED,
     MADE_KINDS,
@@ -66,16 +75,7 @@ from ch07_01_main_chapter_code.instruction_sets import (
     whole_tales,
     wilson,
 )
-from ch07_01_main_chapter_code.instructions import (
-    FIELDS,
-    grade,
-    load_entries,
-    make_entries,
-    prompt_of,
-    source_of,
-    split,
-)
-from ch07_01_main_chapter_code.tale_kinds import (
+from ch07_01_main_chapter_code.tasks.tale_kinds import (
     CHANGES,
     TALE_KINDS,
     make_animal,

@@ -63,8 +63,8 @@ import time  # noqa: E402
 from spoilings import COMPARED, SCORED, choose_cases, pose, questions, truth_of  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from ch07_01_main_chapter_code.judge_client import NoReply, ServerError, serve_gguf  # noqa: E402
-from ch07_01_main_chapter_code.judge_reports import (  # noqa: E402
+from ch07_01_main_chapter_code.judging.client import NoReply, ServerError, serve_gguf  # noqa: E402
+from ch07_01_main_chapter_code.judging.reports import (  # noqa: E402
     GOOD,
     agreement_table,
     chance_of_higher,
@@ -169,7 +169,7 @@ def good_share(rows, ask):
 
 
 def as_scores(rows):
-    """The plain answers' rows, as `judge_reports` wants them."""
+    """The plain answers' rows, as `judging/reports.py` wants them."""
     return [{**row, "ask": "score"} for row in rows if row["ask"] in ("right", "wrong")]
 
 

@@ -87,14 +87,14 @@ from tqdm import tqdm  # noqa: E402
 from ch05_01_main_chapter_code.arguments import run_script  # noqa: E402
 from ch05_01_main_chapter_code.run_folders import runs_folder  # noqa: E402
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import load_instruct, save_instruct  # noqa: E402
-from ch07_01_main_chapter_code.instruction_sets import FRESH_SEED, fresh_entries  # noqa: E402
 from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
     parse_tale,
     polite_interrupt,
     sample_stories,
     write_atomically,
 )
-from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS  # noqa: E402
+from ch07_01_main_chapter_code.tasks.sets import FRESH_SEED, fresh_entries  # noqa: E402
+from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS  # noqa: E402
 
 PROMPT_SEED = 50_000  # added to a run's seed, so that its prompts are not those that the model was taught with
 STORY_TOKENS = 192  # longest story

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from ch07_01_main_chapter_code.handing_on import jinja_template, style_of
 from ch07_01_main_chapter_code.previous_chapters import (
     DIGITS_PATTERN,
     GPT,
@@ -25,6 +24,8 @@ from ch07_01_main_chapter_code.previous_chapters import (
     llama_name_pairs,
     tokenizer_of,
 )
+from ch07_01_main_chapter_code.serving.choose_model import style_of
+from ch07_01_main_chapter_code.serving.templates import jinja_template
 
 # llama.cpp's names for the patterns that cut a text: chapter 2's, which is GPT-2's, and SmolLM2's,
 # digit by digit.
