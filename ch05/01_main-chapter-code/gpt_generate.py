@@ -385,7 +385,7 @@ def model_class(name_or_folder):
         kind = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))[
             "model_type"
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         kind = "llama" if str(name_or_folder) == "smollm2-135m" else None
     if kind != "llama":
         return GPT  # which says what is wrong, if anything is

@@ -51,6 +51,7 @@ try:
         merge_lora,
         run_script,
         runs_folder,
+        seal,
         tokenizer_of,
     )
     from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
@@ -67,6 +68,7 @@ WHAT_IT_IS = {
     "model.safetensors": "the weights",
     "tokenizer.json": "the tokens, the merges and the pattern that cuts a text into words",
     "tokenizer_config.json": "the special tokens, and the chat template: how messages become a prompt",
+    "manifest.json": "size and hash of each file: our own scripts notice a changed one",
     "model.gguf": "settings, tokens, chat template and weights in one file",
     "Modelfile": "what Ollama must know beside it: template, stop words, parameters",
 }
@@ -147,9 +149,6 @@ def write_hf(model, folder, dtype="f32"):
     for parameter in written.parameters():
         parameter.data = as_dtype(parameter.data, dtype)
     written.save_pretrained(folder, tokenizer)
-    shutil.copymode(
-        folder / "config.json", folder / "model.safetensors"
-    )  # which safetensors gives to its owner alone
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_json(
         folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"}
@@ -160,6 +159,7 @@ def write_hf(model, folder, dtype="f32"):
         folder / "generation_config.json", generation | {"max_length": model.config.context_length}
     )
     write_json(folder / "tokenizer_config.json", tokenizer_settings(model))
+    seal(folder)
 
 
 def tokenizer_settings(model):

@@ -5,7 +5,7 @@ try:
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
-    from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
+    from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
     from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_json
@@ -127,6 +127,7 @@ __all__ = [
     "runs_folder",
     "sample_stories",
     "save_adapters",
+    "seal",
     "spared_loss",
     "states",
     "stream_ids",
