@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 
 from ch04_01_main_chapter_code.manifest import seal, write_atomically
 from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_tokenizer
+from scratch_llm_tools.console import open_console
 
 OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
 PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -424,6 +425,7 @@ def main(arguments=None):
     )
     parser.add_argument("command", choices=["seal"], help="write manifest.json for what is there")
     parser.add_argument("folder", help="a checkpoint, a run or adapters")
+    open_console()
     args = parser.parse_args(arguments)
     try:
         names = seal(args.folder)

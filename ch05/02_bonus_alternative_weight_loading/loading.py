@@ -34,6 +34,7 @@ from ch04_01_main_chapter_code.checkpoint import (
     read_settings,
 )
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
+from scratch_llm_tools.console import open_console
 
 # --- From their names to ours ---------------------------------------------------------------------
 
@@ -208,6 +209,7 @@ def measure_all(ways, folder):
 
 
 if __name__ == "__main__":
+    open_console()
     parser = argparse.ArgumentParser(
         description="Load a GPT-2 directory in some ways and say what each took."
     )

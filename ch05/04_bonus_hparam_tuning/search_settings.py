@@ -7,6 +7,7 @@ import argparse
 from dataclasses import dataclass, fields
 
 from ch05_01_main_chapter_code.arguments import CHOICES
+from scratch_llm_tools.console import open_console
 
 BATCH_SIZES = (4, 8, 16, 32)
 
@@ -97,6 +98,7 @@ def parse_arguments(argv=None):
     parser.add_argument(
         "--overwrite", action="store_true", help="start the search --name anew though it exists"
     )
+    open_console()
     options = vars(parser.parse_args(argv))
     name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
     return options, name, resume, overwrite

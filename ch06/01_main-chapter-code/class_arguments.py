@@ -6,6 +6,8 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 import argparse
 from dataclasses import dataclass, fields
 
+from scratch_llm_tools.console import open_console
+
 
 @dataclass
 class FineTuneConfig:
@@ -125,6 +127,7 @@ def class_arguments(argv=None):
     """Parse the flags: returns (fields of `FineTuneConfig` that were given, {name: value}; the
     other flags, likewise).
     """
+    open_console()
     options = vars(build_parser().parse_args(argv))
     others = {key: options.pop(key) for key in ("name", "resume", "overwrite", "prompt", "model")}
     return options, others

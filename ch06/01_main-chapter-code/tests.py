@@ -849,7 +849,7 @@ def test_stray_files_are_no_class_and_no_text(tmp_path):
         assert said in data.summary
 
 
-SPACED = "label, text\nham, hello there\nham, \"well, well\"\nspam, buy\nspam, now\n"
+SPACED = 'label, text\nham, hello there\nham, "well, well"\nspam, buy\nspam, now\n'
 
 
 @pytest.mark.parametrize(
