@@ -200,12 +200,17 @@ def lock(file):
 
 def begin_folder(folder, config, settings_file):
     """Write a new run's settings into its folder, in place of all that an older run left there."""
+    clear(folder)
+    write_settings(folder, config, settings_file)
+
+
+def clear(folder):
+    """Remove all that lies in a claimed folder: what --overwrite gives up."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()
-    write_settings(folder, config, settings_file)
 
 
 def write_settings(folder, config, settings_file):
@@ -243,6 +248,24 @@ class Results:
         """Keep a row; it is on the disk before the next run begins."""
         append_json_line(self.path, row, sync=True)
         self.rows.append(row)
+
+
+def open_results(folder, kind, settings, given, script, resume=False):
+    """The `Results` in a claimed folder, new or gone on with; `given`: the flags of the command."""
+    path = folder / "results.jsonl"
+    if resume:
+        return Results(path, kind)
+    clear(folder)
+    flags = [f"--{name.replace('_', '-')} {words_of(value)}" for name, value in given.items()]
+    head = {
+        "command": " ".join([f"python {script}", *flags]),
+        "machine": f"{os.cpu_count()} CPU cores",
+    }
+    return Results(path, kind, head | {kind: asdict(settings)})
+
+
+def words_of(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def read_results(path, kind):

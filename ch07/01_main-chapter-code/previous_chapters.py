@@ -4,11 +4,11 @@ try:
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
-    from ch04_01_main_chapter_code.checkpoint import write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
+    from ch04_01_main_chapter_code.manifest import write_atomically
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-    from ch05_01_main_chapter_code.corpora import load_corpus, read_json
+    from ch05_01_main_chapter_code.corpora import load_corpus, read_values
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         check_sampling,
@@ -42,8 +42,8 @@ try:
     from ch05_01_main_chapter_code.tale_grammar import PLOTS, SHE, TABLES
     from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, make_tales, parse_tale
     from ch05_05_bonus_gpt_to_llama.llama_checkpoint import name_pairs as llama_name_pairs
-    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN
-    from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2
+    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN, END, START, SYSTEM
+    from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids, find_smollm2
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES, crc, replay_rows
     from ch06_01_main_chapter_code.lora import (
@@ -110,7 +110,7 @@ __all__ = [
     "parse_tale",
     "pick_device",
     "polite_interrupt",
-    "read_json",
+    "read_values",
     "refuse_ended",
     "replay_rows",
     "run_script",

@@ -24,7 +24,6 @@ import torch
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     InstructionDataset,
     answer_loss,
-    exact,
     fine_tune,
     respond,
 )
@@ -36,6 +35,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     trained_share,
     write_atomically,
 )
+from ch07_01_main_chapter_code.tasks.score_reports import exact
 from ch07_01_main_chapter_code.tasks.sets import load_instructions, score
 
 LOG = Path(__file__).parent / "part-b.jsonl"
