@@ -14,6 +14,7 @@ from pathlib import Path
 try:
     from ch05_01_main_chapter_code.arguments import add_model_flags, run_script
     from ch05_01_main_chapter_code.run_folders import newest_run, runs_folder
+    from scratch_llm_tools.console import open_console
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -36,6 +37,7 @@ def parse_arguments(argv=None):
         help="prompts are messages in turn, to be answered (default: you type)",
     )
     add_model_flags(parser)
+    open_console()
     return parser.parse_args(argv)
 
 

@@ -69,7 +69,7 @@ from ch06_01_main_chapter_code.lora import (
     save_adapters,
     trained_share,
 )
-from ch06_01_main_chapter_code.reports import Report
+from ch06_01_main_chapter_code.reports import Report, plot_report
 
 FOLDER = Path(__file__).parent
 DEVICES = [
@@ -819,6 +819,19 @@ def test_class_folders(tmp_path):
     (tmp_path / "b" / "empty.txt").write_text("")
     with pytest.raises(ValueError, match="empty.txt"):
         read_class_folders(tmp_path)
+
+
+def test_names_of_classes_are_drawn_as_text(tmp_path):
+    names = ("$", "_hidden", "a $x_{$ b", "\x1b[31mred", "100 % {text}", "狐")
+    numbers = torch.arange(len(names)).repeat(2)
+    report = Report(F.one_hot(numbers).float(), numbers, names)
+    figure = plot_report(report, tmp_path / "report.png")  # drawing is where a formula would fail
+    matrix, roc = figure.axes[:2]
+    shown = [label.get_text() for label in matrix.get_xticklabels()]
+    assert shown == [*names[:3], r"\x1b[31mred", *names[4:]]
+    told = [text.get_text() for text in roc.get_legend().get_texts()]
+    assert [text.split(": area")[0] for text in told] == shown
+    assert (tmp_path / "report.png").stat().st_size > 10_000
 
 
 def test_stray_files_are_no_class_and_no_text(tmp_path):

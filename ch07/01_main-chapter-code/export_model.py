@@ -18,7 +18,7 @@ DTYPES = ("f32", "f16")
 def build_parser():
     parser = argparse.ArgumentParser(description="Write a model so that other programs can run it.")
     parser.add_argument(
-        "model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl"
+        "model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 to gpt2-xl"
     )
     parser.add_argument(
         "--to", required=True, choices=KINDS, help="for transformers, for llama.cpp, or for Ollama"

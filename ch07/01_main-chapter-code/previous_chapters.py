@@ -8,7 +8,7 @@ try:
     from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
-    from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_json
+    from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_values
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         evaluating,
@@ -120,8 +120,8 @@ __all__ = [
     "pick_device",
     "plan_epochs",
     "polite_interrupt",
-    "read_json",
     "read_json_lines",
+    "read_values",
     "replay_rows",
     "run_script",
     "runs_folder",
