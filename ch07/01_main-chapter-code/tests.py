@@ -412,9 +412,10 @@ def test_training_on_talks_is_that_of_the_plain_loss(monkeypatch):
     """Few targets count, and what the training spares itself for that changes no step, with
     adapters either.
     """
-    plain = lambda model, inputs, targets, forward: F.cross_entropy(
-        model(inputs).flatten(0, 1), targets.flatten()
-    )  # noqa: E731
+
+    def plain(model, inputs, targets, forward):
+        return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+
     for make in MODELS:
         for what in ("all", "lora", "last-blocks"):
             losses = []
