@@ -26,7 +26,7 @@ from typing import NamedTuple
 # than Python 3.6 here.
 
 ROOT = Path(__file__).resolve().parents[1]
-OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 14)
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 
 SMALLEST = {"torch": (2, 11)}  # runs with this one too; for other packages see `too_old`
@@ -181,7 +181,7 @@ def kernel_command():
     """The Python that Jupyter starts for the kernel python3, and the folder where that is written
     down.
     """
-    import ipykernel  # noqa: F401  without it the kernel cannot start
+    import_package("ipykernel")  # without it the kernel cannot start
     from jupyter_client.kernelspec import KernelSpecManager
 
     spec = KernelSpecManager().get_kernel_spec("python3")
