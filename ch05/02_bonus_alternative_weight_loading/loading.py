@@ -27,19 +27,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ch04_01_main_chapter_code.checkpoint import (
-    bare,
-    config_from_settings,
-    name_pairs,
-    read_settings,
-)
+from ch04_01_main_chapter_code.checkpoint import bare, name_pairs, read_settings
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
+from ch04_01_main_chapter_code.gpt2_settings import config_from_settings
 
 # --- From their names to ours ---------------------------------------------------------------------
 
 
 def read_config(folder):
-    return GPTConfig(**config_from_settings(read_settings(folder), folder))
+    source, settings = read_settings(folder)
+    return GPTConfig(**config_from_settings(settings, source))
 
 
 def to_ours(tensors, config):

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 
 from ch02_01_main_chapter_code.tokenizer_files import from_printable
-from ch04_01_main_chapter_code.checkpoint import write_atomically
 from ch04_01_main_chapter_code.gpt import language_model_loss
+from ch04_01_main_chapter_code.manifest import write_atomically
 from ch05_01_main_chapter_code.gpt_download import (
     SMOLLM2,
     DownloadError,

@@ -4,11 +4,19 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
-    from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
+    from ch04_01_main_chapter_code.checkpoint import check_finite, checksum
+    from ch04_01_main_chapter_code.foreign_settings import (
+        COUNT,
+        NUMBER,
+        SHARE,
+        check_settings,
+        read_json,
+    )
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
+    from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-    from ch05_01_main_chapter_code.corpora import load_corpus
+    from ch05_01_main_chapter_code.corpora import find_texts, load_corpus, read_text
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         generate,
@@ -51,19 +59,25 @@ except ModuleNotFoundError as error:
 __all__ = [
     "BPETokenizer",
     "Batches",
+    "COUNT",
     "DocumentRows",
     "GPT",
     "GPTConfig",
     "Llama",
     "LlamaConfig",
     "Mistake",
+    "NUMBER",
     "PLOTS",
+    "SHARE",
     "TABLES",
     "TALES_GPT",
     "TrainConfig",
     "autocast",
     "begin_folder",
     "block_at",
+    "check_files",
+    "check_finite",
+    "check_settings",
     "checkpoint_activations",
     "checksum",
     "choose_run",
@@ -71,6 +85,7 @@ __all__ = [
     "downloads",
     "exercise_check",
     "find_smollm2",
+    "find_texts",
     "flat_tokens",
     "generate",
     "gpt2_tokenizer",
@@ -80,16 +95,18 @@ __all__ = [
     "learning_rate",
     "load_corpus",
     "load_model",
+    "lower_hidden",
     "make_optimizer",
     "make_tale",
     "make_tales",
-    "lower_hidden",
     "newest",
     "parse_tale",
     "pick_device",
     "pick_dtype",
     "polite_interrupt",
+    "read_json",
     "read_llama_tokenizer",
+    "read_text",
     "refuse_ended",
     "run_script",
     "runs_folder",
@@ -98,4 +115,5 @@ __all__ = [
     "tokenizer_of",
     "training_rows",
     "write_atomically",
+    "write_files",
 ]

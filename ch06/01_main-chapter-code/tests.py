@@ -827,6 +827,63 @@ def test_class_folders(tmp_path):
         read_class_folders(tmp_path)
 
 
+def test_stray_files_are_no_class_and_no_text(tmp_path):
+    for number, name in enumerate(["a", "a", "b", "b"]):
+        (tmp_path / name / "deep").mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "deep" / f"{number}.txt").write_text(f"\ufefftext {number}")
+    for stray in (
+        ".ipynb_checkpoints/1-checkpoint.txt",
+        "__MACOSX/a/._0.txt",
+        "a/._0.txt",
+        "a/.ipynb_checkpoints/0-checkpoint.txt",
+        "b/2-checkpoint.txt",
+        ".DS_Store",
+    ):
+        (tmp_path / stray).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / stray).write_text("stray")
+    (tmp_path / "README.txt").write_text("About these texts.")
+    (tmp_path / "a" / "note.md").write_text("A note.")
+    data = load_labelled(str(tmp_path))
+    assert data.counts() == {"a": 2, "b": 2} and data.texts == [f"text {i}" for i in range(4)]
+    for said in ("5 files", "6 skipped (.DS_Store", "1 .md left out", "1 in no class's folder"):
+        assert said in data.summary
+
+
+SPACED = "label, text\nham, hello there\nham, \"well, well\"\nspam, buy\nspam, now\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SPACED,
+        SPACED.replace("label, text", " label , text "),
+        SPACED.replace("\n", "\r"),
+        "\ufeff" + SPACED.replace("\n", "\r\n"),
+        SPACED.replace(", ", "; ").replace("well; well", "well, well"),
+    ],
+)
+def test_spaces_behind_commas_and_old_line_ends(content, tmp_path):
+    (tmp_path / "mine.csv").write_bytes(content.encode())
+    data = read_table(tmp_path / "mine.csv")
+    assert data.texts == ["hello there", "well, well", "buy", "now"]
+    assert data.classes == ("ham", "spam")
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (SPACED.encode("utf-16"), "UTF-16;"),
+        (SPACED.encode("utf-16-le"), "UTF-16LE without a mark"),
+        (SPACED.replace("buy", "b\0uy").encode(), "1 NUL bytes, the first in line 4"),
+        (SPACED.replace("buy", "bué").encode("cp1252"), "line 4 looks like an older encoding"),
+    ],
+)
+def test_tables_in_other_encodings_are_named(raw, told, tmp_path):
+    (tmp_path / "mine.csv").write_bytes(raw)
+    with pytest.raises(ValueError, match=told):
+        read_table(tmp_path / "mine.csv")
+
+
 BAD_FILES = {
     "missing label": (
         "label,text\nham,hello\n\n,who knows\nspam,buy\n",

@@ -4,11 +4,11 @@ try:
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
-    from ch04_01_main_chapter_code.checkpoint import write_atomically
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
+    from ch04_01_main_chapter_code.manifest import write_atomically
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-    from ch05_01_main_chapter_code.corpora import load_corpus
+    from ch05_01_main_chapter_code.corpora import load_corpus, read_json
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         check_sampling,
@@ -110,6 +110,7 @@ __all__ = [
     "parse_tale",
     "pick_device",
     "polite_interrupt",
+    "read_json",
     "refuse_ended",
     "replay_rows",
     "run_script",

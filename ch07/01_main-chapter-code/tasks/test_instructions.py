@@ -705,8 +705,9 @@ GOOD = {"instruction": "Write the plural.", "input": "ox", "output": "oxen", "ki
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "is no JSON in UTF-8"),
-        (b"\xff\xfe\x00", "is no JSON in UTF-8"),
+        ("[", "is no JSON: "),
+        (b"\xff\xfe\x00", "looks like UTF-16"),
+        ("[" * 100_000, "nested too deeply"),
         ("{}", "must hold a list of entries"),
         ("[]", "must hold a list of entries"),
         ([GOOD, "ox"], "entry 2: an entry has exactly the fields"),
