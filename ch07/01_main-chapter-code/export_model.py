@@ -38,24 +38,24 @@ def build_parser():
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-import copy  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import shlex  # noqa: E402
-import shutil  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
+import copy
+import json
+import os
+import shlex
+import shutil
+from contextlib import contextmanager
 
 try:
-    from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
+    from ch07_01_main_chapter_code.previous_chapters import (
         lora_layers,
         merge_lora,
         run_script,
         runs_folder,
         tokenizer_of,
     )
-    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of  # noqa: E402
-    from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf  # noqa: E402
-    from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template  # noqa: E402
+    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
+    from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf
+    from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
