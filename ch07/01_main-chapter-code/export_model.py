@@ -117,6 +117,8 @@ def whole_or_nothing(folder):
     try:
         yield temporary
         temporary.rename(folder)
+    except OSError as error:  # NumPy, for one, only says how many bytes were not written
+        raise OSError(f"{folder} could not be written ({error}); is the disk full?") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
