@@ -21,7 +21,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     GPT,
     GPT2_PATTERN,
     gpt_name_pairs,
-    llama_name_pairs,
+    llama_bonus,
     tokenizer_of,
 )
 from ch07_01_main_chapter_code.serving.choose_model import style_of
@@ -95,7 +95,7 @@ def gguf_tensors(model):
     from gguf import MODEL_ARCH, get_tensor_name_map
 
     gpt, config, state = isinstance(model, GPT), model.config, model.state_dict()
-    pairs = gpt_name_pairs(config) if gpt else llama_name_pairs(config)
+    pairs = gpt_name_pairs(config) if gpt else llama_bonus("llama_checkpoint").name_pairs(config)
     names = get_tensor_name_map(MODEL_ARCH.GPT2 if gpt else MODEL_ARCH.LLAMA, config.n_layers)
     tensors = {}
     for ours, theirs, *_ in pairs:
