@@ -17,6 +17,7 @@ FOLDERS = {
         "tool"
     ]["setuptools"]["package-dir"].items()
 }
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = [
     path
     for path in repository_files(ROOT)
@@ -44,7 +45,7 @@ def load(path):
 
 def run_examples(module):
     """How many examples a module has, and what the wrong ones print."""
-    printed, runner = [], doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    printed, runner = [], doctest.DocTestRunner(optionflags=FLAGS)
     for test in doctest.DocTestFinder(exclude_empty=True).find(module):
         runner.run(test, out=printed.append)
     return runner.summarize(verbose=False).attempted, "".join(printed)
