@@ -4,7 +4,6 @@ refusals.
 
 import copy
 import json
-import multiprocessing
 import pickle
 import string
 import sys
@@ -17,7 +16,7 @@ if __name__ == "__main__":  # before the imports below: pytest gives the chapter
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ch02_01_main_chapter_code import bpe
 from ch02_01_main_chapter_code.bpe import BPETokenizer
@@ -118,28 +117,18 @@ def test_copies_and_pickles_are_the_same_tokenizer_also_after_use(tokenizer):
         assert type(other) is type(tokenizer)
 
 
-class Texts(Dataset):
-    """Texts that become ids in the worker."""
-
-    def __init__(self, texts, tokenizer):
-        self.texts, self.tokenizer = texts, tokenizer
-
-    def __len__(self):
-        return len(self.texts)
-
-    def __getitem__(self, index):
-        return self.tokenizer.encode(self.texts[index])
-
-
 def test_workers_that_are_spawned_have_their_tokenizer():
     tokenizer = MAKERS["BPETokenizer"]()
     texts = ["the fox", "saw the moon"]
     expected = [tokenizer.encode(text) for text in texts]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        assert pool.map(tokenizer.encode, texts) == expected
-    fresh = pickle.loads(pickle.dumps(Texts(texts, tokenizer)))
-    assert list(DataLoader(fresh, batch_size=None)) == expected
+    loader = DataLoader(
+        texts,
+        batch_size=None,
+        collate_fn=tokenizer.encode,
+        num_workers=1,
+        multiprocessing_context="spawn",
+    )
+    assert list(loader) == expected
 
 
 def test_a_model_is_saved_whole_with_its_tokenizer(tokenizer, tmp_path):
