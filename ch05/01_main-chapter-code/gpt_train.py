@@ -38,7 +38,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ch04_01_main_chapter_code.manifest import check_files
-from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, load_corpus
+from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, open_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     load_model,
     pick_device,
@@ -106,13 +106,14 @@ STORIES_JUDGED = 200
 @dataclass
 class Corpus:
     """A corpus ready for training. `train`: rows for `Batches`; `validation`: rows of ids; `floor`:
-    nats per target that no model can beat."""
+    nats per target that no model can beat; `source`: what was read and left out, in one line."""
 
     tokenizer: object
     train: Dataset
     validation: list
     validation_bytes: int
     floor: float | None = None
+    source: str = ""
 
     def fingerprint(self):
         """A checksum of the training tokens: a run resumes only with the data it began with."""
@@ -204,10 +205,12 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
     Raises ValueError or FileNotFoundError, saying what to do, where no training can come of it.
     """
     if config.data == "tales":
-        documents = load_corpus("tales", seed=config.seed + 1)
+        corpus = open_corpus("tales", seed=config.seed + 1)
+        documents = corpus.documents
         held_out = make_tales(HELD_OUT_TALES, VALIDATION_SEED)
     else:
-        documents, held_out = split_documents(load_corpus(config.data))
+        corpus = open_corpus(config.data)
+        documents, held_out = split_documents(corpus.documents)
     tokenizer = tokenizer or load_tokenizer(config.tokenizer, documents[:5000], vocab_size)
     tokens, borders = flat_tokens(documents, tokenizer)
     if len(tokens) <= context_length + 1:
@@ -226,7 +229,7 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
         rows = [held_tokens[start : start + context_length + 1] for start in starts]
         floor = None
     n_bytes = sum(len(text.encode("utf-8")) for text in held_out)
-    return Corpus(tokenizer, train, rows, n_bytes, floor)
+    return Corpus(tokenizer, train, rows, n_bytes, floor, corpus.summary)
 
 
 # --- A run and its folder -------------------------------------------------------------------------
@@ -437,7 +440,9 @@ def show_settings(run):
             f"the rate never reaches {config.lr:g}"
         )
     tokens = len(run.corpus.train.tokens)
-    print(f"data       {tokens:,} tokens; each step sees {rows} rows", flush=True)
+    print(
+        f"data       {run.corpus.source}: {tokens:,} tokens; each step sees {rows} rows", flush=True
+    )
 
 
 def main(given, name=None, resume=False, overwrite=False):

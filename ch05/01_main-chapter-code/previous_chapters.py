@@ -11,7 +11,6 @@ try:
     )
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
     from ch03_01_main_chapter_code.plot_attention import plot_attention
-    from ch04_01_main_chapter_code.checkpoint import write_atomically
     from ch04_01_main_chapter_code.gpt import (
         GPT,
         GPTConfig,
@@ -20,6 +19,8 @@ try:
         generate_greedy,
         language_model_loss,
     )
+    from ch04_01_main_chapter_code.manifest import write_atomically
+    from ch04_01_main_chapter_code.weight_files import StoredMatrix
 except ModuleNotFoundError as error:
     raise ImportError(
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
@@ -32,6 +33,7 @@ __all__ = [
     "KVCache",
     "MultiHeadAttention",
     "SimpleTokenizer",
+    "StoredMatrix",
     "TokenDataset",
     "count_parameters",
     "create_dataloader",

@@ -162,6 +162,11 @@ class Run:
         return 128 + stopped()
 
 
+def in_words(row):
+    """A row of records as a line: {"val_loss": 0.25} becomes "val loss 0.25"."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row.items())
+
+
 # --- The state of a run on disk -------------------------------------------------------------------
 
 STATE = {"weights", "optimizer", "torch_rng", "data", "step", "tokens", "seconds", "best"}

@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def going_on(given, make, folder, settings_file, read=None, may_grow=None):
     try:
         settings = read(path) if read else json.loads(path.read_text(encoding="utf-8"))
         config = make(**settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     changed = changed_fields(config, given)
     grown = may_grow in changed and given[may_grow] > getattr(config, may_grow)
@@ -145,7 +145,7 @@ def claimed(folder, stem="run"):
     process, however that ends. A folder that was made here and in which nothing was written is
     removed again. Raises ValueError where another process has it.
     """
-    made = folder is None or not folder.exists()
+    first, made = not runs_folder().exists(), folder is None or not folder.exists()
     folder = make_folder(folder, stem) if made else folder
     try:
         with open(folder / LOCK, "ab") as file:
@@ -157,7 +157,7 @@ def claimed(folder, stem="run"):
     finally:
         if made and [path.name for path in folder.iterdir()] == [LOCK]:
             shutil.rmtree(folder)
-            with suppress(OSError):  # other runs are there
+            if first and not any(runs_folder().iterdir()):
                 runs_folder().rmdir()
 
 
@@ -200,12 +200,17 @@ def lock(file):
 
 def begin_folder(folder, config, settings_file):
     """Write a new run's settings into its folder, in place of all that an older run left there."""
+    clear(folder)
+    write_settings(folder, config, settings_file)
+
+
+def clear(folder):
+    """Remove all that lies in a claimed folder: what --overwrite gives up."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()
-    write_settings(folder, config, settings_file)
 
 
 def write_settings(folder, config, settings_file):
@@ -243,6 +248,24 @@ class Results:
         """Keep a row; it is on the disk before the next run begins."""
         append_json_line(self.path, row, sync=True)
         self.rows.append(row)
+
+
+def open_results(folder, kind, settings, given, script, resume=False):
+    """The `Results` in a claimed folder, new or gone on with; `given`: the flags of the command."""
+    path = folder / "results.jsonl"
+    if resume:
+        return Results(path, kind)
+    clear(folder)
+    flags = [f"--{name.replace('_', '-')} {words_of(value)}" for name, value in given.items()]
+    head = {
+        "command": " ".join([f"python {script}", *flags]),
+        "machine": f"{os.cpu_count()} CPU cores",
+    }
+    return Results(path, kind, head | {kind: asdict(settings)})
+
+
+def words_of(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def read_results(path, kind):

@@ -30,13 +30,13 @@ def suited_rate(strength, emb_dim):
 PRETRAINING, GOING_ON = 0.768, 0.128  # strengths for random weights, and for trained ones
 
 
-def plan_epochs(n_rows, num_epochs, warmup_share, batch_size, grad_accum, **settings):
-    """The `TrainConfig` of so many passes over `n_rows` rows, of whose steps this share warms up.
-    `settings`: the other fields.
+def plan_epochs(n_rows, num_epochs, warmup_part, batch_size, grad_accum, **settings):
+    """The `TrainConfig` of so many passes over `n_rows` rows; one in `warmup_part` of their steps
+    warms up. `settings`: the other fields.
     """
     steps = num_epochs * math.ceil(n_rows / (batch_size * grad_accum))
     sizes = dict(batch_size=batch_size, grad_accum=grad_accum)
-    return TrainConfig(steps=steps, warmup=int(steps * warmup_share), **sizes, **settings)
+    return TrainConfig(steps=steps, warmup=steps // warmup_part, **sizes, **settings)
 
 
 def learning_rate(step, config):

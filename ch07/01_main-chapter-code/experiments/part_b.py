@@ -1,7 +1,7 @@
 """Part B of the chapter: SmolLM2 learns this course's format by LoRA. Made once, logged in
 part-b.jsonl beside this script.
 
-    python experiments/part_b.py                # seeds 1, 2 and 3; the same command goes on where it was stopped
+    python experiments/part_b.py                # seeds 1, 2 and 3; the same command goes on after a stop
 
 SmolLM2 is an Instruct model: it knows the `chat` format, and is taught the `alpaca` format with
 this course's entries. Measured before and after: exact scores in both formats (`alpaca` on the test
@@ -24,7 +24,6 @@ import torch
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     InstructionDataset,
     answer_loss,
-    exact,
     fine_tune,
     respond,
 )
@@ -36,6 +35,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     trained_share,
     write_atomically,
 )
+from ch07_01_main_chapter_code.tasks.score_reports import exact
 from ch07_01_main_chapter_code.tasks.sets import load_instructions, score
 
 LOG = Path(__file__).parent / "part-b.jsonl"

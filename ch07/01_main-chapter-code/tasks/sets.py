@@ -5,7 +5,6 @@ Each set has three parts that share no story, text or fact: to learn from, to wa
 test.
 """
 
-import json
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ch07_01_main_chapter_code.instructions import (
     make_entries,
     split,
 )
-from ch07_01_main_chapter_code.previous_chapters import downloads
+from ch07_01_main_chapter_code.previous_chapters import downloads, read_values
 from ch07_01_main_chapter_code.tasks.tale_kinds import (
     CHANGES,
     TALE_KINDS,
@@ -183,10 +182,7 @@ def read_entries(data):
             else "give tales, own, alpaca or a JSON file"
         )
         raise FileNotFoundError(f"there are no instructions at {path}; {advice}")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from None
+    entries = read_values(path)
     if (
         isinstance(entries, list)
         and entries
@@ -206,7 +202,8 @@ def plain_entries(entries, path):
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict) or not {"instruction", "output"} <= set(entry):
             raise ValueError(
-                f"{path}, entry {number}: an entry has the fields instruction and output, and may have an input"
+                f"{path}, entry {number}: an entry has the fields instruction and output, and may "
+                "have an input"
             )
         values = [entry.get(field, "") for field in FIELDS[:3]]
         if not all(isinstance(value, str) for value in values):
