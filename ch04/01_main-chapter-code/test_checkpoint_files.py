@@ -283,6 +283,25 @@ def test_a_file_that_came_later_is_named(saved, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "manifest-next.json"])
+def test_a_damaged_manifest_stops_reading_but_neither_saving_nor_sealing(copy, name):
+    for mend in (tiny(2).save_pretrained, seal):
+        (copy / name).write_bytes(b'{"model.safe')
+        (copy / "model.safetensors.12345678.next").write_bytes(b"half")
+        assert str(copy / name) in refusal(copy)
+        mend(copy)
+        assert torch.equal(GPT.from_pretrained(copy).tok_emb.weight, tiny(2).tok_emb.weight)
+        assert not list(copy.glob("*next*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+)
+def test_notes_about_a_tokenizer_that_came_later_are_named(copy, name):
+    (copy / name).write_text('{"eos_token": "<|end|>"}')
+    assert f"{name} was not written with config.json and model" in refusal(copy)
+
+
 def test_sealing_on_the_command_line(copy, tmp_path):
     (copy / "manifest.json").write_text("{")
     script = Path(checkpoint.__file__)
@@ -295,7 +314,7 @@ def test_sealing_on_the_command_line(copy, tmp_path):
     GPT.from_pretrained(copy)
     done = subprocess.run([*command, tmp_path / "nowhere"], capture_output=True, text=True)
     assert done.returncode and "Traceback" not in done.stderr
-    assert "holds no files of a checkpoint" in done.stderr
+    assert done.stderr.strip() == f"{tmp_path / 'nowhere'} is no folder"
 
 
 # --- config.json of others ------------------------------------------------------------------------

@@ -51,6 +51,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     BPETokenizer,
     GPTConfig,
     TokenDataset,
+    check_files,
     count_parameters,
     gpt2_tokenizer,
     write_atomically,
@@ -135,6 +136,7 @@ def load_tokenizer(name, texts, vocab_size):
         raise FileNotFoundError(
             f"no tokenizer is called {name!r}; use auto, bpe, gpt2 or the path of a tokenizer.json"
         )
+    check_files(path.parent, (path.name,))
     return BPETokenizer.load(path)
 
 

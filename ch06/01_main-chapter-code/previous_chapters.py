@@ -9,8 +9,8 @@ try:
         COUNT,
         NUMBER,
         SHARE,
-        check_settings,
-        read_json,
+        load_settings,
+        refuse_other_settings,
     )
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
     from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
@@ -77,7 +77,6 @@ __all__ = [
     "block_at",
     "check_files",
     "check_finite",
-    "check_settings",
     "checkpoint_activations",
     "checksum",
     "choose_run",
@@ -95,6 +94,7 @@ __all__ = [
     "learning_rate",
     "load_corpus",
     "load_model",
+    "load_settings",
     "lower_hidden",
     "make_optimizer",
     "make_tale",
@@ -104,10 +104,10 @@ __all__ = [
     "pick_device",
     "pick_dtype",
     "polite_interrupt",
-    "read_json",
     "read_llama_tokenizer",
     "read_text",
     "refuse_ended",
+    "refuse_other_settings",
     "run_script",
     "runs_folder",
     "sample_stories",
