@@ -37,7 +37,6 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from ch04_01_main_chapter_code.manifest import check_files
 from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, open_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     load_model,
