@@ -57,6 +57,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     language_model_loss,
     load_model,
     make_optimizer,
+    needed_end_of_text,
     parse_tale,
     pick_device,
     plan_epochs,
@@ -134,7 +135,7 @@ def prompt_ids(entry, tokenizer, style="alpaca"):
     if style == "chat":
         given = f"\n\n{entry['input']}" if entry["input"] else ""
         return chat_ids(tokenizer, entry["instruction"] + given)
-    return [tokenizer.end_of_text, *tokenizer.encode(format_prompt(entry, style))]
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(format_prompt(entry, style))]
 
 
 class InstructionDataset(Dataset):
@@ -150,7 +151,7 @@ class InstructionDataset(Dataset):
     """
 
     def __init__(self, entries, tokenizer, style="alpaca", max_tokens=1024, answer_only=True):
-        self.end_of_text, self.answer_only = tokenizer.end_of_text, answer_only
+        self.end_of_text, self.answer_only = needed_end_of_text(tokenizer), answer_only
         self.entries, self.rows = [], []
         for entry in entries:
             prompt = prompt_ids(entry, tokenizer, style)
@@ -260,7 +261,14 @@ class WithReplay(ConcatDataset):
 
 
 def step_plan(
-    model, n_rows, num_epochs=1, batch_size=16, grad_accum=1, lr=None, weight_decay=0.01, seed=0,
+    model,
+    n_rows,
+    num_epochs=1,
+    batch_size=16,
+    grad_accum=1,
+    lr=None,
+    weight_decay=0.01,
+    seed=0,
     dtype="auto",
 ):
     """Chapter 5's settings for so many epochs: a twentieth of the steps warms up, then the rate
@@ -274,8 +282,20 @@ def step_plan(
 
 
 def fine_tune(
-    model, train_dataset, num_epochs=3, train=None, val_dataset=None, replay=None, replay_share=0.1,
-    blocks=1, rank=8, alpha=16, optimizer=None, history=None, on_step=None, **settings
+    model,
+    train_dataset,
+    num_epochs=3,
+    train=None,
+    val_dataset=None,
+    replay=None,
+    replay_share=0.1,
+    blocks=1,
+    rank=8,
+    alpha=16,
+    optimizer=None,
+    history=None,
+    on_step=None,
+    **settings,
 ):
     """Train a language model on an `InstructionDataset`, by chapter 5's `train`. Returns the model
     and its history.
@@ -304,7 +324,10 @@ def fine_tune(
         losses.append(loss)
         row = None
         if (step + 1) % per_epoch == 0:
-            row = {"epoch": (step + 1) // per_epoch, "train_loss": sum(losses[-per_epoch:]) / per_epoch}
+            row = {
+                "epoch": (step + 1) // per_epoch,
+                "train_loss": sum(losses[-per_epoch:]) / per_epoch,
+            }
             row |= {"val_loss": answer_loss(model, val_dataset)} if val_dataset else {}
             history["epochs"].append(row)
         return on_step and on_step(step, loss, row)

@@ -1,8 +1,8 @@
 """A model that follows instructions: what learns in it, and its files.
 
-    instruct.json      the style of the prompts, the base, and what was trained
-    a checkpoint       as save_pretrained writes it, adapters merged: every script can use it; or
-    adapters alone     where the base has a name by which anybody can get it, and was left as it was
+instruct.json      the style of the prompts, the base, and what was trained
+a checkpoint       as save_pretrained writes it, adapters merged: every script can use it; or
+adapters alone     where the base has a name by which anybody can get it, and was left as it was
 """
 
 import copy

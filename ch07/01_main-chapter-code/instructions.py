@@ -21,7 +21,7 @@ from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
-from ch07_01_main_chapter_code.previous_chapters import read_json, run_script
+from ch07_01_main_chapter_code.previous_chapters import read_values, run_script
 from ch07_01_main_chapter_code.tasks.kinds import Kind, from_material, same_words
 from ch07_01_main_chapter_code.tasks.plain_kinds import PLAIN_KINDS
 from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
@@ -159,7 +159,7 @@ def load_entries(path=DATA_FILE):
     """Read a file of entries; raises ValueError with one sentence that says what is wrong with
     which entry.
     """
-    entries = read_json(path)
+    entries = read_values(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} must hold a list of entries, [{{…}}, {{…}}], and at least one")
     first = {}
@@ -206,7 +206,8 @@ def show_kinds(entries):
     for name, kind in KINDS.items():
         graded = "graded" if kind.grade else "read"
         print(
-            f"{counts[name]:4d}  {name:13s} {graded:7s} {'made   ' if kind.make else 'written'}  {kind.description}"
+            f"{counts[name]:4d}  {name:13s} {graded:7s} {'made   ' if kind.make else 'written'}  "
+            f"{kind.description}"
         )
         example = examples.get(name)
         if example:
@@ -217,11 +218,13 @@ def show_kinds(entries):
             )
             output = " ".join(example["output"].split())
             print(
-                f"      {text if len(text) < 100 else text[:97] + '…'} -> {output if len(output) < 60 else output[:57] + '…'}"
+                f"      {text if len(text) < 100 else text[:97] + '…'} -> "
+                f"{output if len(output) < 60 else output[:57] + '…'}"
             )
     train, validation, test = split(entries)
     print(
-        f"{len(entries)} entries of {len(counts)} kinds: {len(train)} train, {len(validation)} validation, {len(test)} test"
+        f"{len(entries)} entries of {len(counts)} kinds: {len(train)} train, {len(validation)} "
+        f"validation, {len(test)} test"
     )
 
 

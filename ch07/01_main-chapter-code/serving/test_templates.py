@@ -18,9 +18,8 @@ from ch07_01_main_chapter_code.serving.templates import go_template, jinja_templ
 EOT = "<|endoftext|>"
 # What templates, tokenizers and their languages might take for their own.
 PIECES = (
-    f"Mia the fox é 😀 ' \" \\ \\n \n \t {{{{ }}}} {{% %}} {{# #}} $ .System . <b> &amp; {EOT} {START} {END}".split(
-        " "
-    )
+    f"Mia the fox é 😀 ' \" \\ \\n \n \t {{{{ }}}} {{% %}} {{# #}} $ .System . <b> &amp; {EOT} "
+    f"{START} {END}".split(" ")
     + [
         " ",
         "  ",
