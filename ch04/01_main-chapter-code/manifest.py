@@ -167,8 +167,10 @@ def next_path(folder, name, entry):
 
 
 def flush_folder(folder):
-    """Make names that changed in a folder survive a power cut; Windows knows no such call."""
-    if os.name != "nt":
+    """Make names that changed in a folder survive a power cut. Windows and some network disks know
+    no such call, and keep names in their own way.
+    """
+    with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -251,6 +251,28 @@ def test_no_damage_to_any_file_of_a_checkpoint_is_accepted(saved, tmp_path):
     assert found == [] and tried > 20
 
 
+def test_no_damage_to_what_resuming_needs_is_accepted(saved, tmp_path):
+    """Files that a run writes in the same step, as damaged as the others."""
+    state = {"step": 7, "exp_avg": torch.randn(40)}
+    for name in ("run", "other"):
+        state["exp_avg"] = state["exp_avg"] + 1
+        tiny().save_pretrained(
+            tmp_path / name, beside={"training-000007.pt": lambda path: torch.save(state, path)}
+        )
+    check_files(tmp_path / "run")
+
+    def accepts(folder):
+        try:
+            check_files(folder, ["training-000007.pt"])
+        except ValueError as error:
+            return None if str(error).startswith(str(folder / "training-000007.pt")) else str(error)
+        return "accepted"
+
+    names = ["training-000007.pt"]
+    tried, found = unnoticed(tmp_path / "run", names, accepts, tmp_path, tmp_path / "other")
+    assert found == [] and tried > 14
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_the_damaged_file_itself_is_named(copy, name):
     file = copy / name
