@@ -13,6 +13,7 @@ mixture. Nothing here needs PyTorch.
 import hashlib
 import json
 import os
+import re
 import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -257,7 +258,11 @@ def others(listed, name):
 
 
 def advice(folder):
-    return f"if it is meant to be so, seal the folder anew: python checkpoint.py seal {folder}"
+    """How a folder is accepted as it is."""
+    return (
+        "if it is meant to be so, seal the folder anew, in ch04/01_main-chapter-code: "
+        f"python checkpoint.py seal {folder.resolve()}"
+    )
 
 
 def is_whole(path):
@@ -332,10 +337,10 @@ def read_manifest(path):
         content = path.read_bytes().decode()
         listed = json.loads(content)
         right = manifest_text(listed) == content and all(
-            Path(name).name == name
+            Path(name).name == name != ".."
             and set(entry) == {"bytes", "sha256"}
             and isinstance(entry["bytes"], int)
-            and len(entry["sha256"]) == 64
+            and re.fullmatch("[0-9a-f]{64}", entry["sha256"])
             for name, entry in listed.items()
         )
     except (ValueError, RecursionError, TypeError, AttributeError):  # another program's, or damaged

@@ -289,7 +289,7 @@ def test_another_programs_folder_is_told_from_a_damaged_one(copy):
     theirs.save_pretrained(copy)
     said = refusal(copy)
     assert "well-formed, so another program or hand has rewritten" in said
-    assert said.endswith(f"seal the folder anew: python checkpoint.py seal {copy}")
+    assert said.endswith(f"python checkpoint.py seal {copy.resolve()}")
     seal(copy)
     model, idx = GPT.from_pretrained(copy), torch.randint(290, (1, 20))
     torch.testing.assert_close(model(idx), theirs.eval()(idx).logits, atol=1e-5, rtol=1e-5)
@@ -314,6 +314,23 @@ def test_a_damaged_manifest_stops_reading_but_neither_saving_nor_sealing(copy, n
         mend(copy)
         assert torch.equal(GPT.from_pretrained(copy).tok_emb.weight, tiny(2).tok_emb.weight)
         assert not list(copy.glob("*next*"))
+
+
+@pytest.mark.parametrize("manifest_file", ["manifest.json", "manifest-next.json"])
+@pytest.mark.parametrize(
+    "name, sha256",
+    [
+        ("../a", "0" * 64),
+        ("..", "0" * 64),
+        ("a", "/../x/ab" * 8),
+        ("a", ["0"] * 64),
+        ("a", "A" * 64),
+    ],
+)
+def test_a_manifest_names_files_of_its_folder_only(copy, manifest_file, name, sha256):
+    listed = {name: {"bytes": 1, "sha256": sha256}}
+    (copy / manifest_file).write_text(manifest.manifest_text(listed))
+    assert f"{manifest_file} is damaged" in refusal(copy)
 
 
 @pytest.mark.parametrize(
