@@ -19,7 +19,7 @@ try:
         generate_greedy,
         language_model_loss,
     )
-    from ch04_01_main_chapter_code.manifest import write_atomically
+    from ch04_01_main_chapter_code.manifest import check_files, write_atomically
     from ch04_01_main_chapter_code.weight_files import StoredMatrix
 except ModuleNotFoundError as error:
     raise ImportError(
@@ -35,6 +35,7 @@ __all__ = [
     "SimpleTokenizer",
     "StoredMatrix",
     "TokenDataset",
+    "check_files",
     "count_parameters",
     "create_dataloader",
     "exercise_check",

@@ -9,8 +9,8 @@ try:
         COUNT,
         NUMBER,
         SHARE,
-        check_settings,
-        read_json,
+        load_settings,
+        refuse_other_settings,
     )
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
     from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
@@ -87,7 +87,6 @@ __all__ = [
     "block_at",
     "check_files",
     "check_finite",
-    "check_settings",
     "checked",
     "checkpoint_activations",
     "checksum",
@@ -110,6 +109,7 @@ __all__ = [
     "llama_bonus",
     "load_corpus",
     "load_model",
+    "load_settings",
     "lower_hidden",
     "make_optimizer",
     "make_tale",
@@ -119,8 +119,8 @@ __all__ = [
     "pick_device",
     "pick_dtype",
     "plan_epochs",
-    "read_json",
     "read_text",
+    "refuse_other_settings",
     "run_script",
     "runs_folder",
     "sample_stories",
