@@ -9,8 +9,8 @@ from ch05_01_main_chapter_code.corpora import (
     find_texts,
     load_corpus,
     open_corpus,
-    read_values,
     read_text,
+    read_values,
 )
 
 STRAY = (
