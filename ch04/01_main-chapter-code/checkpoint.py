@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from ch04_01_main_chapter_code.foreign_settings import build_config, read_json
 from ch04_01_main_chapter_code.gpt2_settings import config_from_settings, settings_from_config
 from ch04_01_main_chapter_code.manifest import MANIFEST, check_files, seal, write_files
-from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_tokenizer
+from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, find_tokenizer, gpt2_tokenizer
 from ch04_01_main_chapter_code.weight_files import (
     LAYOUTS,
     open_matrices,
@@ -58,7 +58,11 @@ class Pretrained:
     body holds the model alone."""
 
     tokenizer = None  # what turns text into the model's ids and back
+    trained = "all"  # which weights learn, in the words of chapters 6 and 7
     lora = None  # {"rank", "alpha", "targets"} of the adapters that chapter 6 put in
+    classes = None  # what chapter 6's classifier tells apart, in the order of its head's outputs
+    style = None  # how chapter 7 writes its prompts
+    lengthened = False  # chapter 7 gave it positions that its base does not have
 
     @classmethod
     def from_pretrained(cls, name_or_folder):
@@ -332,13 +336,12 @@ def checked(path, ours, theirs, tensor, transposed, expected):
 
 
 def read_tokenizer(folder, config):
-    """The tokenizer in `folder`; without one, GPT-2's if the vocabulary has its size, else None."""
-    is_gpt2 = config.vocab_size == 50_257
-    if is_gpt2 and not (folder / "tokenizer.json").exists():
-        return gpt2_tokenizer()
-    if not (folder / "tokenizer.json").exists():
-        return None
-    return BPETokenizer.load(folder / "tokenizer.json")
+    """The tokenizer in `folder`. Where the folder says nothing of one it is GPT-2's if the
+    vocabulary has its size, else None.
+    """
+    if find_tokenizer(folder):
+        return BPETokenizer.load(folder)
+    return gpt2_tokenizer() if config.vocab_size == 50_257 else None
 
 
 def main(arguments=None):

@@ -5,6 +5,7 @@ try:
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
     from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
+    from ch02_01_main_chapter_code.tokenizer_files import find_tokenizer
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
     from ch03_01_main_chapter_code.plot_attention import plot_attention
 except ModuleNotFoundError as error:
@@ -21,6 +22,7 @@ __all__ = [
     "TokenDataset",
     "create_dataloader",
     "exercise_check",
+    "find_tokenizer",
     "gpt2_tokenizer",
     "judge",
     "plot_attention",

@@ -53,6 +53,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     TokenDataset,
     count_parameters,
     gpt2_tokenizer,
+    needed_end_of_text,
     write_atomically,
 )
 from ch05_01_main_chapter_code.run import Run
@@ -121,7 +122,7 @@ class Corpus:
 
 def load_tokenizer(name, texts, vocab_size):
     """`gpt2`, `bpe` (learned from `texts`), `auto` (of these two the one that has so many tokens),
-    or a tokenizer.json, or a folder that holds one.
+    or a tokenizer.json, or a folder with it or with vocab.json and merges.txt.
     """
     if name == "auto":
         name = "gpt2" if vocab_size == 50_257 else "bpe"
@@ -130,7 +131,6 @@ def load_tokenizer(name, texts, vocab_size):
     if name == "bpe":
         return BPETokenizer.train(texts, vocab_size)
     path = Path(name)
-    path = path / "tokenizer.json" if path.is_dir() else path
     if not path.exists():
         raise FileNotFoundError(
             f"no tokenizer is called {name!r}; use auto, bpe, gpt2 or the path of a tokenizer.json"
@@ -156,10 +156,11 @@ def flat_tokens(documents, tokenizer):
     """All documents in one row of ids, an end-of-text token before, between and behind them; and
     where these stand.
     """
-    ids, borders = [tokenizer.end_of_text], [0]
+    end = needed_end_of_text(tokenizer)
+    ids, borders = [end], [0]
     for document in documents:
         ids += tokenizer.encode(document)
-        ids.append(tokenizer.end_of_text)
+        ids.append(end)
         borders.append(len(ids) - 1)
     return torch.tensor(ids, dtype=torch.int32), borders
 

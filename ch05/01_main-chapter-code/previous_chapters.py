@@ -4,7 +4,11 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import exercise_check, judge
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
-    from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
+    from ch02_01_main_chapter_code.tokenizer import (
+        SimpleTokenizer,
+        gpt2_tokenizer,
+        needed_end_of_text,
+    )
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
     from ch03_01_main_chapter_code.plot_attention import plot_attention
     from ch04_01_main_chapter_code.gpt import (
@@ -39,6 +43,7 @@ __all__ = [
     "gpt2_tokenizer",
     "judge",
     "language_model_loss",
+    "needed_end_of_text",
     "plot_attention",
     "write_atomically",
 ]

@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -145,7 +145,7 @@ def claimed(folder, stem="run"):
     process, however that ends. A folder that was made here and in which nothing was written is
     removed again. Raises ValueError where another process has it.
     """
-    made = folder is None or not folder.exists()
+    first, made = not runs_folder().exists(), folder is None or not folder.exists()
     folder = make_folder(folder, stem) if made else folder
     try:
         with open(folder / LOCK, "ab") as file:
@@ -157,7 +157,7 @@ def claimed(folder, stem="run"):
     finally:
         if made and [path.name for path in folder.iterdir()] == [LOCK]:
             shutil.rmtree(folder)
-            with suppress(OSError):  # other runs are there
+            if first and not any(runs_folder().iterdir()):
                 runs_folder().rmdir()
 
 

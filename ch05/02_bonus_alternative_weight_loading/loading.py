@@ -96,7 +96,7 @@ def one_by_one(folder):
             model.tok_emb.weight
         )  # to_empty gave each of the two a memory of its own
     with safe_open(folder / "model.safetensors", framework="pt") as file, torch.no_grad():
-        names = {bare(name): name for name in file.keys()}  # noqa: SIM118
+        names = {bare(name): name for name in file.keys()}
         for ours, theirs, transposed in name_pairs(config):
             tensor = file.get_tensor(names[bare(theirs)])
             model.get_parameter(ours).copy_(tensor.T if transposed else tensor)

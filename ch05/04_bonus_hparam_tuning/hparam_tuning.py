@@ -15,7 +15,12 @@ try:
     from search_settings import BATCH_SIZES, Search, parse_arguments
 
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-    from ch05_01_main_chapter_code.run_folders import choose_run, claimed, open_results, read_results
+    from ch05_01_main_chapter_code.run_folders import (
+        choose_run,
+        claimed,
+        open_results,
+        read_results,
+    )
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"

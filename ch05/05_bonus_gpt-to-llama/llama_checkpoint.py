@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ch02_01_main_chapter_code.tokenizer_files import find_tokenizer
 from ch04_01_main_chapter_code.checkpoint import (
     Pretrained,
     check_checkpoint,
@@ -276,12 +277,12 @@ def read_weights(folder, config):
 
 
 def read_tokenizer(path, end_of_text=None):
-    """The tokenizer in `path`, or None; `end_of_text`: the id that config.json names as the end of
-    a text.
+    """The tokenizer in the folder of `path`, or None; `end_of_text`: the id that ends a text, where
+    the folder does not say it.
     """
-    if not path.exists():
+    if not find_tokenizer(path.parent):
         return None
-    tokenizer = PartialBPETokenizer.load(path)
+    tokenizer = PartialBPETokenizer.load(path.parent)
     if end_of_text in tokenizer.special_tokens.values():
         tokenizer.end_of_text = end_of_text
     return tokenizer

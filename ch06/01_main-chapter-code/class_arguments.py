@@ -90,7 +90,9 @@ def build_parser():
     add_fields(parser, FineTuneConfig, HELP, CHOICES)
     add_run_flags(parser)
     parser.add_argument(
-        "--prompt", action="append", help="classify this text with a trained classifier; may be repeated"
+        "--prompt",
+        action="append",
+        help="classify this text with a trained classifier; may be repeated",
     )
     parser.add_argument(
         "--model", help="RUN or FOLDER of the classifier for --prompt (default: the newest)"

@@ -27,14 +27,12 @@ from ch06_01_main_chapter_code.previous_chapters import (
     PUBLISHED,
     BPETokenizer,
     GPTConfig,
-    Llama,
-    LlamaConfig,
     check_files,
     checksum,
     gpt2_tokenizer,
+    llama_bonus,
     load_model,
     newest,
-    read_llama_tokenizer,
     runs_folder,
     shallow_copy,
     write_files,
@@ -89,7 +87,7 @@ def set_trained(model, train, seed=0, rank=8, alpha=16):
 
 
 def is_classifier(model):
-    return getattr(model, "classes", None) is not None
+    return model.classes is not None
 
 
 def as_language_model(model):
@@ -128,7 +126,9 @@ def save_classifier(model, folder, base=None):
     if base is None and lora_layers(model):
         model = merge_lora(copy.deepcopy(model))
     weights = weights_of(model)
-    kept = {name: tensor for name, tensor in weights.items() if base is None or tensor.requires_grad}
+    kept = {
+        name: tensor for name, tensor in weights.items() if base is None or tensor.requires_grad
+    }
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in kept.items()}
     frozen = [tensor for name, tensor in weights.items() if name not in kept]
     about = {
@@ -189,7 +189,16 @@ def model_about(about, folder):
         model = make(make_config(**about["config"]))
         model.tokenizer = saved_tokenizer(folder, model, about["end_of_text"])
     lora = about["lora"] or {"rank": 8, "alpha": 16}
-    return to_classifier(model, tuple(about["classes"]), about["trained"], **lora)
+    sizes = {"rank": lora["rank"], "alpha": lora["alpha"]}
+    return to_classifier(model, tuple(about["classes"]), about["trained"], **sizes)
+
+
+def architecture(kind):
+    """The class of a model and that of its config, by the former's name."""
+    if kind == "GPT":
+        return GPT, GPTConfig
+    llama = llama_bonus("llama")
+    return {"Llama": (llama.Llama, llama.LlamaConfig)}[kind]
 
 
 def find_classifier(name_or_folder=None):
@@ -223,8 +232,8 @@ def saved_tokenizer(folder, model, end_of_text):
     vocabulary.
     """
     path = folder / "tokenizer.json"
-    if isinstance(model, Llama):
-        return read_llama_tokenizer(path, end_of_text)
+    if not isinstance(model, GPT):
+        return llama_bonus("llama_checkpoint").read_tokenizer(path, end_of_text)
     if path.is_file():
         return BPETokenizer.load(path)
     return gpt2_tokenizer() if model.config.vocab_size == 50_257 else None

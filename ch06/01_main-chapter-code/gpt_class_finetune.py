@@ -76,6 +76,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     load_corpus,
     load_model,
     make_optimizer,
+    needed_end_of_text,
     pick_device,
     pick_dtype,
     plan_epochs,
@@ -153,15 +154,25 @@ class SpamDataset(Dataset):
 
 
 def as_ids(text, tokenizer):
-    return [tokenizer.end_of_text, *tokenizer.encode(text)]
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(text)]
 
 
 # --- Training -------------------------------------------------------------------------------------
 
 
 def fine_tune(
-    model, train_dataset, num_epochs=3, train=None, val_dataset=None, weights=None, replay=None,
-    cache=True, optimizer=None, history=None, on_step=None, **settings
+    model,
+    train_dataset,
+    num_epochs=3,
+    train=None,
+    val_dataset=None,
+    weights=None,
+    replay=None,
+    cache=True,
+    optimizer=None,
+    history=None,
+    on_step=None,
+    **settings,
 ):
     """Train a model to tell the classes of `train_dataset` apart. Returns the model and its history.
 
@@ -328,7 +339,14 @@ def as_rows(model, dataset, cache=True):
 
 
 def training_plan(
-    model, n_rows, num_epochs, batch_size=16, grad_accum=1, lr=None, weight_decay=0.01, seed=0,
+    model,
+    n_rows,
+    num_epochs,
+    batch_size=16,
+    grad_accum=1,
+    lr=None,
+    weight_decay=0.01,
+    seed=0,
     dtype="auto",
 ):
     """Chapter 5's settings for so many epochs: a tenth of the steps warms up, then the rate falls
@@ -435,7 +453,10 @@ class ClassifierRun(Run):
         work *= int(self.dataset.lengths.sum())
         kept = runs_folder() / "activations" if work > WORTH_KEEPING else None
         rows = FrozenRows(model, self.dataset, folder=kept)
-        self.train_rows, self.test_rows = rows.subset(self.train_places), rows.subset(self.test_places)
+        self.train_rows, self.test_rows = (
+            rows.subset(self.train_places),
+            rows.subset(self.test_places),
+        )
         self.replay = replay_rows(model, config) if config.replay else None
         if config.compile:
             for block in model.blocks:
@@ -604,7 +625,9 @@ def main(given, others):
     texts, model = others.pop("prompt"), others.pop("model")
     if texts or model:
         if not texts:
-            raise ValueError("--model names a classifier to use: give the text to classify with --prompt")
+            raise ValueError(
+                "--model names a classifier to use: give the text to classify with --prompt"
+            )
         return classify_texts(texts, model)
     file, flags = ClassifierRun.settings_file, with_whole_paths(given)
     config, folder = choose_run(flags, FineTuneConfig, file, **others, what="classifier's run")
@@ -616,7 +639,9 @@ def main(given, others):
         if status := run.live():
             return status
         print_report(*run.finish())
-    print(f"everything is in {folder}; use it: python gpt_class_finetune.py --model {folder.name} --prompt TEXT")
+    print(
+        f"everything is in {folder}; use it: python gpt_class_finetune.py --model {folder.name} --prompt TEXT"
+    )
     return 0
 
 

@@ -16,7 +16,13 @@ try:
     from experiment_settings import GROUPS, Experiment, parse_arguments
 
     from ch05_01_main_chapter_code.arguments import run_script
-    from ch05_01_main_chapter_code.run_folders import choose_run, claimed, open_results, read_results, runs_folder
+    from ch05_01_main_chapter_code.run_folders import (
+        choose_run,
+        claimed,
+        open_results,
+        read_results,
+        runs_folder,
+    )
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -29,8 +35,10 @@ import torch
 import torch.nn.functional as F
 
 from ch03_01_main_chapter_code.attention import MultiHeadAttention
-from ch05_01_main_chapter_code.results_file import Results, read_results
+from ch05_01_main_chapter_code.results_file import read_results
+from ch05_01_main_chapter_code.training import suited_rate
 from ch06_01_main_chapter_code.class_arguments import FineTuneConfig
+from ch06_01_main_chapter_code.classifier import STRENGTHS
 from ch06_01_main_chapter_code.frozen_layers import FrozenRows, at_last_token, pad_rows
 from ch06_01_main_chapter_code.gpt_class_finetune import (
     SpamDataset,

@@ -66,13 +66,13 @@ def build_parser():
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-from ch07_01_main_chapter_code.gpt_instruction_finetuning import (  # noqa: E402
+from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     InstructRun,
     open_instruct_run,
     show_settings,
 )
-from ch07_01_main_chapter_code.instruction_arguments import InstructConfig  # noqa: E402
-from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
+from ch07_01_main_chapter_code.instruction_arguments import InstructConfig
+from ch07_01_main_chapter_code.previous_chapters import (
     claimed,
     polite_interrupt,
     read_json_lines,

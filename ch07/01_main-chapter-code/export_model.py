@@ -38,24 +38,25 @@ def build_parser():
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-import copy  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import shlex  # noqa: E402
-import shutil  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
+import copy
+import json
+import os
+import shlex
+import shutil
+from contextlib import contextmanager
 
 try:
-    from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
+    from ch07_01_main_chapter_code.previous_chapters import (
         lora_layers,
         merge_lora,
         run_script,
         runs_folder,
+        seal,
         tokenizer_of,
     )
-    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of  # noqa: E402
-    from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf  # noqa: E402
-    from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template  # noqa: E402
+    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
+    from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf
+    from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -63,10 +64,12 @@ except ImportError as error:
 
 WHAT_IT_IS = {
     "config.json": "the numbers of the architecture",
-    "generation_config.json": "how to generate if nothing else is said: greedily, up to the end-of-text token",
+    "generation_config.json": "how to generate if nothing else is said: greedily, up to the "
+    "end-of-text token",
     "model.safetensors": "the weights",
     "tokenizer.json": "the tokens, the merges and the pattern that cuts a text into words",
     "tokenizer_config.json": "the special tokens, and the chat template: how messages become a prompt",
+    "manifest.json": "size and hash of each file: our own scripts notice a changed one",
     "model.gguf": "settings, tokens, chat template and weights in one file",
     "Modelfile": "what Ollama must know beside it: template, stop words, parameters",
 }
@@ -116,6 +119,8 @@ def whole_or_nothing(folder):
     try:
         yield temporary
         temporary.rename(folder)
+    except OSError as error:  # NumPy, for one, only says how many bytes were not written
+        raise OSError(f"{folder} could not be written ({error}); is the disk full?") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -147,9 +152,6 @@ def write_hf(model, folder, dtype="f32"):
     for parameter in written.parameters():
         parameter.data = as_dtype(parameter.data, dtype)
     written.save_pretrained(folder, tokenizer)
-    shutil.copymode(
-        folder / "config.json", folder / "model.safetensors"
-    )  # which safetensors gives to its owner alone
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_json(
         folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"}
@@ -160,6 +162,7 @@ def write_hf(model, folder, dtype="f32"):
         folder / "generation_config.json", generation | {"max_length": model.config.context_length}
     )
     write_json(folder / "tokenizer_config.json", tokenizer_settings(model))
+    seal(folder)
 
 
 def tokenizer_settings(model):
@@ -198,7 +201,8 @@ def modelfile(model, name):
     return f'''# ollama create {name} -f Modelfile    (in this folder), then: ollama run {name}
 FROM ./model.gguf
 
-# The prompt as the model learned it. An instruction is a user's message; {SYSTEM_IS[style_of(model) == "chat"]}
+# The prompt as the model learned it. An instruction is a user's message.
+# {SYSTEM_IS[style_of(model) == "chat"]}
 TEMPLATE """{go_template(style_of(model), end)}"""
 
 PARAMETER stop "{end}"
@@ -209,8 +213,8 @@ PARAMETER repeat_penalty 1
 
 
 SYSTEM_IS = (
-    "the text that it is about is the system message.",
-    "a system message takes the place of the usual one.",
+    "The text that it is about is the system message.",
+    "A system message takes the place of the usual one.",
 )
 
 # --- The command line -----------------------------------------------------------------------------
@@ -242,7 +246,8 @@ def main(options):
     model, name = open_model(options.model)
     folder = export(model, options.to, folder, name, options.dtype)
     print(
-        f"{name} is in {folder}, as {options.dtype}, {'with' if style_of(model) else 'without'} a chat template:"
+        f"{name} is in {folder}, as {options.dtype}, {'with' if style_of(model) else 'without'} a "
+        "chat template:"
     )
     for path in sorted(folder.iterdir()):
         print(f"  {path.name:22} {path.stat().st_size / 1000:12,.1f} kB   {WHAT_IT_IS[path.name]}")

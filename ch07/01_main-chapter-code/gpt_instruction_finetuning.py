@@ -57,6 +57,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     language_model_loss,
     load_model,
     make_optimizer,
+    needed_end_of_text,
     parse_tale,
     pick_device,
     plan_epochs,
@@ -134,7 +135,7 @@ def prompt_ids(entry, tokenizer, style="alpaca"):
     if style == "chat":
         given = f"\n\n{entry['input']}" if entry["input"] else ""
         return chat_ids(tokenizer, entry["instruction"] + given)
-    return [tokenizer.end_of_text, *tokenizer.encode(format_prompt(entry, style))]
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(format_prompt(entry, style))]
 
 
 class InstructionDataset(Dataset):
@@ -150,7 +151,7 @@ class InstructionDataset(Dataset):
     """
 
     def __init__(self, entries, tokenizer, style="alpaca", max_tokens=1024, answer_only=True):
-        self.end_of_text, self.answer_only = tokenizer.end_of_text, answer_only
+        self.end_of_text, self.answer_only = needed_end_of_text(tokenizer), answer_only
         self.entries, self.rows = [], []
         for entry in entries:
             prompt = prompt_ids(entry, tokenizer, style)

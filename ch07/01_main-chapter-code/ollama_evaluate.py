@@ -74,15 +74,15 @@ def build_parser():
 if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-import hashlib  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import re  # noqa: E402
-import shlex  # noqa: E402
-import sys  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
+import hashlib
+import json
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass
 
-from tqdm import tqdm  # noqa: E402
+from tqdm import tqdm
 
 try:
     from ch07_01_main_chapter_code.instructions import FIELDS, KINDS, grade

@@ -83,21 +83,21 @@ def build_parser():
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-import asyncio  # noqa: E402
-import ipaddress  # noqa: E402
-import os  # noqa: E402
-import socket  # noqa: E402
-import sys  # noqa: E402
-import threading  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
+import asyncio
+import ipaddress
+import os
+import socket
+import sys
+import threading
+from contextlib import contextmanager
 
 try:
-    import uvicorn  # noqa: E402
+    import uvicorn
 
-    from ch07_01_main_chapter_code.previous_chapters import pick_device, run_script  # noqa: E402
-    from ch07_01_main_chapter_code.serving.access import Access  # noqa: E402
-    from ch07_01_main_chapter_code.serving.app import build_app  # noqa: E402
-    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of  # noqa: E402
+    from ch07_01_main_chapter_code.previous_chapters import pick_device, run_script
+    from ch07_01_main_chapter_code.serving.access import Access
+    from ch07_01_main_chapter_code.serving.app import build_app
+    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
