@@ -146,7 +146,9 @@ class InstructionDataset(Dataset):
     are prompt. An entry of which the model would read more than `max_tokens` ids is left out;
     `n_left_out` counts these.
 
-    >>> dataset = InstructionDataset(load_entries(), gpt2_tokenizer(), max_tokens=1024)
+    >>> from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+    >>> entries = [{"instruction": "Write the plural.", "input": "ox", "output": "oxen"}]
+    >>> dataset = InstructionDataset(entries, gpt2_tokenizer(), max_tokens=1024)
     >>> inputs, targets = dataset[0]
     """
 
