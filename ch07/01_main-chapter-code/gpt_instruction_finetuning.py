@@ -74,6 +74,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
 from ch07_01_main_chapter_code.previous_chapters import train as take_steps
 from ch07_01_main_chapter_code.tasks.score_reports import curve_of, exact, plot_scores
 from ch07_01_main_chapter_code.tasks.sets import load_instructions, score, wilson
+from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
     "InstructionDataset",
@@ -686,7 +687,7 @@ def answer_prompts(prompts, given, model, device="cpu", max_tokens=200):
         [{"instruction": prompt, "input": given} for prompt in prompts],
         max_tokens=max_tokens,
     ):
-        print(answer)
+        print(printable(answer))
     return 0
 
 
