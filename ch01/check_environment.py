@@ -714,6 +714,9 @@ def look(network):
 
 def main():
     """The command line. Returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # old consoles lack letters of a folder's name
+            stream.reconfigure(errors="replace")
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument(
@@ -728,11 +731,6 @@ def main():
     if options.answer:
         answer(options.answer)
         return 0
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # old Windows consoles cannot show every letter of a folder's name
-            stream.reconfigure(errors="replace")
     try:
         return 1 if look(options.network) else 0
     except KeyboardInterrupt:

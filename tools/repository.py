@@ -15,6 +15,7 @@ from scratch_llm_tools.notebook_code import cells_of, definitions, notebook_tree
 from scratch_llm_tools.notebooks import NotebookError, read, stored_problems
 
 MAIN = "01_main-chapter-code"
+NO_ROOMS = ("figures", "experiments")  # folders of scripts, which tests import at most
 MAX_CELL_LINES = 40
 MAX_BYTES = 2_000_000
 MAX_BYTES_OF = {
@@ -95,7 +96,8 @@ def size_problems(root, files):
 
 def package_problems(root, files):
     """Folders that pyproject.toml gives a name and that hold no module: `pip install -e .` would
-    stop there.
+    stop there. And rooms, subfolders of such a folder with modules that are imported by name, that
+    `packages` leaves out: an installation that copies would lack them.
     """
     settings = [path for path in files if shown(path, root) == "pyproject.toml"]
     table = (
@@ -103,18 +105,42 @@ def package_problems(root, files):
         if settings
         else {}
     )
-    folders = table.get("package-dir", {})
+    folders, packages = dict(table.get("package-dir", {})), table.get("packages", [])
     with_modules = {shown(path.parent, root) for path in files if path.suffix == ".py"}
-    problems = [
-        f"pyproject.toml: {name} is in packages, but not in package-dir"
-        for name in table.get("packages", [])
-        if name not in folders
-    ]
-    return problems + [
+    problems = []
+    for name in packages:
+        chapter, *room = name.split(".")
+        if chapter not in folders:
+            problems.append(f"pyproject.toml: {name} is in packages, but not in package-dir")
+        elif room:
+            folders[name] = "/".join((folders[chapter], *room))
+    problems += [
         f"pyproject.toml: {name} is {folder}, where there is no module"
         for name, folder in folders.items()
         if folder not in with_modules
     ]
+    return problems + [
+        f"pyproject.toml: the room {name} is imported, but not in packages"
+        for name in sorted(imported_rooms(files, folders) - set(packages))
+    ]
+
+
+def imported_rooms(files, folders):
+    """The import names of the subfolders from which some file imports a module of the course."""
+    chapters = {name for name in folders if "." not in name}
+    modules = {
+        module
+        for path in files
+        for _, tree in trees_of(path)
+        for node in ast.walk(tree)
+        for module in imported_modules(node)
+    }
+    rooms = {module.rpartition(".")[0] for module in modules if module.count(".") > 1}
+    return {
+        room
+        for room in rooms
+        if room.split(".")[0] in chapters and room.split(".")[1] not in NO_ROOMS
+    }
 
 
 def machine_path_problems(root, files):
@@ -311,12 +337,13 @@ def import_problems(root, files):
 def home_problems(root, files):
     """Public classes and functions that two main-chapter modules define.
 
-    Only modules directly in chNN/01_main-chapter-code count; tests, checks.py and
-    previous_chapters.py do not, nor do names in SHARED_NAMES.
+    Modules in chNN/01_main-chapter-code and in its rooms count; tests, checks.py,
+    previous_chapters.py and the scripts in `NO_ROOMS` do not, nor do names in SHARED_NAMES.
     """
     homes = {}
     for path in files:
-        modules = path.suffix == ".py" and in_main_code(path, root) and path.parent.name == MAIN
+        room = path.parent.name not in NO_ROOMS
+        modules = path.suffix == ".py" and in_main_code(path, root) and room
         if not modules or is_test(path) or path.name in ("checks.py", "previous_chapters.py"):
             continue
         for name, statement in definitions(trees_of(path)[0][1]).items():

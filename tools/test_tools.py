@@ -25,6 +25,7 @@ from scratch_llm_tools.processes import run_without
 
 TOOL = Path(notebooks.__file__)
 PACKAGES = "[tool.setuptools]\npackages = ['{}']\n[tool.setuptools.package-dir]\na = 'tools'\n"
+ROOM = PACKAGES.format("a.room")
 HOME = "/" + "home/someone/course"  # in two parts, because no file may hold such a path
 
 
@@ -475,7 +476,7 @@ def test_help_loads_nothing_that_is_slow(tmp_path):
 
 def test_what_is_measured_is_told_and_fails_nothing():
     with measuring.CpuTime() as cost:
-        sum(number * number for number in range(300_000))
+        sum(number * number for number in range(3_000_000))
     assert cost.seconds > 0 and measuring.reference_product() > 0
     assert "12.0 CPU seconds, within the budget of 60; " in measuring.measured_line("a", 12, 60)
     assert "72.0 CPU seconds, over the budget of 60; " in measuring.measured_line("a", 72, 60)
@@ -898,8 +899,22 @@ RULES = [
             main_code(2, "tests.py"): "class A: pass",
             main_code(2, "a.ipynb"): [code("class A: pass")],
             "ch02/02_b/a.py": "class A: pass",
+            main_code(2, "figures/draw.py"): "class A: pass",
         },
         {},
+    ),
+    (
+        "home_problems",
+        {
+            main_code(2, "room/a.py"): "def f(): pass",
+            main_code(2, "room/test_a.py"): "def f(): pass",
+        },
+        {main_code(2, "room/a.py"): "def f(): pass", main_code(2, "b.py"): "def f(): pass"},
+    ),
+    (
+        "import_problems",
+        {main_code(5, "room/a.py"): "from ch05_01_main_chapter_code.previous_chapters import GPT"},
+        {main_code(5, "room/a.py"): "from ch04_01_main_chapter_code.gpt import GPT"},
     ),
     (
         "cell_length_problems",
@@ -914,6 +929,16 @@ RULES = [
         {"pyproject.toml": PACKAGES.format("a")},
     ),
     ("package_problems", {}, {"pyproject.toml": PACKAGES.format("b"), "tools/a.py": ""}),
+    (
+        "package_problems",
+        {"pyproject.toml": ROOM, "tools/b.py": "", "tools/room/c.py": ""},
+        {"pyproject.toml": ROOM, "tools/b.py": ""},
+    ),
+    (
+        "package_problems",
+        {"pyproject.toml": ROOM, "tools/b.py": "import a.room.c", "tools/room/c.py": ""},
+        {"pyproject.toml": PACKAGES.format("a"), "tools/b.py": "import a.room.c"},
+    ),
     (
         "machine_path_problems",
         {"a.md": "~/course, /content, ../home/x, https://a.org/home/x, /tmp/x"},

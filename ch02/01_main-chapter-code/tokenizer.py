@@ -6,6 +6,7 @@ strings in a text are ordinary text unless they are allowed, so that a user who 
 "<|endoftext|>" cannot end the model's document.
 """
 
+import operator
 import re
 from importlib.resources import files
 
@@ -15,8 +16,54 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 # From the encoder.py of OpenAI's GPT-2 (2019): short forms such as 's and 'll, then letters,
 # numbers or other signs with at most one space before them, then white space.
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# The same cuts for tiktoken, whose stack is too small to try a million white spaces one by one: the
+# white space up to the end of the text, else all but its last character, taken without coming back.
+TIKTOKEN_PATTERN = GPT2_PATTERN.replace(r"\s+(?!\S)|\s+", r"\s++\z|(?>\s{1,1000}(?=\s))++|\s")
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN = "<|unk|>"
+
+
+def special_strings(allowed_special, known):
+    """The set of special strings that `allowed_special` names: a string, several, or "all" of
+    `known`.
+
+    Raises ValueError for a string that is none of `known`.
+
+    >>> special_strings("<a>", ["<a>", "<b>"])
+    {'<a>'}
+    """
+    if isinstance(allowed_special, str):
+        allowed_special = known if allowed_special == "all" else [allowed_special]
+    unknown = set(allowed_special) - set(known)
+    if unknown:
+        raise ValueError(
+            f"{sorted(unknown)} are no special tokens here; these are: {sorted(known)}"
+        )
+    return set(allowed_special)
+
+
+def known_ids(ids, known):
+    """Ids as a list of Python's own whole numbers: `ids` may be a list, an array or a tensor.
+
+    Raises ValueError for an id that is not in `known`, and TypeError for what is no whole number.
+    """
+    ids = ids.tolist() if hasattr(ids, "tolist") else ids
+    numbers = [operator.index(number) for number in ids]
+    for number in numbers:
+        if number not in known:
+            raise ValueError(f"no token has the id {number}; ids go from 0 to {max(known)}")
+    return numbers
+
+
+def needed_end_of_text(tokenizer):
+    """The id that ends a text. Raises ValueError, saying what to do, where the tokenizer has none."""
+    if tokenizer.end_of_text is None:
+        raise ValueError(
+            "this tokenizer does not say which of its tokens ends a text; name it, as in "
+            'tokenizer.end_of_text = tokenizer.special_tokens["</s>"], or as "eos_token" in a '
+            "tokenizer_config.json beside its files"
+        )
+    return tokenizer.end_of_text
 
 
 class SimpleTokenizer:
@@ -48,19 +95,20 @@ class SimpleTokenizer:
 
     def encode(self, text, allowed_special=()):
         """Text to ids. Strings in `allowed_special`, such as "<|endoftext|>", become their own
-        token.
+        token; "all" allows every special string. Raises ValueError for one that is not special.
         """
+        allowed = special_strings(allowed_special, (UNKNOWN, END_OF_TEXT))
         parts = [text]
-        if allowed_special:
-            parts = re.split("(" + "|".join(map(re.escape, allowed_special)) + ")", text)
+        if allowed:
+            parts = re.split("(" + "|".join(map(re.escape, allowed)) + ")", text)
         words = []
         for part in parts:
-            words += [part] if part in allowed_special else self.word_pattern.findall(part)
+            words += [part] if part in allowed else self.word_pattern.findall(part)
         return [self.vocab.get(word, self.vocab[UNKNOWN]) for word in words]
 
     def decode(self, ids):
         """Ids to text: words joined by spaces, with no space before a closing punctuation mark."""
-        text = " ".join(self.words[number] for number in ids)
+        text = " ".join(self.words[number] for number in known_ids(ids, self.words))
         return re.sub(r"\s+([,.:;?!)])", r"\1", text)
 
 
@@ -75,20 +123,21 @@ class GPT2Tokenizer:
         self.end_of_text = encoding.eot_token
 
     def encode(self, text, allowed_special=()):
-        """Text to ids.
+        """Text to ids; `allowed_special` as in every tokenizer, see `special_strings`.
 
         >>> gpt2_tokenizer().encode("Hello, world!")
         [15496, 11, 995, 0]
         """
-        return self.encoding.encode(
-            text, allowed_special=set(allowed_special), disallowed_special=()
-        )
+        allowed = special_strings(allowed_special, self.encoding.special_tokens_set)
+        return self.encoding.encode(text, allowed_special=allowed, disallowed_special=())
 
     def decode(self, ids):
         """Ids to text. Bytes that are no valid UTF-8, such as half an emoji, become the replacement
         character.
+
+        Raises ValueError for an id outside the vocabulary.
         """
-        return self.encoding.decode(list(ids))
+        return self.encoding.decode(known_ids(ids, range(self.n_vocab)))
 
     def save(self, path):
         """Write the same tokenizer as a Hugging Face `tokenizer.json`."""
@@ -108,6 +157,6 @@ def gpt2_tokenizer():
     special = {END_OF_TEXT: len(ranks)}
     return GPT2Tokenizer(
         tiktoken.Encoding(
-            "gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens=special
+            "gpt2", pat_str=TIKTOKEN_PATTERN, mergeable_ranks=ranks, special_tokens=special
         )
     )

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import regex
 
-from ch02_01_main_chapter_code.bpe import BPETokenizer, bytes_to_unicode
+from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
+from ch02_01_main_chapter_code.tokenizer_files import bytes_to_unicode
 from scratch_llm_tools.notebook_code import notebook_definitions
 
 FOLDER = Path(__file__).parent

@@ -2,29 +2,39 @@
 we read theirs.
 
     config.json          the numbers of the architecture
-    model.safetensors    the weights, under Hugging Face's names, with a checksum for each matrix
+    model.safetensors    the weights, under Hugging Face's names
     tokenizer.json       the tokenizer
+    manifest.json        size and hash of each file of ours: they were written together
 
 OpenAI's own folders, with a TensorFlow checkpoint, are read as well. Whatever is read is checked:
-every matrix for its name and shape, ours by their checksums, others' by whether they fit each
-other, and the loaded model against GPT-2's formulas. Every file is written under another name first
-and then put in place in one step: a crash leaves the old one whole.
+ours by their hashes, others' by whether their matrices fit each other, and all for settings that
+our GPT does not compute and for every matrix's name and shape. `manifest.py` says how files are
+written: a crash leaves the old ones whole. Hashing takes 3 s for 6 GB on one core (1.9 GB/s
+measured; a disk may be slower).
+
+`python checkpoint.py seal FOLDER` accepts a folder whose files were changed on purpose.
 """
 
+import argparse
 import json
-import math
-import os
 import zlib
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, gpt2_tokenizer
+from ch04_01_main_chapter_code.foreign_settings import build_config, read_json
+from ch04_01_main_chapter_code.gpt2_settings import config_from_settings, settings_from_config
+from ch04_01_main_chapter_code.manifest import MANIFEST, check_files, seal, write_files
+from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, find_tokenizer, gpt2_tokenizer
+from ch04_01_main_chapter_code.weight_files import (
+    LAYOUTS,
+    open_matrices,
+    weight_files,
+    weights_path,
+)
+from scratch_llm_tools.console import open_console
 
 OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
 PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -42,22 +52,17 @@ BLOCK_NAMES = {
 }
 LINEAR = {"attention.qkv", "attention.proj", "feed_forward.expand", "feed_forward.proj"}
 
-# Settings of a GPT-2 config.json that change what is computed, and the one value of each that our
-# GPT computes.
-FIXED_SETTINGS = {
-    "activation_function": "gelu_new",
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-    "n_inner": None,
-}
-
 
 class Pretrained:
-    """What a GPT knows of files; `GPT` inherits it, so that the class body holds the model alone."""
+    """What a GPT knows of files, and what travels with it; `GPT` inherits it, so that the class
+    body holds the model alone."""
 
-    tokenizer = None
+    tokenizer = None  # what turns text into the model's ids and back
+    trained = "all"  # which weights learn, in the words of chapters 6 and 7
+    lora = None  # {"rank", "alpha", "targets"} of the adapters that chapter 6 put in
+    classes = None  # what chapter 6's classifier tells apart, in the order of its head's outputs
+    style = None  # how chapter 7 writes its prompts
+    lengthened = False  # chapter 7 gave it positions that its base does not have
 
     @classmethod
     def from_pretrained(cls, name_or_folder):
@@ -69,61 +74,79 @@ class Pretrained:
         kind, and RuntimeError where a published one cannot be fetched, or OpenAI's not be read for
         want of TensorFlow.
         """
-        from ch04_01_main_chapter_code.gpt import (
-            GPTConfig,
-        )  # gpt.py needs this module, so not at the top
+        # gpt.py needs this module, so not at the top
+        from ch04_01_main_chapter_code.gpt import GPTConfig
 
         folder = find_checkpoint(name_or_folder)
-        config = GPTConfig(**config_from_settings(read_settings(folder), folder))
-        with torch.device(
-            "meta"
-        ):  # no memory and no random numbers for weights that are replaced at once
-            model = cls(config).eval()
-        with open_weights(folder) as (path, matrices, checksums):
-            model.load_state_dict(
-                read_weights(path, matrices, checksums, model), strict=True, assign=True
-            )
-            if config.tie_weights:
-                model.head.weight = model.tok_emb.weight
-            check_mapping(path, matrices, model)
+        check_checkpoint(folder)
+        source, settings = read_settings(folder)
+        config = build_config(GPTConfig, config_from_settings(settings, source), source)
+        with open_weights(folder) as (path, matrices):
+            check_sizes(path, matrices, config)
+            with torch.device("meta"):  # no memory and no random numbers for what is replaced
+                model = cls(config).eval()
+            weights = read_weights(path, matrices, model)
+            model.load_state_dict(weights, strict=True, assign=True)
+        if config.tie_weights:
+            model.head.weight = model.tok_emb.weight
         model.tokenizer = read_tokenizer(folder, config)
-        if not checksums:  # so we did not write it
+        if not (folder / MANIFEST).exists():  # so we did not write it
             published().check_weights(
                 path, model, {ours: bare(theirs) for ours, theirs, _ in name_pairs(config)}
             )
         return model
 
-    def save_pretrained(self, folder, tokenizer=None, metadata=None):
-        """Write the checkpoint folder, with `tokenizer` or the model's own. `metadata` ({str: str})
-        goes into the header of model.safetensors, which is replaced last, in one step: the new
-        checkpoint counts from then on."""
+    def save_pretrained(self, folder, tokenizer=None, metadata=None, beside=None, remove=()):
+        """Write the checkpoint folder, with `tokenizer` or the model's own.
+
+        `metadata` ({str: str}) goes into the header of model.safetensors. `beside` ({name: function
+        that writes it to a path}) and `remove` (names) change other files of the folder in the same
+        step: all of it counts, or nothing. Raises ValueError for weights that are not finite,
+        OSError where the disk is full.
+        """
         tokenizer = tokenizer or self.tokenizer
         settings = settings_from_config(self.config, tokenizer)
-        write_checkpoint(Path(folder), settings, hugging_face_weights(self), tokenizer, metadata)
+        tensors = hugging_face_weights(self)
+        write_checkpoint(folder, settings, tensors, tokenizer, metadata, beside, remove)
 
 
-def write_checkpoint(folder, settings, tensors, tokenizer=None, metadata=None):
-    """Write the three files: `settings` of config.json, {Hugging Face's name: tensor}, and the
-    tokenizer, if any.
+def write_checkpoint(
+    folder, settings, tensors, tokenizer=None, metadata=None, beside=None, remove=()
+):
+    """Write the files of a checkpoint, tied by their manifest: `settings` of config.json, {Hugging
+    Face's name: tensor}, the tokenizer, if any, and what `save_pretrained` has `beside` them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if tokenizer is not None:
-        write_atomically(folder / "tokenizer.json", tokenizer.save)
+    check_finite(tensors, folder)
     text = json.dumps(settings, indent=2) + "\n"
-    write_atomically(folder / "config.json", lambda path: path.write_text(text, encoding="utf-8"))
-    checksums = json.dumps({name: checksum(tensor) for name, tensor in tensors.items()})
-    header = {"format": "pt", "crc32": checksums} | (metadata or {})
-    write_atomically(folder / "model.safetensors", lambda path: save_file(tensors, path, header))
+    header = {"format": "pt"} | (metadata or {})
+    writers = {
+        "config.json": lambda path: path.write_bytes(text.encode()),
+        "model.safetensors": lambda path: save_file(tensors, path, header),
+    }
+    if tokenizer is not None:
+        writers["tokenizer.json"] = tokenizer.save
+    else:  # one that lies there belongs to another model
+        remove = [*remove, "tokenizer.json"]
+    write_files(folder, writers | (beside or {}), remove)
 
 
-def write_atomically(path, write):
-    """Call `write` with a temporary path beside `path`, then put the result in place in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def check_finite(tensors, folder):
+    """Raise ValueError, with the name of the first, for {name: tensor} that are not worth saving."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(
+                f"{name} holds numbers that are not finite, so nothing was saved to {folder}: the "
+                "training went astray; go back to an earlier checkpoint, with a smaller learning rate"
+            )
+
+
+def check_checkpoint(folder):
+    """Raise ValueError, with its name, for a file of a checkpoint that is not the one that was
+    written with the others, as far as a manifest says so."""
+    names = {"config.json", "tokenizer.json", LAYOUTS[0], *weight_files(folder)}
+    if not (folder / "tokenizer.json").exists():
+        names |= {"vocab.json", "merges.txt"}
+    check_files(folder, names)
 
 
 def published():
@@ -140,93 +163,41 @@ def find_checkpoint(name_or_folder):
     5's downloader.
     """
     folder = Path(name_or_folder).expanduser()
-    if str(name_or_folder) in PUBLISHED and not folder.exists():
+    is_name = str(name_or_folder) in PUBLISHED
+    if is_name and not folder.exists():
         return published().find_gpt2(str(name_or_folder))
-    wanted = OPENAI_FILES if is_openais(folder) else ("config.json", "model.safetensors")
-    missing = [name for name in wanted if not (folder / name).is_file()]
+    if is_openais(folder):
+        missing = [name for name in OPENAI_FILES if not (folder / name).is_file()]
+    else:
+        missing = [] if (folder / "config.json").is_file() else ["config.json"]
+        missing += [] if weights_path(folder) else [LAYOUTS[0]]
+    if missing and is_name:
+        raise FileNotFoundError(
+            f"{' and '.join(missing)} not found in {folder.resolve()}, a folder that is called as the "
+            f"published model is: rename it, or work in another folder, to get the published {folder}"
+        )
     if missing:
         raise FileNotFoundError(
-            f"{folder} is no checkpoint: {' and '.join(missing)} not found; give a folder that save_pretrained wrote, "
-            f"or one of {', '.join(PUBLISHED)}"
+            f"{folder} is no checkpoint: {' and '.join(missing)} not found; give a folder that "
+            f"save_pretrained wrote, or one of {', '.join(PUBLISHED)}"
         )
     return folder
 
 
 def is_openais(folder):
     """True for a folder with the files that OpenAI published: a TensorFlow checkpoint."""
-    return (folder / "hparams.json").is_file() and not (folder / "model.safetensors").is_file()
-
-
-# --- config.json ----------------------------------------------------------------------------------
-
-
-def settings_from_config(config, tokenizer):
-    """A `GPTConfig` as the content of a Hugging Face config.json."""
-    end_of_text = None if tokenizer is None else tokenizer.end_of_text
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": config.vocab_size,
-        "n_positions": config.context_length,
-        "n_embd": config.emb_dim,
-        "n_head": config.n_heads,
-        "n_layer": config.n_layers,
-        "embd_pdrop": config.drop_rate,
-        "attn_pdrop": config.drop_rate,
-        "resid_pdrop": config.drop_rate,
-        "tie_word_embeddings": config.tie_weights,
-        "qkv_bias": config.qkv_bias,  # Hugging Face has no such setting: its zeros compute the same
-        "initializer_range": config.init_std,
-        "embedding_std": config.embedding_std,
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
-    } | FIXED_SETTINGS
+    return (folder / "hparams.json").is_file() and weights_path(folder) is None
 
 
 def read_settings(folder):
-    """The content of config.json, or what OpenAI's hparams.json says in the same words."""
-    path = folder / ("hparams.json" if is_openais(folder) else "config.json")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} is damaged: it holds no settings")
-    return published().openai_settings(settings) if is_openais(folder) else settings
+    """The path and the content of config.json, or of OpenAI's hparams.json in the same words."""
+    if is_openais(folder):
+        source = folder / "hparams.json"
+        return source, published().openai_settings(read_json(source))
+    return folder / "config.json", read_json(folder / "config.json")
 
 
-def config_from_settings(settings, folder):
-    """The fields of a `GPTConfig` from a config.json; refuses models that compute something else
-    than our GPT.
-    """
-    if settings.get("model_type") != "gpt2":
-        raise ValueError(
-            f"{folder} holds a model of type {settings.get('model_type')!r}; this class reads 'gpt2'"
-        )
-    for name, expected in FIXED_SETTINGS.items():
-        value = settings.get(name, expected)
-        if value != expected and not (name == "n_inner" and value == 4 * settings["n_embd"]):
-            raise ValueError(
-                f"{folder}/config.json says {name} = {value!r}; our GPT computes {expected!r} only"
-            )
-    try:
-        return {
-            "vocab_size": settings["vocab_size"],
-            "context_length": settings["n_positions"],
-            "emb_dim": settings["n_embd"],
-            "n_heads": settings["n_head"],
-            "n_layers": settings["n_layer"],
-            "drop_rate": settings.get("resid_pdrop", 0.1),
-            "tie_weights": settings.get("tie_word_embeddings", True),
-            "qkv_bias": settings.get("qkv_bias", True),
-            "init_std": settings.get("initializer_range", 0.02),
-            "embedding_std": settings.get("embedding_std"),
-        }
-    except KeyError as error:
-        raise ValueError(f"{folder}/config.json is damaged: it does not say {error}") from None
-
-
-# --- model.safetensors ----------------------------------------------------------------------------
+# --- The weights ----------------------------------------------------------------------------------
 
 
 def name_pairs(config):
@@ -267,27 +238,15 @@ def checksum(tensor):
 
 @contextmanager
 def open_weights(folder):
-    """Open a checkpoint: gives its path, {Hugging Face's name without prefix: function that reads
-    the matrix}, and {that name: CRC-32} where the file brings it."""
+    """Open a GPT-2 checkpoint: gives its path and {Hugging Face's name without prefix:
+    StoredMatrix}."""
     if is_openais(folder):
-        path, matrices = published().open_openai(folder)
-        yield path, matrices, {}
+        yield published().open_openai(folder)
         return
-    path = folder / "model.safetensors"
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = {bare(name): name for name in file.keys()}  # noqa: SIM118
-            # The hub's GPT-2 stores its causal masks beside the weights.
-            names = {
-                ours: name
-                for ours, name in names.items()
-                if not name.endswith((".attn.bias", ".masked_bias"))
-            }
-            checksums = json.loads((file.metadata() or {}).get("crc32", "{}"))
-            matrices = {name: partial(file.get_tensor, full) for name, full in names.items()}
-            yield path, matrices, {bare(name): number for name, number in checksums.items()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or cut off: {error}") from None
+    with open_matrices(folder, "transformer.") as (path, matrices):
+        # The hub's GPT-2 stores its causal masks beside the weights.
+        masks = (".attn.bias", ".attn.masked_bias")
+        yield path, {name: found for name, found in matrices.items() if not name.endswith(masks)}
 
 
 def bare(name):
@@ -295,29 +254,54 @@ def bare(name):
     return name.removeprefix("transformer.")
 
 
-def read_weights(path, matrices, checksums, model):
+def check_sizes(path, matrices, config):
+    """Raise ValueError where the numbers of a config.json are not the file's, before a model of
+    their size is built."""
+    sizes = {
+        "wte.weight": (config.vocab_size, config.emb_dim),
+        "wpe.weight": (config.context_length, config.emb_dim),
+    }
+    compare_sizes(path, matrices, sizes)
+    for layer in range(config.n_layers):
+        stored(path, matrices, f"h.{layer}.ln_1.weight")
+
+
+def compare_sizes(path, matrices, sizes):
+    """Raise ValueError unless the matrices have these shapes. `sizes`: {name: shape}."""
+    for name, expected in sizes.items():
+        found = stored(path, matrices, name).shape
+        if found != expected:
+            raise ValueError(
+                f"{path}: the matrix {name} has the shape {found}, expected {expected}"
+            )
+
+
+def stored(path, matrices, name):
+    """The matrix of that name. Raises ValueError if there is none."""
+    if name not in matrices:
+        raise ValueError(f"{path}: the matrix {name} is missing")
+    return matrices[name]
+
+
+def read_weights(path, matrices, model):
     """The weights in `path` under our names, as fp32, ready for `load_state_dict`.
 
-    Raises ValueError with the name of the first matrix that is missing, unknown, of the wrong shape
-    or damaged.
+    Raises ValueError with the name of the first matrix that is missing, unknown, of the wrong
+    shape, or holds no finite numbers.
     """
     expected = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
     unread, state = dict(matrices), {}
     for ours, theirs, transposed in name_pairs(model.config):
-        theirs = bare(theirs)
-        if theirs not in unread:
-            raise ValueError(f"{path}: the matrix {theirs} is missing")
-        tensor = unread.pop(theirs)()
-        if theirs in checksums and checksum(tensor) != checksums[theirs]:
-            raise ValueError(f"{path}: the matrix {theirs} is damaged, its checksum is wrong")
-        state |= checked(path, ours, theirs, tensor, transposed, expected)
+        tensor = stored(path, unread, bare(theirs)).read()
+        del unread[bare(theirs)]
+        state |= checked(path, ours, bare(theirs), tensor, transposed, expected)
     head = unread.pop("lm_head.weight", None)
     if unread:
         raise ValueError(
             f"{path}: unknown matrix {min(unread)}; is config.json that of another model?"
         )
     if model.config.tie_weights:
-        if head is not None and not torch.equal(head().float(), state["tok_emb.weight"]):
+        if head is not None and not torch.equal(head.read().float(), state["tok_emb.weight"]):
             raise ValueError(
                 f"{path}: lm_head.weight differs from wte.weight, but config.json says that they are tied"
             )
@@ -329,6 +313,8 @@ def checked(path, ours, theirs, tensor, transposed, expected):
     """{our name: tensor} with the shape that the model expects, or {} for a bias of zeros that it
     does without.
     """
+    if not tensor.is_floating_point():
+        raise ValueError(f"{path}: the matrix {theirs} holds {tensor.dtype}, not fractions")
     if ours not in expected:
         if tensor.any():
             raise ValueError(f"{path}: {theirs} is not zero, but config.json says qkv_bias = false")
@@ -340,87 +326,39 @@ def checked(path, ours, theirs, tensor, transposed, expected):
         raise ValueError(
             f"{path}: the matrix {theirs} has the shape {tuple(tensor.shape)}, expected {wanted}{hint}"
         )
-    return {ours: right_way.float().contiguous()}
-
-
-# --- The loaded model against GPT-2's formulas ----------------------------------------------------
-
-
-def check_mapping(path, matrices, model):
-    """Compute a few tokens twice: in the model, and from the file by GPT-2's formulas, which know
-    no table of names.
-
-    Raises ValueError with the name of the first matrix that does something else in the model: it is
-    in another's place or transposed.
-    """
-    count = min(4, model.config.context_length)
-    idx = torch.arange(count, device="cpu") * 7919 % model.config.vocab_size  # (tokens,)
-    outputs = []  # of every module with weights of its own, in the order in which they compute
-    modules = [module for module in model.modules() if list(module.parameters(recurse=False))]
-    hooks = [
-        module.register_forward_hook(lambda *call: outputs.append(call[-1])) for module in modules
-    ]
-    with torch.no_grad():
-        model(idx[None])
-    for hook in hooks:
-        hook.remove()
-    expected = gpt2_formulas(lambda name: matrices[name]().float(), idx, model.config)
-    for (name, right), found in zip(expected, outputs, strict=True):
-        difference = (found.view_as(right) - right).abs().max()
-        if difference > 1e-3 * right.abs().max():
-            raise ValueError(
-                f"{path}: {name} computes something else in the model than in GPT-2: it was put in wrongly"
-            )
-
-
-def gpt2_formulas(read, idx, config):
-    """GPT-2 for one row of ids, (tokens,), from the file's matrices: yields each part's name and
-    output.
-    """
-
-    def linear(x, name):
-        return x @ read(f"{name}.weight") + read(f"{name}.bias")  # its weights are (in, out)
-
-    def norm(x, name):
-        return F.layer_norm(x, x.shape[-1:], read(f"{name}.weight"), read(f"{name}.bias"))
-
-    yield "wte", (tokens := read("wte.weight")[idx])
-    yield "wpe", (positions := read("wpe.weight")[: len(idx)])
-    x = tokens + positions  # (tokens, emb_dim)
-    later = torch.ones(len(idx), len(idx), dtype=torch.bool, device=idx.device).triu(1)
-    for h in (f"h.{layer}" for layer in range(config.n_layers)):
-        yield f"{h}.ln_1", (normed := norm(x, f"{h}.ln_1"))
-        yield (
-            f"{h}.attn.c_attn",
-            (qkv := linear(normed, f"{h}.attn.c_attn")),
-        )  # (tokens, 3 · emb_dim)
-        q, k, v = (
-            part.unflatten(-1, (config.n_heads, -1)).transpose(0, 1)
-            for part in qkv.chunk(3, dim=-1)
-        )
-        scores = (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(
-            later, -torch.inf
-        )  # (heads, tokens, tokens)
-        heads = (scores.softmax(dim=-1) @ v).transpose(0, 1).flatten(1)
-        yield f"{h}.attn.c_proj", (attended := linear(heads, f"{h}.attn.c_proj"))
-        x = x + attended
-        yield f"{h}.ln_2", (normed := norm(x, f"{h}.ln_2"))
-        yield f"{h}.mlp.c_fc", (wide := linear(normed, f"{h}.mlp.c_fc"))  # (tokens, 4 · emb_dim)
-        bent = 0.5 * wide * (1 + torch.tanh(math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)))
-        yield f"{h}.mlp.c_proj", (projected := linear(bent, f"{h}.mlp.c_proj"))
-        x = x + projected
-    yield "ln_f", (x := norm(x, "ln_f"))
-    yield "lm_head", x @ read("wte.weight" if config.tie_weights else "lm_head.weight").T
+    weights = right_way.float().contiguous()
+    if not torch.isfinite(weights).all():
+        raise ValueError(f"{path}: the matrix {theirs} holds numbers that are not finite")
+    return {ours: weights}
 
 
 # --- tokenizer.json -------------------------------------------------------------------------------
 
 
 def read_tokenizer(folder, config):
-    """The tokenizer in `folder`; without one, GPT-2's if the vocabulary has its size, else None."""
-    is_gpt2 = config.vocab_size == 50_257
-    if is_gpt2 and not (folder / "tokenizer.json").exists():
-        return gpt2_tokenizer()
-    if not (folder / "tokenizer.json").exists():
-        return None
-    return BPETokenizer.load(folder / "tokenizer.json")
+    """The tokenizer in `folder`. Where the folder says nothing of one it is GPT-2's if the
+    vocabulary has its size, else None.
+    """
+    if find_tokenizer(folder):
+        return BPETokenizer.load(folder)
+    return gpt2_tokenizer() if config.vocab_size == 50_257 else None
+
+
+def main(arguments=None):
+    """`python checkpoint.py seal FOLDER`: write the manifest anew for the files that are there."""
+    parser = argparse.ArgumentParser(
+        description="Seal a checkpoint whose files were changed on purpose."
+    )
+    parser.add_argument("command", choices=["seal"], help="write manifest.json for what is there")
+    parser.add_argument("folder", help="a checkpoint, a run or adapters")
+    open_console()
+    args = parser.parse_args(arguments)
+    try:
+        names = seal(args.folder)
+    except OSError as error:
+        raise SystemExit(str(error)) from None
+    print(f"sealed {args.folder}: {', '.join(names)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,11 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 
 import argparse
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import get_args, get_origin
+
+from scratch_llm_tools.console import open_console, printable
 
 
 @dataclass
@@ -17,6 +20,7 @@ class TrainConfig:
 
     data: str = "tales"
     preset: str = "tales"
+    init_from: str | None = None
     tokenizer: str = "auto"
     vocab_size: int | None = None
     context_length: int | None = None
@@ -59,19 +63,20 @@ HELP = {
     "data": "tales, story, pydocs, a downloaded corpus, a text file or a folder of text files",
     "preset": "size of the model: tales, gpt2-small, gpt2-medium, gpt2-large, gpt2-xl",
     "tokenizer": "auto (bpe, or gpt2 for the gpt2 presets), bpe (trained on the data), gpt2, or a tokenizer.json",
-    "vocab_size": "tokens of a bpe tokenizer",
-    "context_length": "tokens that the model sees at once",
-    "emb_dim": "numbers per token in the model",
-    "n_heads": "attention heads per layer",
-    "n_layers": "transformer blocks",
-    "drop_rate": "dropout",
+    "init_from": "a trained model to go on with: RUN, FOLDER, tales-gpt, gpt2 … (default: random weights)",
+    "vocab_size": "tokens of a bpe tokenizer (default: the preset's)",
+    "context_length": "tokens that the model sees at once (default: the preset's)",
+    "emb_dim": "numbers per token in the model (default: the preset's)",
+    "n_heads": "attention heads per layer (default: the preset's)",
+    "n_layers": "transformer blocks (default: the preset's)",
+    "drop_rate": "dropout (default: the preset's)",
     "device": "auto, cuda, mps or cpu",
     "dtype": "auto (bf16 on CUDA, else fp32), fp32, bf16 or fp16",
     "seed": "of the weights, the order of the data and the corpus tales",
     "steps": "updates of the weights",
     "batch_size": "rows per forward pass",
     "grad_accum": "forward passes per update; the gradient is that of one batch of all their rows",
-    "lr": "highest learning rate",
+    "lr": "highest learning rate; if it is not given, 0.768 / emb_dim, and with --init-from 0.128 / emb_dim",
     "min_lr": "learning rate at the end, as a share of the highest",
     "schedule": "how the learning rate falls: cosine or linear",
     "warmup": "steps until the learning rate is highest",
@@ -80,8 +85,17 @@ HELP = {
     "clip": "largest norm of the gradient",
     "activation_checkpointing": "forget activations and compute them again: less memory, a third more time",
     "compile": "use torch.compile: a slow start, then faster steps on a GPU",
-    "eval_every": "steps between validation, samples and checkpoint",
+    "eval_every": "steps between validation, samples and checkpoint; the best one is what is used",
 }
+PUBLISHED = (  # models that anybody can get by their names
+    "tales-gpt",
+    "smollm2-135m",
+    "gpt2",
+    "gpt2-small",
+    "gpt2-medium",
+    "gpt2-large",
+    "gpt2-xl",
+)
 CHOICES = {
     "schedule": ("cosine", "linear"),
     "device": ("auto", "cuda", "mps", "cpu"),
@@ -113,47 +127,68 @@ def add_model_flags(parser):
     parser.add_argument("--seed", type=int, help="of the choices (default: another one each time)")
 
 
+def add_fields(parser, config_class, texts, choices=None, without=()):
+    """A flag for each field of a dataclass of settings: `n_layers: int | None = None` becomes
+    `--n-layers N`. Only flags that are given are in the result.
+
+    texts: {field: help}, which says what a default of None stands for; choices: {field: words};
+    without: fields that get no flag.
+    """
+    for field in fields(config_class):
+        if field.name in without:
+            continue
+        flag, text = "--" + field.name.replace("_", "-"), texts[field.name]
+        if field.default not in (None, False, MISSING):
+            text += f" (default: {field.default})"
+        options = dict(default=argparse.SUPPRESS, help=text)
+        kinds = [kind for kind in get_args(field.type) or [field.type] if kind is not type(None)]
+        if kinds == [bool]:
+            parser.add_argument(flag, action="store_true", **options)
+            continue
+        if get_origin(field.type) is list:
+            options["nargs"] = "+"
+        parser.add_argument(flag, type=kinds[0], choices=(choices or {}).get(field.name), **options)
+
+
+def add_run_flags(parser, what="run"):
+    """The flags that choose a run's folder: see `run_folders.choose_run`."""
+    parser.add_argument(
+        "--name", help=f"of the {what}'s folder in runs/ (default: a word and a number)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help=f"go on with the {what} --name, or with the newest"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help=f"start the {what} --name anew though it exists"
+    )
+
+
 def train_parser():
     """The parser of gpt_train.py: every field of `TrainConfig` is a flag."""
     parser = argparse.ArgumentParser(
         description="Train a GPT. With no flags: on the Tiny Tales, in under five minutes."
     )
-    for field in fields(TrainConfig):
-        flag = "--" + field.name.replace("_", "-")
-        default = "the preset's" if field.default is None else field.default
-        text = f"{HELP[field.name]} (default: {default})"
-        if field.default is False:
-            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
-        else:
-            kind = {"int | None": int, "float | None": float}.get(
-                str(field.type), type(field.default)
-            )
-            parser.add_argument(
-                flag,
-                type=kind,
-                choices=CHOICES.get(field.name),
-                default=argparse.SUPPRESS,
-                help=text,
-            )
-    parser.add_argument(
-        "--name", help="of the run's folder in runs/ (default: the data's name and a number)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run --name, or with the newest"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start the run --name anew though it exists"
-    )
+    add_fields(parser, TrainConfig, HELP, CHOICES)
+    add_run_flags(parser)
     return parser
+
+
+def parse_with(parser, argv=None, others=()):
+    """The flags of a script that makes runs, as (settings that were given, {field: value}; the
+    others by name: `name`, `resume`, `overwrite`, and what `others` names).
+    """
+    open_console()
+    options = vars(parser.parse_args(argv))
+    apart = {key: options.pop(key) for key in ("name", "resume", "overwrite", *others)}
+    return options, apart
 
 
 def train_arguments(argv=None):
     """Parse the flags of gpt_train.py: returns (flags that were given, {name: value}), name,
     resume, overwrite.
     """
-    options = vars(train_parser().parse_args(argv))
-    name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
-    return options, name, resume, overwrite
+    options, apart = parse_with(train_parser(), argv)
+    return options, *apart.values()
 
 
 def run_script(main, *arguments):
@@ -162,10 +197,11 @@ def run_script(main, *arguments):
     A user's mistake, or a machine that lacks something, becomes one line on stderr and the status
     1; Ctrl-C gives 130.
     """
+    open_console()
     try:
         sys.exit(main(*arguments))
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        sys.exit(f"{Path(sys.argv[0]).name}: {message}")
+        sys.exit(f"{Path(sys.argv[0]).name}: {printable(message)}")

@@ -627,7 +627,7 @@ def weights_item(name, source="hub"):
 def embedded(name, _):
     """The documents of a corpus that the course makes or finds on this machine."""
     try:
-        from ch05_01_main_chapter_code.tales import load_corpus
+        from ch05_01_main_chapter_code.corpora import load_corpus
     except ModuleNotFoundError as error:
         raise DownloadError(
             f"{error}. To write this corpus the course must be installed: pip install -r requirements.txt"

@@ -5,12 +5,16 @@ with the course.
 """
 
 import argparse
+import importlib
 import json
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 try:
     from ch05_01_main_chapter_code.arguments import add_model_flags, run_script
     from ch05_01_main_chapter_code.run_folders import newest_run, runs_folder
+    from scratch_llm_tools.console import open_console
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -33,6 +37,7 @@ def parse_arguments(argv=None):
         help="prompts are messages in turn, to be answered (default: you type)",
     )
     add_model_flags(parser)
+    open_console()
     return parser.parse_args(argv)
 
 
@@ -40,10 +45,17 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = parse_arguments()
 
 import torch
+from safetensors import SafetensorError, safe_open
 
-from ch05_01_main_chapter_code.previous_chapters import GPT, KVCache, gpt2_tokenizer
+from ch05_01_main_chapter_code.previous_chapters import (
+    GPT,
+    KVCache,
+    gpt2_tokenizer,
+    needed_end_of_text,
+)
 
 TALES_GPT = Path(__file__).parent / "tales-gpt"
+PUBLISHED = ("smollm2-135m", "gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
 
 def sample_next(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
@@ -86,14 +98,67 @@ def check_sampling(temperature=1.0, top_k=None, top_p=None, max_tokens=1):
         raise ValueError(f"max_tokens must not be negative, as {max_tokens} is")
 
 
+@contextmanager
+def evaluating(model):
+    """`with evaluating(model):` computes in evaluation mode, so without dropout; behind it every
+    module is in the mode that it was in before, also where something was raised.
+    """
+    in_training = [module for module in model.modules() if module.training]
+    if in_training:
+        model.eval()
+    try:
+        yield model
+    finally:
+        for module in in_training:
+            module.training = True
+
+
+def check_ids(prompts, vocab_size):
+    """Raises ValueError for a prompt without tokens, and for an id that the model has no row for,
+    such as that of a token which was added to the tokenizer alone.
+    """
+    for ids in prompts:
+        if not len(ids):
+            raise ValueError("a prompt has no tokens; give at least one to continue")
+        if not 0 <= min(ids) <= max(ids) < vocab_size:
+            wrong = max(ids) if max(ids) >= vocab_size else min(ids)
+            raise ValueError(
+                f"the prompt has the id {wrong}, and the model knows the ids 0 to {vocab_size - 1}; "
+                "is its tokenizer that of another model?"
+            )
+
+
+def ids_without_token(tokenizer, vocab_size):
+    """The ids of a model that no token has, such as those that fill GPT-2's vocabulary up to
+    50,304. Nothing is known without a tokenizer.
+    """
+    if tokenizer is None:
+        return []
+    known = getattr(tokenizer, "tokens", range(tokenizer.n_vocab))
+    return [number for number in range(vocab_size) if number not in known]
+
+
 @torch.inference_mode()
-def stream_ids(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=None, generator=None):
+def stream_ids(
+    model,
+    prompts,
+    max_tokens,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    generator=None,
+    tokenizer=None,
+):
     """Yield the next token of every row, (batch,) ids, `max_tokens` times.
 
     `prompts`: a list of lists of ids, of any lengths; shorter ones are padded on the left and the
     padding is masked. Keys and values are cached until the context is full; from then on the window
     slides, and as every token's position changes with it, each step computes the whole window anew.
+    The model computes in evaluation mode, and between two tokens it is in the mode that it was in.
+    Ids that no token of `tokenizer`, by default the model's own, has are never chosen.
     """
+    check_ids(prompts, model.config.vocab_size)
+    unused = ids_without_token(tokenizer or model.tokenizer, model.config.vocab_size)
     device = next(model.parameters()).device
     window = model.config.context_length
     longest = max(map(len, prompts))
@@ -106,10 +171,11 @@ def stream_ids(model, prompts, max_tokens, temperature=1.0, top_k=None, top_p=No
     for _ in range(max_tokens):
         if idx.shape[1] > window:
             cache, new = None, idx[:, -window:]
-        hidden = model.trunk(new, cache, mask[:, -window:] if padded else None)
-        next_token = sample_next(
-            model.head(hidden[:, -1]), temperature, top_k, top_p, generator
-        )  # (batch, 1)
+        with evaluating(model):
+            hidden = model.trunk(new, cache, mask[:, -window:] if padded else None)
+            logits = model.head(hidden[:, -1])  # (batch, vocab)
+        logits[:, unused] = -torch.inf
+        next_token = sample_next(logits, temperature, top_k, top_p, generator)  # (batch, 1)
         yield next_token[:, 0]
         idx, new = torch.cat([idx, next_token], dim=1), next_token
         mask = torch.cat([mask, torch.ones_like(next_token, dtype=torch.bool)], dim=1)
@@ -185,13 +251,10 @@ def generate(
     if not prompts:
         return []
     ids = encode_prompts(prompts, tokenizer)
-    stop = tokenizer.end_of_text if stop_at_end else None
+    stop = tokenizer.end_of_text if stop_at_end else None  # None also where none is known
     generator = make_generator(seed, next(model.parameters()).device)
-    was_training = model.training
-    model.eval()
     sampling = dict(temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
-    new_ids = generate_ids(model, ids, max_tokens, stop, **sampling)
-    model.train(was_training)
+    new_ids = generate_ids(model, ids, max_tokens, stop, tokenizer=tokenizer, **sampling)
     texts = [tokenizer.decode(old + new) for old, new in zip(ids, new_ids, strict=True)]
     return texts[0] if isinstance(prompt, str) else texts
 
@@ -216,9 +279,9 @@ def stream(
     tokenizer = tokenizer_of(model, tokenizer)
     ids = encode_prompts([prompt], tokenizer) if isinstance(prompt, str) else [list(prompt)]
     generator = make_generator(seed, next(model.parameters()).device)
-    model.eval()
     new_ids, shown = [], len(tokenizer.decode(ids[0]))
-    for step in stream_ids(model, ids, max_tokens, temperature, top_k, top_p, generator):
+    sampling = dict(temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+    for step in stream_ids(model, ids, max_tokens, tokenizer=tokenizer, **sampling):
         if step.item() == tokenizer.end_of_text:
             break
         new_ids.append(step.item())
@@ -230,12 +293,17 @@ def stream(
 
 
 def sample_stories(model, tokenizer, count, max_tokens, seed=0, batch_size=100):
-    """Let the model write `count` documents from nothing, at temperature 1. Returns strings."""
+    """Let the model write `count` documents from nothing, at temperature 1. Returns strings. Raises
+    ValueError for a tokenizer that does not say how a text ends, and so how one begins.
+    """
+    end = needed_end_of_text(tokenizer)
     generator = make_generator(seed, next(model.parameters()).device)
     stories = []
     while len(stories) < count:
-        prompts = [[tokenizer.end_of_text]] * min(batch_size, count - len(stories))
-        rows = generate_ids(model, prompts, max_tokens, tokenizer.end_of_text, generator=generator)
+        prompts = [[end]] * min(batch_size, count - len(stories))
+        rows = generate_ids(
+            model, prompts, max_tokens, end, generator=generator, tokenizer=tokenizer
+        )
         stories += [tokenizer.decode(ids) for ids in rows]
     return stories
 
@@ -260,25 +328,57 @@ def pick_device(name="auto"):
     return name
 
 
+def find_model(name=None):
+    """Where the model called `name` lies: the folder of a run or of a checkpoint, or a published
+    name. None is the newest run, or else `tales-gpt`.
+
+    A run is taken before a folder, and a folder before a published model of the same name. Raises
+    FileNotFoundError where there is nothing, and where a folder that is no checkpoint stands before
+    the published model.
+    """
+    if name is None:
+        return newest_run() or TALES_GPT
+    path = Path(name).expanduser()
+    if (runs_folder() / name).is_dir():
+        return runs_folder() / name
+    if name == "tales-gpt" and not path.exists():
+        return TALES_GPT
+    if path.is_file():
+        raise FileNotFoundError(f"{name} is a file; give the folder that it lies in")
+    if str(name) in PUBLISHED and path.exists():
+        if not ({file.name for file in path.iterdir()} & {"config.json", "hparams.json"}):
+            raise FileNotFoundError(
+                f"{path.absolute()} is no checkpoint, and stands before the published model {name}; "
+                "rename this folder, or start in another one"
+            )
+    if not path.exists() and str(name) not in PUBLISHED:
+        raise FileNotFoundError(
+            f"{name} is no checkpoint and no run in {runs_folder()}; give the folder of a "
+            f"checkpoint, the name of a run, tales-gpt, or one of {', '.join(PUBLISHED)}"
+        )
+    return path if path.exists() else name
+
+
 def load_model(name=None, device="cpu"):
-    """A model by the name of a run, by folder, or by a published name; None is the newest run, or
-    else `tales-gpt`.
+    """A model by the name of a run, by folder, or by a published name; see `find_model`.
 
     Raises FileNotFoundError where there is none, ValueError where it is damaged, RuntimeError where
     it cannot be fetched.
     """
-    if name is None:
-        name = newest_run() or TALES_GPT
-    elif (runs_folder() / name).is_dir():
-        name = runs_folder() / name
-    elif name == "tales-gpt":
-        name = TALES_GPT
-    elif not Path(name).exists() and not str(name).startswith(("gpt2", "smollm2-135m")):
-        raise FileNotFoundError(
-            f"{name} is no checkpoint and no run in {runs_folder()}; give the folder of a checkpoint, the name of a run, "
-            "tales-gpt, smollm2-135m, gpt2, gpt2-medium, gpt2-large or gpt2-xl"
-        )
-    return model_class(name).from_pretrained(name).to(device)
+    found = find_model(name)
+    return model_class(found).from_pretrained(found).to(device)
+
+
+def describe_model(found):
+    """One line about what `find_model` found: its folder, and the step at which it was saved."""
+    if not Path(found).exists():
+        return f"{found} (published)"
+    try:
+        with safe_open(Path(found) / "model.safetensors", framework="pt") as file:
+            step = (file.metadata() or {}).get("step")
+    except (OSError, SafetensorError):  # another layout
+        step = None
+    return f"{found}/" if step is None else f"{found}/ (step {step})"
 
 
 def model_class(name_or_folder):
@@ -287,13 +387,18 @@ def model_class(name_or_folder):
         kind = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))[
             "model_type"
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         kind = "llama" if str(name_or_folder) == "smollm2-135m" else None
     if kind != "llama":
         return GPT  # which says what is wrong, if anything is
-    from ch05_05_bonus_gpt_to_llama.llama import Llama
+    return llama_bonus("llama").Llama
 
-    return Llama
+
+def llama_bonus(module):
+    """A module of the bonus folder on Llama. Main chapters reach it from here alone, and only when
+    a model asks for it: who works with GPTs never loads it.
+    """
+    return importlib.import_module(f"ch05_05_bonus_gpt_to_llama.{module}")
 
 
 def typed_lines():
@@ -308,17 +413,24 @@ def typed_lines():
         yield line
 
 
+def chat_form(model):
+    """The function from a conversation to ids that the tokenizer of a model tuned for chat brings
+    along. Raises ValueError for another model.
+    """
+    if not hasattr(model.tokenizer, "chat_ids"):
+        raise ValueError("this model was not tuned for chat; smollm2-135m was")
+    return model.tokenizer.chat_ids
+
+
 def converse(model, messages, max_tokens, **settings):
     """Print the model's reply to each of the user's messages, as it is written; each sees all that
-    was said before.
+    was said before. Raises ValueError for a model that was not tuned for chat.
     """
-    from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids
-
-    conversation = []
+    chat_ids, conversation = chat_form(model), []
     for message in messages:
         conversation.append({"role": "user", "content": message})
         reply = ""
-        for piece in stream(model, chat_ids(model.tokenizer, conversation), max_tokens, **settings):
+        for piece in stream(model, chat_ids(conversation), max_tokens, **settings):
             print(piece, end="", flush=True)
             reply += piece
         print()
@@ -333,7 +445,14 @@ def main(options):
     prompts = options.prompt or [DEFAULT_PROMPT]
     if not all(prompts):
         raise ValueError("the prompt is empty; give at least one word")
-    model = load_model(options.model, pick_device(options.device))
+    found = find_model(options.model)
+    model = load_model(found, pick_device(options.device))
+    if options.chat:
+        chat_form(model)  # refuses before anything is written
+    ends = tokenizer_of(model).end_of_text is not None
+    print(f"model  {describe_model(found)}", file=sys.stderr)
+    if not ends:
+        print("its tokenizer names no end of text: it writes --max-tokens", file=sys.stderr)
     settings = dict(
         temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed
     )

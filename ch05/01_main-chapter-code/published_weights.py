@@ -1,7 +1,7 @@
 """GPT-2's weights as others published them: where they are, how OpenAI wrote them, and whether they
 are in order.
 
-`GPT.from_pretrained` comes here for them. Our own checkpoints carry a checksum for each matrix; in
+`GPT.from_pretrained` comes here for them. Our own checkpoints are sealed by hashes; in
 a file of somebody else two matrices of the same shape may have been exchanged, or a square one
 transposed, and no name or shape says so. Training leaves two traces that do say it, and
 `check_weights` looks for both:
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from ch05_01_main_chapter_code.gpt_download import data_folder, download_gpt2, is_here, weights_item
-from ch05_01_main_chapter_code.previous_chapters import language_model_loss
+from ch05_01_main_chapter_code.previous_chapters import StoredMatrix, language_model_loss
 
 STORY = (
     'One rainy night Nora the fox saw the moon floating in the water near the orchard. "You look lost," said Nora, and '
@@ -56,8 +56,7 @@ def openai_settings(hparams):
 
 
 def open_openai(folder):
-    """The path of OpenAI's TensorFlow checkpoint, and {Hugging Face's name: function that reads the
-    matrix}.
+    """The path of OpenAI's TensorFlow checkpoint, and {Hugging Face's name: StoredMatrix}.
 
     Raises RuntimeError where TensorFlow is missing, and ValueError, as the functions do, where the
     file is damaged: TensorFlow keeps a checksum of each matrix.
@@ -85,13 +84,16 @@ def open_openai(folder):
 
     def matrix(name):
         tensor = torch.from_numpy(try_to(reader.get_tensor, name))
-        return (
-            tensor[0] if tensor.dim() == 3 else tensor
-        )  # a layer's is a convolution over one token, (1, in, out)
+        return tensor[0] if tensor.dim() == 3 else tensor
 
     reader = try_to(tensorflow.train.load_checkpoint, str(path))
-    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
-    return path, {hub_name(name): partial(matrix, name) for name in names}
+    shapes = reader.get_variable_to_shape_map()
+    return path, {
+        # a layer's matrix is a convolution over one token, (1, in, out)
+        hub_name(name): StoredMatrix(tuple(shape[-2:]), partial(matrix, name))
+        for name, shape in shapes.items()
+        if name.startswith("model/")
+    }
 
 
 @contextmanager

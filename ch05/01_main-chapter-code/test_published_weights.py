@@ -2,7 +2,7 @@
 into our GPT.
 
 The real weights are not needed: a checkpoint of random numbers shows whether every matrix reaches
-its place, and tales-gpt, with its checksums taken off, whether mistakes in a trained model are
+its place, and tales-gpt, without its manifest, whether mistakes in a trained model are
 found.
 """
 
@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ch04_01_main_chapter_code import checkpoint
+from ch04_01_main_chapter_code.formulas import check_mapping
 from ch05_01_main_chapter_code import gpt_download, published_weights
 from ch05_01_main_chapter_code.gpt_download import DownloadError, data_folder, download_gpt2
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, generate
@@ -249,6 +250,20 @@ def test_tensorflow_is_imported_for_openais_files_only():
 # --- A loader that is wrong -----------------------------------------------------------------------
 
 
+def proved(folder):
+    """The model in `folder`, compared with GPT-2's formulas part by part."""
+    model = GPT.from_pretrained(folder)
+    with checkpoint.open_weights(folder) as (path, matrices):
+        check_mapping(path, matrices, model)
+    return model
+
+
+@pytest.mark.parametrize("size", SHAPES)
+def test_every_matrix_reaches_its_place(tmp_path, size):
+    write_hub_files(reference(**SHAPES[size]), tmp_path)
+    proved(tmp_path)
+
+
 @pytest.mark.parametrize(
     "table, change, said",
     [
@@ -268,7 +283,7 @@ def test_a_wrong_table_of_names_cannot_pass(tmp_path, monkeypatch, table, change
     old = getattr(checkpoint, table)
     monkeypatch.setattr(checkpoint, table, old | change if isinstance(old, dict) else change)
     with pytest.raises(ValueError, match=f"{said} computes something else"):
-        GPT.from_pretrained(tmp_path)
+        proved(tmp_path)
 
 
 def mixed_up(pairs, a, b):
@@ -294,7 +309,7 @@ def test_every_exchange_in_the_table_of_names_is_noticed(tmp_path, monkeypatch):
                     lambda config, a=a, b=b: mixed_up(name_pairs(config), a, b),
                 )
                 with pytest.raises(ValueError, match="computes something else in the model"):
-                    GPT.from_pretrained(tmp_path)
+                    proved(tmp_path)
                 tried += 1
     assert tried == 97
 
@@ -312,7 +327,7 @@ def test_a_wrong_order_of_queries_keys_and_values_is_noticed(tmp_path, monkeypat
 
     monkeypatch.setattr(checkpoint, "read_weights", rolled)
     with pytest.raises(ValueError, match="h.0.attn.c_attn computes something else"):
-        GPT.from_pretrained(tmp_path)
+        proved(tmp_path)
 
 
 # --- A file that is wrong -------------------------------------------------------------------------
@@ -320,7 +335,7 @@ def test_a_wrong_order_of_queries_keys_and_values_is_noticed(tmp_path, monkeypat
 
 @pytest.fixture
 def tales(tmp_path):
-    """tales-gpt as a stranger would publish it: without checksums. A function that changes it and
+    """tales-gpt as a stranger would publish it: without a manifest. A function that changes it and
     reads it.
     """
     (tmp_path / "tales").mkdir()
@@ -464,6 +479,7 @@ def test_an_untrained_model_is_read_without_a_word(tmp_path, seed, size):
     model.save_pretrained(tmp_path)
     save_file(load_file(tmp_path / "model.safetensors"), tmp_path / "bare", {"format": "pt"})
     (tmp_path / "bare").replace(tmp_path / "model.safetensors")
+    (tmp_path / "manifest.json").unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert GPT.from_pretrained(tmp_path).tokenizer.n_vocab == 50_257

@@ -7,8 +7,10 @@ import math
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +24,10 @@ import torch
 
 from ch05_01_main_chapter_code import gpt_generate, gpt_train, tales
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
+from ch05_01_main_chapter_code.corpora import load_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     TALES_GPT,
+    evaluating,
     generate,
     generate_ids,
     load_model,
@@ -44,6 +48,8 @@ from ch05_01_main_chapter_code.gpt_train import (
     train,
     training_rows,
 )
+from ch05_01_main_chapter_code.json_lines import append_json_line, read_json_lines, write_json_lines
+from ch05_01_main_chapter_code.partial_forward import spared_loss
 from ch05_01_main_chapter_code.previous_chapters import (
     GPT,
     BPETokenizer,
@@ -52,8 +58,11 @@ from ch05_01_main_chapter_code.previous_chapters import (
     generate_greedy,
     language_model_loss,
 )
-from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
-from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
+from ch05_01_main_chapter_code.run import Run
+from ch05_01_main_chapter_code.run_folders import claimed, runs_folder
+from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
+from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
+from ch05_01_main_chapter_code.training import full_loss, pick_dtype
 from scratch_llm_tools.measuring import CpuTime, measured_line
 from scratch_llm_tools.processes import run_without
 
@@ -523,18 +532,14 @@ def masked_rows(share, seed=0, rows=24, tokens=20):
     return list(zip(ids[:, :-1], ids[:, 1:].masked_fill(~learned, -100), strict=True))
 
 
-def plain_loss(model, inputs, targets, forward=None):
-    return gpt_train.language_model_loss(model(inputs), targets)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
-def test_what_is_not_learned_from_is_not_computed_and_changes_nothing(share, monkeypatch):
+def test_what_is_not_learned_from_is_not_computed_and_changes_nothing(share):
     """The loss and each gradient are those of the plain form, and the head sees the learned targets
     alone.
     """
     inputs, targets = (torch.stack(part) for part in zip(*masked_rows(share), strict=True))
     found, seen = [], []
-    for loss_of in (plain_loss, gpt_train.batch_loss):
+    for loss_of in (full_loss, spared_loss):
         model = tiny_model(vocab_size=64).double()
         model.head.register_forward_pre_hook(
             lambda _, given: seen.append(given[0].shape[:-1].numel())
@@ -554,28 +559,35 @@ def test_what_is_not_learned_from_is_not_computed_and_changes_nothing(share, mon
 
 @pytest.mark.parametrize("settings", [{}, {"grad_accum": 3}, {"dtype": "bf16"}])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_training_on_few_targets_is_that_of_the_plain_form(settings, checkpointing, monkeypatch):
+def test_training_on_few_targets_is_that_of_the_plain_form(settings, checkpointing):
     losses, rows = [], masked_rows(0.15)
-    for loss_of in (gpt_train.batch_loss, plain_loss):
-        monkeypatch.setattr(gpt_train, "batch_loss", loss_of)
+    for loss_of in (spared_loss, full_loss):
         model = tiny_model(
             vocab_size=64, qkv_bias=False
         )  # a key's bias has no gradient but noise, and AdamW steps by it
         if checkpointing:
             gpt_train.checkpoint_activations(model)
-        losses.append(train(model, rows, replace(SHORT, **settings)))
+        losses.append(train(model, rows, replace(SHORT, **settings), batch_loss=loss_of))
     tolerance = 2e-2 if settings.get("dtype") == "bf16" else 1e-5
     torch.testing.assert_close(*losses, rtol=tolerance, atol=tolerance)
 
 
-def test_where_most_targets_count_the_loss_is_the_plain_one_to_the_last_digit(monkeypatch):
-    monkeypatch.setattr(gpt_train, "hidden_at", None)
+def test_where_most_targets_count_the_loss_is_the_plain_one_to_the_last_digit():
     inputs, targets = (torch.stack(part) for part in zip(*masked_rows(0.9), strict=True))
     model = tiny_model(vocab_size=64)
     assert (targets == -100).any()
-    assert torch.equal(
-        gpt_train.batch_loss(model, inputs, targets), plain_loss(model, inputs, targets)
-    )
+    assert torch.equal(spared_loss(model, inputs, targets), full_loss(model, inputs, targets))
+
+
+def test_a_step_without_a_target_is_refused_and_a_batch_without_one_counts_nothing():
+    inputs, targets = numbers()[:64].view(2, 32), torch.full((2, 32), -100)
+    with pytest.raises(ValueError, match="step 1 has no target"):
+        train(tiny_model(), list(zip(inputs, targets, strict=True)), SHORT)
+    targets[0] = inputs[0]
+    rows = list(zip(inputs, targets, strict=True))
+    alone = train(tiny_model(), rows[:1], replace(SHORT, steps=1, batch_size=1))
+    accumulated = replace(SHORT, steps=1, batch_size=1, grad_accum=2)
+    assert train(tiny_model(), rows, accumulated) == pytest.approx(alone)
 
 
 # --- Sampling -------------------------------------------------------------------------------------
@@ -721,6 +733,53 @@ def test_a_model_with_gpt2s_vocabulary_needs_no_tokenizer():
     model = GPT(GPTConfig(context_length=8, emb_dim=8, n_heads=1, n_layers=1))
     assert generate(model, "Once upon a time", max_tokens=3).startswith("Once upon a time")
     assert model.training  # generate leaves the mode as it was
+
+
+def with_dropout():
+    """The committed model in training mode, its dropout as in `gpt_train.py --drop-rate 0.1`."""
+    model = GPT.from_pretrained(TALES_GPT)
+    dropping = GPT(replace(model.config, drop_rate=0.1))
+    dropping.load_state_dict(model.state_dict())
+    dropping.tokenizer = model.tokenizer
+    return dropping.train()
+
+
+def test_whatever_writes_does_so_without_dropout_and_leaves_the_mode_alone():
+    model = with_dropout()
+    model.blocks[0].eval()  # a part that somebody froze stays as it is
+    modes = [module.training for module in model.modules()]
+    ids = model.tokenizer.encode("One misty night")
+
+    def written():
+        pieces = stream(model, "One misty night", 30, seed=2)
+        return [
+            sample_stories(model, model.tokenizer, 3, 60, seed=1),
+            generate(model, "One misty night", 30, seed=2),
+            "".join([next(pieces), *pieces]),
+            generate_ids(model, [ids], 30, temperature=0),
+        ]
+
+    in_training = written()
+    assert [module.training for module in model.modules()] == modes
+    model.eval()
+    assert written() == in_training and not model.training
+
+
+def test_the_mode_comes_back_after_an_error_and_from_a_stream_that_is_not_read_to_its_end():
+    model = with_dropout()
+    pieces = stream(model, "One misty night", 30)
+    next(pieces)
+    assert model.training
+    pieces.close()
+    assert model.training
+    with pytest.raises(ZeroDivisionError), evaluating(model):
+        assert not any(module.training for module in model.modules())
+        raise ZeroDivisionError
+    assert all(module.training for module in model.modules())
+    model.head.weight = torch.nn.Parameter(torch.ones(3, 3))  # no product of matrices
+    with pytest.raises(RuntimeError):
+        sample_stories(model, model.tokenizer, 1, 5)
+    assert all(module.training for module in model.modules())
 
 
 # --- The committed model --------------------------------------------------------------------------
@@ -870,55 +929,313 @@ def test_a_run_leaves_everything_it_promises(script, text_file, capsys):
     assert (script.folder / "my text-1" / "summary.json").exists()
 
 
-def test_ctrl_c_and_resume_end_with_the_same_weights(script, text_file):
+def same_weights(runs, *names):
+    states = [GPT.from_pretrained(runs / name).state_dict() for name in names]
+    return all(torch.equal(states[0][key], other[key]) for other in states[1:] for key in states[0])
+
+
+def steps_recorded(folder):
+    return [(row["step"], "val_loss" in row) for row in read_json_lines(folder / "metrics.jsonl")]
+
+
+def in_a_child(function):
+    """Call a function in a process of its own, begun as a copy of this one. Returns its status."""
+    child = os.fork()
+    if not child:
+        status = 99
+        try:
+            status = function()
+        except SystemExit as ended:
+            status = ended.code
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+@needs_fork
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_saves_and_the_resumed_run_ends_with_the_same_weights(name, script, text_file):
+    """In the middle of step 3, before anything was recorded or validated, and of step 8."""
     common = ["--data", text_file, "--vocab-size", 300, "--drop-rate", 0.1, *SMALL]
     assert gpt_train.main(*flags("--name", "whole", *common)) == 0
-    code = (
-        "import signal, sys\n"
-        "from ch05_01_main_chapter_code import arguments, gpt_train\n"
-        "real = gpt_train.language_model_loss\n"
-        "calls = []\n"
-        "def pressed(*tensors):\n"  # Ctrl-C in the middle of step 8
-        "    calls.append(1)\n"
-        "    if len(calls) == 9: signal.raise_signal(signal.SIGINT)\n"  # one of these calls was the validation's
-        "    return real(*tensors)\n"
-        "gpt_train.language_model_loss = pressed\n"
-        f"sys.exit(gpt_train.main(*arguments.train_arguments({['--name', 'cut', *map(str, common)]!r})))\n"
-    )
-    cut = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert cut.returncode == 130 and "--resume" in cut.stdout, cut.stderr
-    assert not (script.folder / "cut" / "summary.json").exists()
-    model = GPT.from_pretrained(script.folder / "cut")
-    assert generate(model, "The fox", 3).startswith("The fox")
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def train_until(step, *words):
+        calls = []
+
+        def pressed(*given):
+            calls.append(1)
+            if len(calls) == step:
+                signal.raise_signal(getattr(signal, name))
+            return clip(*given)
+
+        torch.nn.utils.clip_grad_norm_ = pressed
+        return gpt_train.main(*flags("--name", "cut", *words))
+
+    cut = script.folder / "cut"
+    status = 128 + getattr(signal, name)
+    assert in_a_child(lambda: train_until(3, *common)) == status
+    assert (cut / "training-000003.pt").exists() and not (cut / "metrics.jsonl").exists()
+    assert generate(load_model("cut"), "The fox", 3).startswith("The fox")
+    assert in_a_child(lambda: train_until(5, "--resume")) == status
+    assert (cut / "training-000008.pt").exists() and not (cut / "summary.json").exists()
     assert gpt_train.main(*flags("--name", "cut", "--resume")) == 0
-    a, b = (GPT.from_pretrained(script.folder / name).state_dict() for name in ("whole", "cut"))
-    assert all(torch.equal(a[key], b[key]) for key in a)
-    steps = [
-        json.loads(line)["step"]
-        for line in (script.folder / "cut" / "metrics.jsonl").read_text().splitlines()
-    ]
-    assert steps == sorted(steps)
+    assert same_weights(script.folder, "whole", "cut")
+    assert steps_recorded(cut) == steps_recorded(script.folder / "whole")
 
 
-def test_a_killed_run_resumes_from_its_last_checkpoint(script, text_file, capsys):
-    common = ["--data", str(text_file), "--vocab-size", "300", *SMALL]
+@needs_fork
+def test_a_run_that_is_killed_at_any_moment_resumes_and_ends_with_the_same_weights(
+    script, text_file, capsys
+):
+    """At each third renaming of a file, from the first step to the end."""
+    common = ["--data", text_file, "--vocab-size", 300, *SMALL]
     assert gpt_train.main(*flags("--name", "whole", *common)) == 0
-    code = (
-        "import os, signal, sys\n"
-        "from ch05_01_main_chapter_code import gpt_train\n"
-        "real = gpt_train.write_atomically\n"
-        "def die(path, write):\n"
-        "    real(path, write)\n"
-        "    if path.name == 'training-000010.pt': os._exit(9)\n"  # the state is written, its weights are not
-        "gpt_train.write_atomically = die\n"
-        "from ch05_01_main_chapter_code.arguments import train_arguments\n"
-        f"gpt_train.main(*train_arguments(['--name', 'killed', *{common!r}]))\n"
+    rename, deaths = os.replace, 0
+
+    def train_until(renaming):
+        calls = []
+
+        def die(*given):
+            calls.append(1)
+            if len(calls) == renaming:
+                os._exit(9)
+            return rename(*given)
+
+        os.replace = die
+        return gpt_train.main(*flags("--name", f"killed-{renaming}", *common))
+
+    for renaming in range(5, 200, 3):
+        name = f"killed-{renaming}"
+        if in_a_child(lambda renaming=renaming: train_until(renaming)) == 0:
+            break
+        deaths += 1
+        words = ["--name", name, "--resume"]
+        found = {path.name.partition(".")[0] for path in (script.folder / name).iterdir()}
+        if not any(stem.startswith(("training", "manifest-next")) for stem in found):
+            refused(gpt_train.main, flags(*words), "saved nothing yet", "--overwrite")
+            words = ["--name", name, "--overwrite", *common]
+        if not (script.folder / name / "summary.json").exists():
+            assert gpt_train.main(*flags(*words)) == 0
+        assert same_weights(script.folder, "whole", name)
+        assert steps_recorded(script.folder / name) == steps_recorded(script.folder / "whole")
+    assert deaths >= 8
+
+
+def test_two_runs_that_start_at_once_take_two_folders(script, text_file):
+    command = [sys.executable, FOLDER / "gpt_train.py", "--data", text_file, "--vocab-size", 300]
+    command = [str(word) for word in [*command, *SMALL]]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate() and process.returncode for process in both] == [0, 0]
+    for number in (1, 2):
+        folder = script.folder / f"my text-{number}"
+        assert steps_recorded(folder) == [
+            (5, True),
+            (10, False),
+            (10, True),
+            (12, False),
+            (12, True),
+        ]
+
+
+def test_a_folder_that_is_in_use_is_left_alone(script, text_file):
+    common = ["--data", text_file, "--vocab-size", 300, "--name", "mine", *SMALL]
+    assert gpt_train.main(*flags(*common)) == 0
+    before = {path: path.read_bytes() for path in (script.folder / "mine").iterdir()}
+    with claimed(script.folder / "mine"):
+        for words in ((*common, "--overwrite"), ("--name", "mine", "--resume", "--steps", 20)):
+            refused(gpt_train.main, flags(*words), "another process", "mine")
+    assert {path: path.read_bytes() for path in (script.folder / "mine").iterdir()} == before
+
+
+@needs_fork
+def test_a_lock_ends_with_its_process(tmp_path):
+    def hold():
+        with claimed(tmp_path):
+            os._exit(7)
+
+    assert in_a_child(hold) == 7
+    with claimed(tmp_path) as folder:
+        assert folder == tmp_path
+
+
+def test_the_best_model_is_kept_not_the_last(script, text_file, capsys):
+    """A rate that rises to madness: the losses fall, and then they rise."""
+    words = ["--data", text_file, "--vocab-size", 300, *SMALL, "--name", "mad"]
+    words += ["--lr", 30, "--warmup", 100, "--steps", 40]
+    assert gpt_train.main(*flags(*words)) == 0
+    printed = capsys.readouterr()
+    mad = script.folder / "mad"
+    losses = {
+        row["step"]: row["val_loss"]
+        for row in read_json_lines(mad / "metrics.jsonl")
+        if "val_loss" in row
+    }
+    best = min(losses, key=losses.get)
+    summary = json.loads((mad / "summary.json").read_text())
+    assert best < 40 and losses[40] > losses[best] + 0.5
+    assert summary["val_loss"] == losses[best] and summary["best_step"] == best
+    assert f"not better than {losses[best]:.4f} at step {best}" in printed.out
+    corpus = prepare(TrainConfig(data=str(text_file)), 32, 300, load_model("mad").tokenizer)
+    assert evaluate(load_model("mad"), corpus.validation)[0] == pytest.approx(
+        losses[best], rel=1e-5
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 9
-    assert gpt_train.main(*flags("--name", "killed", "--resume")) == 0
-    assert "from step 5" in capsys.readouterr().out
-    a, b = (GPT.from_pretrained(script.folder / name).state_dict() for name in ("whole", "killed"))
-    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_is_extended_and_a_finished_one_is_not_resumed(script, text_file):
+    common = ["--data", text_file, "--vocab-size", 300, *SMALL]
+    assert gpt_train.main(*flags("--name", "mine", *common)) == 0
+    again = ("--name", "mine", "--resume")
+    refused(gpt_train.main, flags(*again), "come to its end", "--steps MORE")
+    refused(gpt_train.main, flags(*again, "--steps", 12), "come to its end")
+    refused(gpt_train.main, flags(*again, "--steps", 11), "own settings", "steps")
+    assert gpt_train.main(*flags(*again, "--steps", 20)) == 0
+    summary = json.loads((script.folder / "mine" / "summary.json").read_text())
+    assert summary["steps"] == 20 and summary["tokens"] == 20 * 4 * 32
+    refused(gpt_train.main, flags(*again), "come to its end")
+
+
+def test_a_run_begins_from_any_model(script, text_file, tmp_path):
+    common = ["--data", text_file, "--steps", 3, "--batch-size", 4, "--eval-every", 5]
+    for start in ("tales-gpt", str(TALES_GPT)):
+        assert (
+            gpt_train.main(*flags("--init-from", start, "--name", "more", *common, "--overwrite"))
+            == 0
+        )
+    summary = json.loads((script.folder / "more" / "summary.json").read_text())
+    before, after = load_model("tales-gpt"), load_model("more")
+    rows = prepare(TrainConfig(data=str(text_file)), 192, 0, before.tokenizer).validation
+    assert after.tokenizer.encode("The fox") == before.tokenizer.encode("The fox")
+    assert summary["val_loss"] == pytest.approx(evaluate(after, rows)[0])
+    assert summary["val_loss"] < evaluate(before, rows)[0] - 0.1
+    assert json.loads((script.folder / "more" / "run.json").read_text())["lr"] == 0.001
+    assert gpt_train.main(*flags("--name", "more", "--resume", "--steps", 4)) == 0
+    refused(gpt_train.main, flags("--init-from", "more", "--n-layers", 3, *common), "--n-layers")
+    refused(gpt_train.main, flags("--init-from", "nosuch", *common), "nosuch")
+
+
+def test_a_relative_path_is_found_again_from_another_folder(
+    script, text_file, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(text_file.parent)
+    words = ["--data", text_file.name, "--vocab-size", 300, *SMALL, "--name", "mine"]
+    assert gpt_train.main(*flags(*words)) == 0
+    monkeypatch.chdir("/")
+    assert gpt_train.main(*flags("--name", "mine", "--resume", "--steps", 14)) == 0
+
+
+def test_runs_may_lie_in_the_home_folder(script, text_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", "~/kept")
+    assert runs_folder() == tmp_path / "kept"
+
+
+def test_a_run_can_be_made_in_a_thread(script, text_file):
+    words = flags("--data", text_file, "--vocab-size", 300, *SMALL, "--name", "threaded")
+    found = []
+    thread = threading.Thread(target=lambda: found.append(gpt_train.main(*words)))
+    thread.start()
+    thread.join()
+    assert found == [0]
+
+
+@needs_fork
+def test_a_full_disk_ends_in_one_line_and_leaves_the_state_before(script, text_file):
+    """The system refuses files over 100 kB, as a full disk would; the state has more."""
+    import resource
+
+    words = ["--data", text_file, "--vocab-size", 300, *SMALL, "--emb-dim", 64, "--name", "full"]
+    assert gpt_train.main(*flags(*words)) == 0
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        refused(
+            gpt_train.main,
+            flags("--name", "full", "--resume", "--steps", 20),
+            "could not be written",
+        )
+        return 5
+
+    assert in_a_child(limited) == 5
+    assert [path.name for path in (script.folder / "full").glob("training-*")] == [
+        "training-000012.pt"
+    ]
+    assert gpt_train.main(*flags("--name", "full", "--resume")) == 0
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    model = tiny_model()
+    run = Run(tmp_path, SHORT, model, make_optimizer(model, SHORT))
+    run.fingerprint = lambda: 1
+    run.save_state()
+    before = (tmp_path / "training-000000.pt").read_bytes()
+    model.blocks[0].attention.qkv.weight.data[0, 0] = math.inf
+    run.step = 1
+    with pytest.raises(FloatingPointError, match="attention.qkv.weight"):
+        run.save_state()
+    assert [path.read_bytes() for path in tmp_path.glob("training-*")] == [before]
+
+
+def test_auto_takes_fp16_where_bf16_is_only_imitated(monkeypatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    assert pick_dtype("auto", "cuda") == torch.float16
+    assert pick_dtype("auto", "cpu") == torch.float32
+
+
+# --- JSON lines -----------------------------------------------------------------------------------
+
+
+def test_a_row_of_json_stays_on_its_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"text": text} for text in ("a\u2028b", "\u2029", "\x85", "\r\x0b\x0c\x1c", "\ud800", "né")
+    ]
+    for row in rows:
+        append_json_line(path, row)
+    assert read_json_lines(path) == rows
+    assert "né".encode() in path.read_bytes()
+    write_json_lines(path, rows)
+    assert read_json_lines(path) == rows
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"step": 3, "los', b"\0" * 50, b'{"step": 3}' + b"\0" * 9, b"\xc3"]
+)
+def test_what_a_crash_leaves_of_a_last_line_is_no_row(tmp_path, torn):
+    path = tmp_path / "rows.jsonl"
+    write_json_lines(path, [{"step": 1}, {"step": 2}])
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    assert read_json_lines(path) == [{"step": 1}, {"step": 2}]
+    path.write_bytes(torn + b"\n" + whole)
+    with pytest.raises(ValueError, match=r"rows.jsonl is damaged in line 1"):
+        read_json_lines(path)
+
+
+@pytest.mark.parametrize("torn", [b'{"step": 10, "train', b"\0" * 100])
+def test_a_run_with_a_torn_record_resumes(script, text_file, torn):
+    common = ["--data", text_file, "--vocab-size", 300, *SMALL, "--name", "mine"]
+    assert gpt_train.main(*flags(*common)) == 0
+    metrics = script.folder / "mine" / "metrics.jsonl"
+    rows = steps_recorded(script.folder / "mine")
+    with open(metrics, "ab") as file:
+        file.write(torn)
+    assert gpt_train.main(*flags("--name", "mine", "--resume", "--steps", 13)) == 0
+    assert steps_recorded(script.folder / "mine") == [*rows, (13, False), (13, True)]
+    metrics.write_bytes(b"nonsense\n" + metrics.read_bytes())
+    refused(
+        gpt_train.main,
+        flags("--name", "mine", "--resume", "--steps", 15),
+        "metrics.jsonl",
+        "line 1",
+    )
 
 
 def test_a_real_script_ends_in_one_line(script):
@@ -973,6 +1290,7 @@ def test_runs_are_never_overwritten_by_accident(script, text_file):
     assert weights(mine) == before
     assert gpt_train.main(*flags(*common, "--overwrite", "--seed", 2)) == 0
     assert weights(mine) != before
+    again += ("--steps", "20")
     text_file.write_text("Other words. " * 500)
     refused(gpt_train.main, flags(*again), "not the text")
     state = mine / "training-000012.pt"

@@ -27,19 +27,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ch04_01_main_chapter_code.checkpoint import (
-    bare,
-    config_from_settings,
-    name_pairs,
-    read_settings,
-)
+from ch04_01_main_chapter_code.checkpoint import bare, name_pairs, read_settings
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
+from ch04_01_main_chapter_code.gpt2_settings import config_from_settings
+from scratch_llm_tools.console import open_console
 
 # --- From their names to ours ---------------------------------------------------------------------
 
 
 def read_config(folder):
-    return GPTConfig(**config_from_settings(read_settings(folder), folder))
+    source, settings = read_settings(folder)
+    return GPTConfig(**config_from_settings(settings, source))
 
 
 def to_ours(tensors, config):
@@ -98,7 +96,7 @@ def one_by_one(folder):
             model.tok_emb.weight
         )  # to_empty gave each of the two a memory of its own
     with safe_open(folder / "model.safetensors", framework="pt") as file, torch.no_grad():
-        names = {bare(name): name for name in file.keys()}  # noqa: SIM118
+        names = {bare(name): name for name in file.keys()}
         for ours, theirs, transposed in name_pairs(config):
             tensor = file.get_tensor(names[bare(theirs)])
             model.get_parameter(ours).copy_(tensor.T if transposed else tensor)
@@ -208,6 +206,7 @@ def measure_all(ways, folder):
 
 
 if __name__ == "__main__":
+    open_console()
     parser = argparse.ArgumentParser(
         description="Load a GPT-2 directory in some ways and say what each took."
     )

@@ -8,16 +8,19 @@ and `search.png` lie beside the results.
 """
 
 import math
-import os
 import random
-import shutil
 from dataclasses import asdict
 
 try:
     from search_settings import BATCH_SIZES, Search, parse_arguments
 
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
-    from ch05_01_main_chapter_code.run_folders import choose_run, runs_folder
+    from ch05_01_main_chapter_code.run_folders import (
+        choose_run,
+        claimed,
+        open_results,
+        read_results,
+    )
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -31,33 +34,32 @@ import torch
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, pick_device
 from ch05_01_main_chapter_code.gpt_train import build_model, evaluate, prepare, train
 from ch05_01_main_chapter_code.previous_chapters import GPT, GPTConfig, write_atomically
-from ch05_01_main_chapter_code.results_file import Results, read_results
 
 # --- What is tried --------------------------------------------------------------------------------
 
 
-def log_uniform(dice, low, high):
+def log_uniform(rng, low, high):
     """As likely between 0.001 and 0.01 as between 0.01 and 0.1; with three digits, so that a log
     line says all of it.
     """
-    return float(f"{math.exp(dice.uniform(math.log(low), math.log(high))):.3g}")
+    return float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.3g}")
 
 
 SPACE = {
-    "lr": lambda dice: log_uniform(dice, 1e-3, 0.1),
-    "batch_size": lambda dice: dice.choice(BATCH_SIZES),
-    "weight_decay": lambda dice: log_uniform(dice, 1e-3, 1.0),
-    "warmup_share": lambda dice: round(
-        dice.uniform(0, 0.3), 3
+    "lr": lambda rng: log_uniform(rng, 1e-3, 0.1),
+    "batch_size": lambda rng: rng.choice(BATCH_SIZES),
+    "weight_decay": lambda rng: log_uniform(rng, 1e-3, 1.0),
+    "warmup_share": lambda rng: round(
+        rng.uniform(0, 0.3), 3
     ),  # of the steps, as their number differs
-    "beta2": lambda dice: round(1 - log_uniform(dice, 1e-3, 0.1), 5),
+    "beta2": lambda rng: round(1 - log_uniform(rng, 1e-3, 0.1), 5),
 }
 
 
 def draw_trial(seed, number):
     """The settings of one trial: a function of the seed and its number alone."""
-    dice = random.Random(f"{seed}/{number}")
-    return {name: draw(dice) for name, draw in SPACE.items()}
+    rng = random.Random(f"{seed}/{number}")
+    return {name: draw(rng) for name, draw in SPACE.items()}
 
 
 def plan_of(search, settings, rows, seed):
@@ -282,10 +284,6 @@ def write_report(folder, search, rows):
 
 def open_search(given, name, resume, overwrite):
     """The `Search` and the folder that the flags ask for. Nothing is written yet."""
-    if not (name or resume):
-        name = next(
-            f"search-{i}" for i in range(1, 10_000) if not (runs_folder() / f"search-{i}").exists()
-        )
     return choose_run(
         given,
         Search,
@@ -298,50 +296,35 @@ def open_search(given, name, resume, overwrite):
     )
 
 
+def show_run(search, results, row):
+    """Print one finished run."""
+    settings = ", ".join(f"{key} {row[key]}" for key in SPACE)
+    about = f"trial {row['trial']:3}, {row['rows']} rows, seed {row['seed']}: {settings}"
+    counted = f"{len(results.rows):3}/{count_runs(search)}"
+    print(f"{counted}  {about}: loss {shown(row['val_loss']).strip()}", flush=True)
+
+
 def main(given, name=None, resume=False, overwrite=False):
     """Run the command line. Returns the exit status."""
     search, folder = open_search(given, name, resume, overwrite)
-    corpus = load_data(search)  # wrong data and wrong sizes are told before anything is written
-    build_model(
-        plan_of(search, draw_trial(search.seed, 0), search.rows, search.seed),
-        corpus.tokenizer.n_vocab,
-    )
-    if resume:
-        results = Results(folder / "results.jsonl", "search")
-    else:
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        flags = "".join(f" --{key.replace('_', '-')} {value}" for key, value in given.items())
-        head = {
-            "command": f"python hparam_tuning.py{flags}",
-            "machine": f"{os.cpu_count()} CPU cores",
-            "search": asdict(search),
-        }
-        results = Results(folder / "results.jsonl", "search", head)
-    total = count_runs(search)
-    print(f"search     {folder.name}, {len(results.rows)} of {total} runs are done")
-    print(
-        f"settings   {', '.join(f'{key}={value}' for key, value in asdict(search).items())}",
-        flush=True,
-    )
-
-    def on_run(row):
-        settings = ", ".join(f"{key} {row[key]}" for key in SPACE)
-        print(
-            f"{len(results.rows):3}/{total}  trial {row['trial']:3}, {row['rows']} rows, seed {row['seed']}: {settings}: "
-            f"loss {shown(row['val_loss']).strip()}",
-            flush=True,
-        )
-
-    try:
-        run_search(search, results, corpus, on_run)
-    except KeyboardInterrupt:
-        print(
-            f"\nstopped after {len(results.rows)} of {total} runs; go on with --name {folder.name} --resume"
-        )
-        return 130
-    print(write_report(folder, search, results.rows))
+    with claimed(folder, "search") as folder:
+        corpus = load_data(search)  # wrong data and sizes are told before anything is written
+        first = plan_of(search, draw_trial(search.seed, 0), search.rows, search.seed)
+        build_model(first, corpus.tokenizer.n_vocab)
+        results = open_results(folder, "search", search, given, "hparam_tuning.py", resume)
+        total = count_runs(search)
+        print(f"search     {folder.name}, {len(results.rows)} of {total} runs are done")
+        settings = ", ".join(f"{key}={value}" for key, value in asdict(search).items())
+        print(f"settings   {settings}", flush=True)
+        try:
+            run_search(search, results, corpus, lambda row: show_run(search, results, row))
+        except KeyboardInterrupt:
+            print(
+                f"\nstopped after {len(results.rows)} of {total} runs; "
+                f"go on with --name {folder.name} --resume"
+            )
+            return 130
+        print(write_report(folder, search, results.rows))
     print(f"everything is in {folder}")
     return 0
 

@@ -4,9 +4,9 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 """
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from ch05_01_main_chapter_code.arguments import CHOICES
+from ch05_01_main_chapter_code.arguments import CHOICES, add_fields, add_run_flags, parse_with
 
 BATCH_SIZES = (4, 8, 16, 32)
 
@@ -76,27 +76,7 @@ def parse_arguments(argv=None):
         description="Search for good training settings. Resumable; see --resume."
     )
     choices = {"method": ("random", "halving"), "device": CHOICES["device"]}
-    for field in fields(Search):
-        flag, text = (
-            "--" + field.name.replace("_", "-"),
-            f"{HELP[field.name]} (default: {field.default})",
-        )
-        parser.add_argument(
-            flag,
-            type=type(field.default),
-            choices=choices.get(field.name),
-            default=argparse.SUPPRESS,
-            help=text,
-        )
-    parser.add_argument(
-        "--name", help="of the search's folder in runs/ (default: search and a number)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the search --name, or with the newest"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start the search --name anew though it exists"
-    )
-    options = vars(parser.parse_args(argv))
-    name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
-    return options, name, resume, overwrite
+    add_fields(parser, Search, HELP, choices)
+    add_run_flags(parser, "search")
+    options, apart = parse_with(parser, argv)
+    return options, *apart.values()

@@ -2,23 +2,40 @@
 code.
 
     config.json          the numbers of the architecture
-    model.safetensors    the weights, under Hugging Face's names, with a checksum for each matrix
+    model.safetensors    the weights, under Hugging Face's names
     tokenizer.json       the tokenizer
+    manifest.json        size and hash of each of ours
 """
 
 from pathlib import Path
 
 import torch
 
+from ch02_01_main_chapter_code.tokenizer_files import find_tokenizer
 from ch04_01_main_chapter_code.checkpoint import (
     Pretrained,
+    check_checkpoint,
     checked,
-    checksum,
+    compare_sizes,
     find_checkpoint,
-    open_weights,
-    read_settings,
+    stored,
     write_checkpoint,
 )
+from ch04_01_main_chapter_code.foreign_settings import (
+    COMMON_FIXED,
+    COMMON_HARMLESS,
+    COUNT,
+    IDS,
+    POSITIVE,
+    YES_OR_NO,
+    build_config,
+    check_settings,
+    is_whole_number,
+    or_null,
+    read_json,
+    refuse_other_type,
+)
+from ch04_01_main_chapter_code.weight_files import open_matrices
 from ch05_05_bonus_gpt_to_llama.partial_bpe import PartialBPETokenizer
 
 # Our module names and Hugging Face's; nothing is transposed.
@@ -35,16 +52,49 @@ BLOCK_NAMES = {
     "feed_forward.proj": "mlp.down_proj",
 }
 
-# Settings of a Llama config.json that change what is computed, and the one value of each that our
-# Llama computes.
-FIXED_SETTINGS = {
-    "hidden_act": "silu",
-    "attention_bias": False,
-    "mlp_bias": False,
-    "rope_interleaved": False,
-    "rope_scaling": None,
-    "quantization_config": None,
+# What a Llama config.json may say, as in chapter 4's lists for GPT-2: settings that we read, settings
+# of which our Llama computes one value (or what the values after it say in other words), and
+# settings that change no output.
+KINDS = {
+    "vocab_size": COUNT,
+    "max_position_embeddings": COUNT,
+    "hidden_size": COUNT,
+    "num_attention_heads": COUNT,
+    "num_key_value_heads": or_null(COUNT),
+    "num_hidden_layers": COUNT,
+    "intermediate_size": COUNT,
+    "rope_theta": POSITIVE,
+    "rms_norm_eps": POSITIVE,
+    "tie_word_embeddings": YES_OR_NO,
+    "initializer_range": POSITIVE,
+    "embedding_std": or_null(POSITIVE),
+    "bos_token_id": IDS,
+    "eos_token_id": IDS,
+    "rope_parameters": or_null(("{name: value}", lambda value: isinstance(value, dict))),
 }
+NEEDED = (
+    "vocab_size",
+    "max_position_embeddings",
+    "hidden_size",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "intermediate_size",
+)
+FIXED_SETTINGS = {
+    "hidden_act": ("silu", "swish"),
+    "attention_bias": (False, None),
+    "mlp_bias": (False, None),
+    "rope_interleaved": (False, None),
+    "rope_scaling": (None, {"rope_type": "default"}, {"type": "default"}),
+    "quantization_config": (None,),
+}
+FIXED_ROPE = {
+    "rope_type": ("default", None),
+    "type": ("default", None),
+    "partial_rotary_factor": (1.0, None),
+}
+FIXED = COMMON_FIXED | FIXED_SETTINGS | FIXED_ROPE | {"attention_dropout": (0.0, None)}
+HARMLESS = COMMON_HARMLESS | {"pretraining_tp", "is_llama_config"}
 
 
 class PretrainedLlama(Pretrained):
@@ -58,18 +108,19 @@ class PretrainedLlama(Pretrained):
         FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another
         kind.
         """
-        from ch05_05_bonus_gpt_to_llama.llama import (
-            LlamaConfig,
-        )  # llama.py needs this module, so not at the top
+        # llama.py needs this module, so not at the top
+        from ch05_05_bonus_gpt_to_llama.llama import LlamaConfig
 
         folder = Path(name_or_folder).expanduser()
         if str(name_or_folder) == "smollm2-135m" and not folder.exists():
             from ch05_05_bonus_gpt_to_llama.smollm2 import load_smollm2
 
             return load_smollm2()
-        settings = read_settings(find_checkpoint(folder))
-        config = LlamaConfig(**config_from_settings(settings, folder))
-        model = cls.with_weights(config, read_weights(folder, config), folder / "model.safetensors")
+        check_checkpoint(find_checkpoint(folder))
+        source = folder / "config.json"
+        settings = read_json(source)
+        config = build_config(LlamaConfig, config_from_settings(settings, source), source)
+        model = cls.with_weights(config, *read_weights(folder, config))
         model.tokenizer = read_tokenizer(folder / "tokenizer.json", settings.get("eos_token_id"))
         return model
 
@@ -78,9 +129,7 @@ class PretrainedLlama(Pretrained):
         """A model from {Hugging Face's name: tensor}, in evaluation mode, in fp32. `source` is
         named in errors.
         """
-        with torch.device(
-            "meta"
-        ):  # no memory and no random numbers for weights that are replaced at once
+        with torch.device("meta"):  # no memory and no random numbers for what is replaced
             model = cls(config)
         expected = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
         state = {}
@@ -100,13 +149,14 @@ class PretrainedLlama(Pretrained):
             model.head.weight = model.tok_emb.weight
         return model.eval()
 
-    def save_pretrained(self, folder, tokenizer=None, metadata=None):
-        """Write the checkpoint folder, with `tokenizer` or the model's own; `metadata` as in
-        chapter 4's GPT.
+    def save_pretrained(self, folder, tokenizer=None, metadata=None, beside=None, remove=()):
+        """Write the checkpoint folder, with `tokenizer` or the model's own; the rest as in chapter
+        4's GPT.
         """
         tokenizer = tokenizer or self.tokenizer
         settings = settings_from_config(self.config, tokenizer)
-        write_checkpoint(Path(folder), settings, hugging_face_weights(self), tokenizer, metadata)
+        tensors = hugging_face_weights(self)
+        write_checkpoint(folder, settings, tensors, tokenizer, metadata, beside, remove)
 
 
 # --- config.json ----------------------------------------------------------------------------------
@@ -132,59 +182,42 @@ def settings_from_config(config, tokenizer):
         "embedding_std": config.embedding_std,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
-    } | FIXED_SETTINGS
+    } | {name: values[0] for name, values in FIXED_SETTINGS.items()}
 
 
-def config_from_settings(settings, folder):
-    """The fields of a `LlamaConfig` from a config.json; refuses models that compute something else
-    than our Llama.
+def config_from_settings(settings, source):
+    """The fields of a `LlamaConfig` from the settings in the file `source`.
+
+    Raises ValueError for a model that computes something else than our Llama, and for values that
+    are none.
     """
-    if settings.get("model_type") != "llama":
-        raise ValueError(
-            f"{folder} holds a model of type {settings.get('model_type')!r}; this class reads 'llama'"
-        )
-    rope = {"rope_theta": settings.get("rope_theta", 10_000.0)} | (
-        settings.get("rope_parameters") or {}
-    )
-    try:
-        fields = {
-            "vocab_size": settings["vocab_size"],
-            "context_length": settings["max_position_embeddings"],
-            "emb_dim": settings["hidden_size"],
-            "n_heads": settings["num_attention_heads"],
-            "n_kv_heads": settings.get("num_key_value_heads") or settings["num_attention_heads"],
-            "n_layers": settings["num_hidden_layers"],
-            "hidden_dim": settings["intermediate_size"],
-            "rope_base": rope["rope_theta"],
-            "norm_eps": settings.get("rms_norm_eps", 1e-6),
-            "tie_weights": settings.get("tie_word_embeddings", False),
-            "init_std": settings.get("initializer_range", 0.02),
-            "embedding_std": settings.get("embedding_std"),
-        }
-    except KeyError as error:
-        raise ValueError(f"{folder}/config.json is damaged: it does not say {error}") from None
-    refuse_other_models(settings, rope, folder)
-    return fields
+    refuse_other_type(settings, "llama", source)
+    fixed = FIXED | {"head_dim": (head_dim(settings), None)}
+    check_settings(settings, source, "our Llama", KINDS, fixed, HARMLESS, NEEDED)
+    rope = settings.get("rope_parameters") or {}
+    check_settings(rope, source, "our Llama", {"rope_theta": POSITIVE}, FIXED_ROPE, ())
+    return {
+        "vocab_size": settings["vocab_size"],
+        "context_length": settings["max_position_embeddings"],
+        "emb_dim": settings["hidden_size"],
+        "n_heads": settings["num_attention_heads"],
+        "n_kv_heads": settings.get("num_key_value_heads") or settings["num_attention_heads"],
+        "n_layers": settings["num_hidden_layers"],
+        "hidden_dim": settings["intermediate_size"],
+        "rope_base": rope.get("rope_theta", settings.get("rope_theta", 10_000.0)),
+        "norm_eps": settings.get("rms_norm_eps", 1e-6),
+        "tie_weights": settings.get("tie_word_embeddings", False),
+        "init_std": settings.get("initializer_range", 0.02),
+        "embedding_std": settings.get("embedding_std"),
+    }
 
 
-def refuse_other_models(settings, rope, folder):
-    """Raise ValueError for a setting that asks for something that our Llama does not compute."""
-    for name, wanted in (
-        FIXED_SETTINGS | {"rope_type": "default", "partial_rotary_factor": 1.0}
-    ).items():
-        value = rope.get(name, settings.get(name))
-        if value not in (None, wanted):
-            raise ValueError(
-                f"{folder}/config.json says {name} = {value!r}; our Llama computes {wanted!r} only"
-            )
-    head_dim = settings.get("head_dim")
-    if (
-        head_dim is not None
-        and head_dim * settings["num_attention_heads"] != settings["hidden_size"]
-    ):
-        raise ValueError(
-            f"{folder}/config.json says head_dim = {head_dim!r}; our Llama has hidden_size / num_attention_heads only"
-        )
+def head_dim(settings):
+    """hidden_size / num_attention_heads, the only size of a head that our Llama has."""
+    width, heads = settings.get("hidden_size"), settings.get("num_attention_heads")
+    if is_whole_number(width) and is_whole_number(heads) and heads > 0:
+        return width // heads
+    return None
 
 
 # --- model.safetensors ----------------------------------------------------------------------------
@@ -212,37 +245,44 @@ def hugging_face_weights(model):
 
 
 def read_weights(folder, config):
-    """{Hugging Face's name: tensor} of a model.safetensors. Raises ValueError if it is damaged."""
-    with open_weights(folder) as (path, matrices, checksums):
-        tensors = {
-            name: read()
-            for name, read in matrices.items()
+    """{Hugging Face's name: tensor} of a folder, and the path to name in errors.
+
+    Raises ValueError if the file is damaged, or of other sizes than `config`, before a model of
+    that size is built.
+    """
+    with open_matrices(folder, "model.") as (path, matrices):
+        matrices = {
+            name if name.startswith("lm_head.") else f"model.{name}": matrix
+            for name, matrix in matrices.items()
             if not name.endswith("rotary_emb.inv_freq")
         }
-    for name, tensor in tensors.items():
-        if name in checksums and checksum(tensor) != checksums[name]:
-            raise ValueError(f"{path}: the matrix {name} is damaged, its checksum is wrong")
+        sizes = {
+            "model.embed_tokens.weight": (config.vocab_size, config.emb_dim),
+            "model.layers.0.mlp.gate_proj.weight": (config.hidden_dim, config.emb_dim),
+        }
+        compare_sizes(path, matrices, sizes)
+        for layer in range(config.n_layers):
+            stored(path, matrices, f"model.layers.{layer}.input_layernorm.weight")
+        tensors = {name: matrix.read() for name, matrix in matrices.items()}
     if config.tie_weights:
         head = tensors.pop("lm_head.weight", None)
-        if head is not None and not torch.equal(
-            head, tensors.get("model.embed_tokens.weight", head)
-        ):
+        if head is not None and not torch.equal(head, tensors["model.embed_tokens.weight"]):
             raise ValueError(
                 f"{path}: lm_head.weight differs from embed_tokens, but config.json says that they are tied"
             )
-    return tensors
+    return tensors, path
 
 
 # --- tokenizer.json -------------------------------------------------------------------------------
 
 
 def read_tokenizer(path, end_of_text=None):
-    """The tokenizer in `path`, or None; `end_of_text`: the id that config.json names as the end of
-    a text.
+    """The tokenizer in the folder of `path`, or None; `end_of_text`: the id that ends a text, where
+    the folder does not say it.
     """
-    if not path.exists():
+    if not find_tokenizer(path.parent):
         return None
-    tokenizer = PartialBPETokenizer.load(path)
+    tokenizer = PartialBPETokenizer.load(path.parent)
     if end_of_text in tokenizer.special_tokens.values():
         tokenizer.end_of_text = end_of_text
     return tokenizer

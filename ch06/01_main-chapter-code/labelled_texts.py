@@ -8,13 +8,14 @@ silence.
 import csv
 import io
 import random
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ch06_01_main_chapter_code.broken_tales import TALE_CLASSES, make_tale_task
 from ch06_01_main_chapter_code.gpt_download import SMS_FILE, download_sms
-from ch06_01_main_chapter_code.previous_chapters import downloads
+from ch06_01_main_chapter_code.previous_chapters import downloads, find_texts, read_text
 
 SMALL_SET = Path(__file__).parent / "messages.csv"
 TALES_COUNT = 4_000
@@ -31,6 +32,7 @@ class LabelledTexts:
     source: str = ""
     test_from: int | None = None  # the texts from here on are meant for the test
     together: int = 1  # so many neighbours belong together: they are learned in one batch
+    summary: str = ""  # of a folder: which files were read and left out, in one line
 
     def __len__(self):
         return len(self.texts)
@@ -144,8 +146,8 @@ def read_sms(path):
     field, as pandas does unless told otherwise, swallow lines: they find 5,572 messages, two of
     which are several in one.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    lines = io.StringIO(read_text(path, keep_line_ends=True), newline="")
+    rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     for number, row in enumerate(rows, start=1):
         if len(row) != 2:
             raise ValueError(
@@ -157,23 +159,18 @@ def read_sms(path):
 def read_table(path, text_column="text", label_column="label"):
     """A CSV file with a header: fields separated by commas, semicolons or tabs, with "quotes"
     around those that hold a separator or a line break. Empty lines count for nothing; every other
-    line needs a text and a label.
+    line needs a text and a label. White space around a label and around a name in the header is
+    no part of it.
 
     Raises ValueError, with the line, for a file that is no UTF-8, lacks a column, a text or a
     label, or is misquoted.
     """
     csv.field_size_limit(1 << 30)  # a text may be as long as it likes
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            content = file.read()
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"{path} is not a text file in UTF-8; save it as CSV in UTF-8 first"
-        ) from None
-    delimiter, header = find_columns(path, content, text_column, label_column)
+    content = read_text(path, keep_line_ends=True)
+    delimiter, header, spaced = find_columns(path, content, text_column, label_column)
     text_at, label_at = header.index(text_column), header.index(label_column)
     texts, names = [], []
-    for line, row in rows_of(path, content, delimiter)[1:]:
+    for line, row in rows_of(path, content, delimiter, spaced)[1:]:
         if len(row) != len(header):
             raise ValueError(
                 f"{path}, line {line}: {len(row)} fields, but the header has {len(header)}; a text that holds the "
@@ -187,11 +184,12 @@ def read_table(path, text_column="text", label_column="label"):
     return from_names(texts, names, path)
 
 
-def rows_of(path, content, delimiter):
+def rows_of(path, content, delimiter, spaced=False):
     """The rows of a CSV text that are not empty, each with the number of the line on which it
-    begins.
+    begins; `spaced`: a space stands behind each separator.
     """
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+    lines = io.StringIO(content, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
     rows, line = [], 1
     try:
         for row in reader:
@@ -206,14 +204,18 @@ def rows_of(path, content, delimiter):
 
 
 def find_columns(path, content, text_column, label_column):
-    """The separator and the names of the columns, from the first line that is not empty."""
-    first = content.lstrip().partition("\n")[0].strip("\r")
-    headers = {
-        delimiter: next(csv.reader([first], delimiter=delimiter), []) for delimiter in ",;\t"
-    }
+    """The separator, the names of the columns, and whether a space stands behind each separator,
+    from the first line that is not empty.
+    """
+    first = re.split("[\r\n]", content.lstrip(), maxsplit=1)[0]
+    headers = {}
+    for delimiter in ",;\t":
+        reader = csv.reader([first], delimiter=delimiter, skipinitialspace=True)
+        headers[delimiter] = [name.strip() for name in next(reader, [])]
     for delimiter, header in headers.items():
         if text_column in header and label_column in header:
-            return delimiter, header
+            spaced = first.count(delimiter) == first.count(f"{delimiter} ")
+            return delimiter, header, spaced
     found = max(headers.values(), key=len)
     missing = label_column if text_column in found else text_column
     raise ValueError(
@@ -223,18 +225,26 @@ def find_columns(path, content, text_column, label_column):
 
 
 def read_class_folders(folder):
-    """A folder for each class, named after it, with a .txt file for each text."""
-    texts, names = [], []
-    for file in sorted(Path(folder).glob("*/*.txt")):
-        try:
-            text = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise ValueError(f"{file} is not a text file in UTF-8; convert it first") from None
+    """A folder for each class, named after it, with a .txt file for each text, in it or below.
+
+    What lies beside the classes' folders belongs to no class, and is counted in `summary`. Raises
+    ValueError for an empty text, or one that is no UTF-8.
+    """
+    folder = Path(folder)
+    found = find_texts(folder)
+    texts, names, alone = [], [], 0
+    for file in found.files:
+        place = file.relative_to(folder).parts
+        if len(place) == 1:
+            alone += 1
+            continue
+        text = read_text(file)
         if not text.strip():
             raise ValueError(f"{file} is empty; a text needs at least one word")
         texts.append(text)
-        names.append(file.parent.name)
-    return from_names(texts, names, folder)
+        names.append(place[0])
+    summary = found.summary + (f"; {alone:,} in no class's folder left out" if alone else "")
+    return replace(from_names(texts, names, folder), summary=summary)
 
 
 # --- Splitting and balancing ----------------------------------------------------------------------

@@ -16,11 +16,20 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ch06_01_main_chapter_code.previous_chapters import write_atomically
+from ch06_01_main_chapter_code.previous_chapters import (
+    COUNT,
+    NUMBER,
+    SHARE,
+    check_files,
+    check_finite,
+    check_settings,
+    read_json,
+    write_files,
+)
 
 
 class LoRALinear(nn.Module):
@@ -31,8 +40,8 @@ class LoRALinear(nn.Module):
         self.linear = linear
         self.scale = alpha / rank
         self.dropout = nn.Dropout(drop_rate)
-        self.A = nn.Parameter(torch.empty(rank, linear.in_features, device=linear.weight.device))
-        self.B = nn.Parameter(torch.zeros(linear.out_features, rank, device=linear.weight.device))
+        self.A = nn.Parameter(linear.weight.new_empty(rank, linear.in_features))
+        self.B = nn.Parameter(linear.weight.new_zeros(linear.out_features, rank))
         nn.init.kaiming_uniform_(
             self.A, a=5**0.5
         )  # numbers up to ±1/√in, as nn.Linear itself begins
@@ -58,8 +67,7 @@ def apply_lora(model, rank=8, alpha=16, drop_rate=0.0, targets=None):
     """
     if rank < 1:
         raise ValueError(f"the rank must be at least 1, not {rank}")
-    if lora_layers(model):
-        raise ValueError("the model has adapters already; merge them with merge_lora first")
+    refuse_adapters(model)
     found = linear_layers(model, targets)
     if not found:
         raise ValueError(
@@ -70,6 +78,12 @@ def apply_lora(model, rank=8, alpha=16, drop_rate=0.0, targets=None):
         replace_module(model, name, LoRALinear(linear, rank, alpha, drop_rate))
     model.lora = {"rank": rank, "alpha": alpha, "targets": sorted(found)}
     return model
+
+
+def refuse_adapters(model):
+    """Raise ValueError for a model that has adapters already."""
+    if lora_layers(model):
+        raise ValueError("the model has adapters already; merge them with merge_lora first")
 
 
 def merge_lora(model):
@@ -119,13 +133,52 @@ def trained_share(model):
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
+# What an adapter_config.json may say: settings that we read, settings of which we compute one value
+# (or what the values after it say in other words), and settings that change no output of a model
+# that is read.
+TARGETS = (
+    "a list of names of layers, or a text",
+    lambda value: (
+        isinstance(value, str)
+        or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    ),
+)
+KINDS = {"r": COUNT, "lora_alpha": NUMBER, "lora_dropout": SHARE, "target_modules": TARGETS}
+FIXED_SETTINGS = {
+    "peft_type": ("LORA",),
+    "bias": ("none",),
+    "modules_to_save": (None, [], ["head"]),
+    # With other names than these, W itself was changed before the training.
+    "init_lora_weights": (True, False, "gaussian"),
+    "rank_pattern": ({}, None),
+    "alpha_pattern": ({}, None),
+    "loftq_config": ({}, None),
+    "target_parameters": (None, []),
+    "use_bdlora": (None, False),
+}
+NEVER_SET = """
+    exclude_modules layers_to_transform layers_pattern megatron_config trainable_token_indices
+    eva_config corda_config lora_ga_config velora_config monteclora_config kasa_config arrow_config
+    alora_invocation_tokens layer_replication
+"""
+NEVER_TRUE = "fan_in_fan_out use_rslora use_dora use_qalora lora_bias ensure_weight_tying"
+FIXED_SETTINGS |= dict.fromkeys(NEVER_SET.split(), (None,))
+FIXED_SETTINGS |= dict.fromkeys(NEVER_TRUE.split(), (False,))
+HARMLESS = set(
+    """
+    task_type auto_mapping peft_version base_model_name_or_path revision inference_mode
+    megatron_core qalora_group_size runtime_config
+    """.split()
+)
+
 
 def save_adapters(model, folder, base=None):
     """Write the adapters, and the head if it is trained, to `folder`: a small part of the model.
     `base` is noted.
+
+    Raises ValueError for a model without adapters, and for numbers that are not finite.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     layers = lora_layers(model)
     if not layers:
         raise ValueError("the model has no adapters to save; apply_lora puts them in")
@@ -136,6 +189,7 @@ def save_adapters(model, folder, base=None):
     with_head = model.head.weight.requires_grad
     if with_head:
         tensors[f"{PREFIX}head.weight"] = model.head.weight.detach().cpu().contiguous()
+    check_finite(tensors, folder)
     settings = {
         "peft_type": "LORA",
         "base_model_name_or_path": base,
@@ -149,40 +203,71 @@ def save_adapters(model, folder, base=None):
         "inference_mode": True,
     }
     text = json.dumps(settings, indent=2) + "\n"
-    write_atomically(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
-    write_atomically(folder / WEIGHTS, partial(save_file, tensors, metadata={"format": "pt"}))
+    writers = {
+        CONFIG: lambda path: path.write_bytes(text.encode()),
+        WEIGHTS: partial(save_file, tensors, metadata={"format": "pt"}),
+    }
+    write_files(folder, writers)
 
 
 def load_adapters(model, folder):
     """Put the adapters in `folder` into a model without any, and the head if they bring one;
     returns the model.
 
-    Raises FileNotFoundError and ValueError, naming what is missing, unknown or of another shape.
+    Raises FileNotFoundError and ValueError, naming what is missing, unknown or of another shape;
+    then the model is as it was.
     """
-    settings, tensors = read_adapters(Path(folder))
-    targets = settings["target_modules"]
-    names = linear_layers(model, [targets] if isinstance(targets, str) else targets)
-    expected = {f"{PREFIX}{name}.lora_{part}.weight" for name in names for part in "AB"}
-    head = tensors.pop(f"{PREFIX}head.weight", None)
-    if set(tensors) != expected:
-        odd = min(set(tensors) ^ expected)
-        raise ValueError(
-            f"{folder}: the adapter {odd} {'fits no layer of this model' if odd in tensors else 'is missing'}"
-        )
+    folder = Path(folder)
+    refuse_adapters(model)
+    settings, tensors = read_adapters(folder)
+    expected = expected_shapes(model, settings, tensors, folder)
+    if set(tensors) != set(expected):
+        odd = min(set(tensors) ^ set(expected))
+        reason = "fits no layer of this model" if odd in tensors else "is missing"
+        raise ValueError(f"{folder}: the adapter {odd} {reason}, going by target_modules")
+    for name, tensor in tensors.items():
+        check_tensor(tensor, expected[name], f"{folder}: {name.removeprefix(PREFIX)}")
+    names = [name for name in linear_layers(model) if f"{PREFIX}{name}.lora_A.weight" in tensors]
     apply_lora(
         model, settings["r"], settings["lora_alpha"], settings.get("lora_dropout", 0.0), names
     )
-    for name, layer in lora_layers(model).items():
-        for part in ("A", "B"):
-            put_in(
-                getattr(layer, part),
-                tensors[f"{PREFIX}{name}.lora_{part}.weight"],
-                f"{folder}: {name}, {part}",
-            )
-    if head is not None:
-        put_in(model.head.weight, head, f"{folder}: the head")
-        model.head.requires_grad_(True)
+    with torch.no_grad():
+        for name, layer in lora_layers(model).items():
+            layer.A.copy_(tensors[f"{PREFIX}{name}.lora_A.weight"])
+            layer.B.copy_(tensors[f"{PREFIX}{name}.lora_B.weight"])
+        if settings.get("modules_to_save"):
+            model.head.weight.copy_(tensors[f"{PREFIX}head.weight"])
+            model.head.requires_grad_(True)
     return model
+
+
+def expected_shapes(model, settings, tensors, folder):
+    """{name in the file: shape} of the adapters that belong to these settings, and of the head.
+
+    A list of targets names layers by their ends. A text is a pattern for peft; the file has
+    adapters of all layers that it met.
+    """
+    targets = settings["target_modules"]
+    layers = linear_layers(model, None if isinstance(targets, str) else targets)
+    if isinstance(targets, str):
+        layers = {
+            name: layer
+            for name, layer in layers.items()
+            if f"{PREFIX}{name}.lora_A.weight" in tensors
+        }
+    if not layers:
+        raise ValueError(f"{folder}: target_modules names no linear layer of this model's blocks")
+    shapes = {}
+    for name, layer in layers.items():
+        shapes[f"{PREFIX}{name}.lora_A.weight"] = (settings["r"], layer.in_features)
+        shapes[f"{PREFIX}{name}.lora_B.weight"] = (layer.out_features, settings["r"])
+    if settings.get("modules_to_save"):
+        if model.head.weight is model.tok_emb.weight:
+            raise ValueError(
+                f"{folder} brings a head (modules_to_save), and this model's head is its token embedding"
+            )
+        shapes[f"{PREFIX}head.weight"] = tuple(model.head.weight.shape)
+    return shapes
 
 
 def read_adapters(folder):
@@ -190,29 +275,20 @@ def read_adapters(folder):
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no adapters: {name} not found")
+    check_files(folder, (CONFIG, WEIGHTS))
+    settings = read_json(folder / CONFIG)
+    required = ("peft_type", "r", "lora_alpha", "target_modules")
+    source = folder / CONFIG
+    check_settings(settings, source, "our LoRA", KINDS, FIXED_SETTINGS, HARMLESS, required)
     try:
-        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (json.JSONDecodeError, SafetensorError) as error:
-        raise ValueError(f"{folder} is damaged: {error}") from None
-    for name, usual in {
-        "peft_type": "LORA",
-        "bias": "none",
-        "use_dora": False,
-        "use_rslora": False,
-    }.items():
-        if settings.get(name, usual) != usual:
-            raise ValueError(
-                f"{folder}: {name} is {settings[name]!r}; our LoRA computes {usual!r} only"
-            )
-    return settings, tensors
+        return settings, load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder / WEIGHTS} is damaged or cut off: {error}") from None
 
 
-@torch.no_grad()
-def put_in(parameter, tensor, name):
-    if parameter.shape != tensor.shape:
-        raise ValueError(
-            f"{name} has the shape {tuple(tensor.shape)}, expected {tuple(parameter.shape)}"
-        )
-    parameter.copy_(tensor)
+def check_tensor(tensor, shape, name):
+    """Raise ValueError unless a tensor has the shape and holds finite fractions."""
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, expected {shape}")
+    if not tensor.is_floating_point() or not torch.isfinite(tensor.float()).all():
+        raise ValueError(f"{name} holds numbers that are no finite fractions")

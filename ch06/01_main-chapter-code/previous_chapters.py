@@ -3,45 +3,63 @@
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
-    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
-    from ch04_01_main_chapter_code.checkpoint import checksum, write_atomically
-    from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
+    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
+    from ch04_01_main_chapter_code.checkpoint import check_finite, checksum
+    from ch04_01_main_chapter_code.foreign_settings import (
+        COUNT,
+        NUMBER,
+        SHARE,
+        check_settings,
+        read_json,
+    )
+    from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
+    from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
-    from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
+    from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
+    from ch05_01_main_chapter_code.corpora import (
+        DOWNLOADED_CORPORA,
+        EMBEDDED_CORPORA,
+        find_texts,
+        load_corpus,
+        read_text,
+    )
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
+        evaluating,
         generate,
+        llama_bonus,
         load_model,
         pick_device,
         sample_stories,
         tokenizer_of,
     )
-    from ch05_01_main_chapter_code.gpt_train import (
-        Batches,
-        DocumentRows,
-        autocast,
-        checkpoint_activations,
-        flat_tokens,
-        learning_rate,
-        make_optimizer,
-        pick_dtype,
-        polite_interrupt,
-        training_rows,
-    )
+    from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens, training_rows
     from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
     from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden, shallow_copy
+    from ch05_01_main_chapter_code.run import Run, in_words
     from ch05_01_main_chapter_code.run_folders import (
         begin_folder,
         choose_run,
+        claimed,
         newest,
-        refuse_ended,
         runs_folder,
+        whole_path,
     )
-    from ch05_01_main_chapter_code.tale_plots import PLOTS, TABLES
-    from ch05_01_main_chapter_code.tales import load_corpus, make_tale, make_tales, parse_tale
-    from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
-    from ch05_05_bonus_gpt_to_llama.llama_checkpoint import read_tokenizer as read_llama_tokenizer
-    from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
+    from ch05_01_main_chapter_code.tale_grammar import TABLES
+    from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
+    from ch05_01_main_chapter_code.training import (
+        Batches,
+        autocast,
+        checked,
+        checkpoint_activations,
+        full_loss,
+        learning_rate,
+        make_optimizer,
+        pick_dtype,
+        plan_epochs,
+        suited_rate,
+        update,
+    )
 except ModuleNotFoundError as error:
     raise ImportError(
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
@@ -50,51 +68,68 @@ except ModuleNotFoundError as error:
 __all__ = [
     "BPETokenizer",
     "Batches",
+    "COUNT",
+    "DOWNLOADED_CORPORA",
     "DocumentRows",
+    "EMBEDDED_CORPORA",
     "GPT",
     "GPTConfig",
-    "Llama",
-    "LlamaConfig",
     "Mistake",
-    "PLOTS",
+    "NUMBER",
+    "PUBLISHED",
+    "Run",
+    "SHARE",
     "TABLES",
     "TALES_GPT",
     "TrainConfig",
     "autocast",
     "begin_folder",
     "block_at",
+    "check_files",
+    "check_finite",
+    "check_settings",
+    "checked",
     "checkpoint_activations",
     "checksum",
     "choose_run",
-    "count_parameters",
+    "claimed",
     "downloads",
+    "evaluating",
     "exercise_check",
-    "find_smollm2",
+    "find_texts",
     "flat_tokens",
+    "full_loss",
     "generate",
     "gpt2_tokenizer",
+    "in_words",
     "judge",
     "language_model_evaluate",
     "language_model_loss",
     "learning_rate",
+    "llama_bonus",
     "load_corpus",
     "load_model",
+    "lower_hidden",
     "make_optimizer",
     "make_tale",
     "make_tales",
-    "lower_hidden",
+    "needed_end_of_text",
     "newest",
     "parse_tale",
     "pick_device",
     "pick_dtype",
-    "polite_interrupt",
-    "read_llama_tokenizer",
-    "refuse_ended",
+    "plan_epochs",
+    "read_json",
+    "read_text",
     "run_script",
     "runs_folder",
     "sample_stories",
     "shallow_copy",
+    "suited_rate",
     "tokenizer_of",
     "training_rows",
+    "update",
+    "whole_path",
     "write_atomically",
+    "write_files",
 ]

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import zipfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ if __name__ == "__main__":
 import torch
 import torch.nn.functional as F
 
-from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
+from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
 from ch05_01_main_chapter_code.arguments import run_script
 from ch05_01_main_chapter_code.gpt_download import DownloadError, data_folder
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, load_model
@@ -69,7 +68,7 @@ from ch06_01_main_chapter_code.lora import (
     save_adapters,
     trained_share,
 )
-from ch06_01_main_chapter_code.reports import Report
+from ch06_01_main_chapter_code.reports import Report, plot_report
 from scratch_llm_tools.processes import run_without
 
 FOLDER = Path(__file__).parent
@@ -350,11 +349,10 @@ def test_class_weights_make_a_rare_class_count_as_much_as_a_common_one():
     rare = data.subset([i for i in range(40) if data.labels[i] == 0 or i < 8])
     model = tiny_gpt()
     rows = FrozenRows(to_classifier(model, CLASSES, "head"), dataset_of(rare, model))
-    weights = gpt_class_finetune.as_weights("balanced", rows)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    loss = gpt_class_finetune.backward(rows, list(range(len(rows))), 8, weights, scaler, "fp32")
     each = F.cross_entropy(predict(rows), rows.labels, reduction="none")
-    assert loss == pytest.approx(
+    whole = dict(batch_size=8, grad_accum=len(rows) // 8 + 1, dtype="fp32")
+    losses = fine_tune(model, rows, 1, weights="balanced", **whole)[1]["losses"]
+    assert losses[0] == pytest.approx(
         sum(each[rows.labels == label].mean().item() for label in (0, 1)) / 2, abs=1e-5
     )
 
@@ -419,10 +417,8 @@ def test_training_goes_on_where_it_was_stopped():
     dataset = dataset_of(messages(), tiny_gpt())
     whole, _ = fine_tune(tiny_gpt(), dataset, 4, train="all")
     model = to_classifier(tiny_gpt(), CLASSES, "all")
-    config = gpt_class_finetune.training_config(
-        model, len(dataset), 4, 16, 1, None, 0.01, 0, "auto"
-    )
-    optimizer = gpt_class_finetune.make_optimizer(model, config)
+    plan = gpt_class_finetune.training_plan(model, len(dataset), 4)
+    optimizer = gpt_class_finetune.make_optimizer(model, plan)
     _, history = fine_tune(
         model, dataset, 4, optimizer=optimizer, on_step=lambda step, loss, row: step == 4
     )
@@ -471,14 +467,12 @@ def test_replay_keeps_the_language_models_loss_low():
     idx = rows[0][0][None]
 
     def loss(model):
-        return gpt_class_finetune.language_model_loss(
-            as_language_model(model)(idx), rows[0][1][None]
-        ).item()
+        return language_model_loss(as_language_model(model)(idx), rows[0][1][None]).item()
 
     base = tiny_gpt(init_std=0.05)
     optimizer = torch.optim.AdamW(base.parameters(), lr=3e-3)
     for _ in range(60):
-        gpt_class_finetune.language_model_loss(base(idx), rows[0][1][None]).backward()
+        language_model_loss(base(idx), rows[0][1][None]).backward()
         optimizer.step()
         optimizer.zero_grad()
     before = loss(base)
@@ -827,6 +821,76 @@ def test_class_folders(tmp_path):
         read_class_folders(tmp_path)
 
 
+def test_names_of_classes_are_drawn_as_text(tmp_path):
+    names = ("$", "_hidden", "a $x_{$ b", "\x1b[31mred", "100 % {text}", "狐")
+    numbers = torch.arange(len(names)).repeat(2)
+    report = Report(F.one_hot(numbers).float(), numbers, names)
+    figure = plot_report(report, tmp_path / "report.png")  # drawing is where a formula would fail
+    matrix, roc = figure.axes[:2]
+    shown = [label.get_text() for label in matrix.get_xticklabels()]
+    assert shown == [*names[:3], r"\x1b[31mred", *names[4:]]
+    told = [text.get_text() for text in roc.get_legend().get_texts()]
+    assert [text.split(": area")[0] for text in told] == shown
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+
+
+def test_stray_files_are_no_class_and_no_text(tmp_path):
+    for number, name in enumerate(["a", "a", "b", "b"]):
+        (tmp_path / name / "deep").mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "deep" / f"{number}.txt").write_text(f"\ufefftext {number}")
+    for stray in (
+        ".ipynb_checkpoints/1-checkpoint.txt",
+        "__MACOSX/a/._0.txt",
+        "a/._0.txt",
+        "a/.ipynb_checkpoints/0-checkpoint.txt",
+        "b/2-checkpoint.txt",
+        ".DS_Store",
+    ):
+        (tmp_path / stray).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / stray).write_text("stray")
+    (tmp_path / "README.txt").write_text("About these texts.")
+    (tmp_path / "a" / "note.md").write_text("A note.")
+    data = load_labelled(str(tmp_path))
+    assert data.counts() == {"a": 2, "b": 2} and data.texts == [f"text {i}" for i in range(4)]
+    for said in ("5 files", "6 skipped (.DS_Store", "1 .md left out", "1 in no class's folder"):
+        assert said in data.summary
+
+
+SPACED = 'label, text\nham, hello there\nham, "well, well"\nspam, buy\nspam, now\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SPACED,
+        SPACED.replace("label, text", " label , text "),
+        SPACED.replace("\n", "\r"),
+        "\ufeff" + SPACED.replace("\n", "\r\n"),
+        SPACED.replace(", ", "; ").replace("well; well", "well, well"),
+    ],
+)
+def test_spaces_behind_commas_and_old_line_ends(content, tmp_path):
+    (tmp_path / "mine.csv").write_bytes(content.encode())
+    data = read_table(tmp_path / "mine.csv")
+    assert data.texts == ["hello there", "well, well", "buy", "now"]
+    assert data.classes == ("ham", "spam")
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (SPACED.encode("utf-16"), "UTF-16;"),
+        (SPACED.encode("utf-16-le"), "UTF-16LE without a mark"),
+        (SPACED.replace("buy", "b\0uy").encode(), "1 NUL bytes, the first in line 4"),
+        (SPACED.replace("buy", "bué").encode("cp1252"), "line 4 looks like an older encoding"),
+    ],
+)
+def test_tables_in_other_encodings_are_named(raw, told, tmp_path):
+    (tmp_path / "mine.csv").write_bytes(raw)
+    with pytest.raises(ValueError, match=told):
+        read_table(tmp_path / "mine.csv")
+
+
 BAD_FILES = {
     "missing label": (
         "label,text\nham,hello\n\n,who knows\nspam,buy\n",
@@ -1066,9 +1130,10 @@ def test_a_users_own_csv_with_three_classes(runs, three_classes, capsys):
     right = sum(row["label"] == row["verdict"] for row in predictions)
     assert right / 6 == pytest.approx(summary["accuracy"])
     steps = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in steps if "step" in row] == [1, 2, 3, 4]
+    assert [row["step"] for row in steps if "loss" in row] == [1, 2, 3, 4]
+    assert [row["step"] for row in steps if "epoch" in row] == [2, 4]
     assert [row["epoch"] for row in steps if "epoch" in row] == [1, 2]
-    assert (folder / "report.png").stat().st_size > 10_000 and not (folder / "training.pt").exists()
+    assert (folder / "report.png").stat().st_size > 10_000 and not list(folder.glob("training-*"))
     assert (
         gpt_class_finetune.main(*flags("--prompt", "is it so?", "--prompt", "🦊 " * 500)) == 0
     )  # the newest classifier
@@ -1112,41 +1177,49 @@ def test_runs_are_never_overwritten_by_accident(runs, three_classes):
     assert (runs / "mine" / "classifier.safetensors").read_bytes() != before
 
 
-def test_ctrl_c_and_resume_end_with_the_same_weights(runs, three_classes, monkeypatch, capsys):
+@pytest.fixture
+def press(monkeypatch):
+    """`press(step)`: Ctrl-C comes in the middle of that step, counted from now."""
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def press(step):
+        calls = []
+
+        def pressed(*given):
+            calls.append(1)
+            if len(calls) == step:
+                signal.raise_signal(signal.SIGINT)
+            return clip(*given)
+
+        monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", pressed)
+
+    return press
+
+
+def test_ctrl_c_and_resume_end_with_the_same_weights(runs, three_classes, press, capsys):
     common = ["--data", three_classes, *QUICK, "--epochs", "3"]
     assert gpt_class_finetune.main(*flags("--name", "whole", *common)) == 0
-    real, calls = gpt_class_finetune.backward, []
-
-    def pressed(*arguments):
-        calls.append(1)
-        if len(calls) == 3:  # in the middle of the second epoch
-            signal.raise_signal(signal.SIGINT)
-        return real(*arguments)
-
-    monkeypatch.setattr(gpt_class_finetune, "backward", pressed)
+    press(3)  # in the middle of the second epoch
     assert gpt_class_finetune.main(*flags("--name", "cut", *common)) == 130
-    assert (
-        "stopped at step 3" in capsys.readouterr().out
-        and not (runs / "cut" / "summary.json").exists()
-    )
+    assert "stopped at step 3" in capsys.readouterr().out
+    assert not (runs / "cut" / "summary.json").exists()
     refused(["--name", "cut", "--resume", "--lr", "0.5"], "lr")
     assert gpt_class_finetune.main(*flags("--name", "cut", "--resume")) == 0
     files = [(runs / name / "classifier.safetensors").read_bytes() for name in ("whole", "cut")]
     assert files[0] == files[1]
-    assert (runs / "whole" / "metrics.jsonl").read_text() == (
-        runs / "cut" / "metrics.jsonl"
-    ).read_text()
+    rows = [(runs / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    assert rows[0] == rows[1]
 
 
-def test_a_run_does_not_resume_with_other_data(runs, three_classes, monkeypatch):
-    monkeypatch.setattr(gpt_class_finetune, "polite_interrupt", lambda: nullcontext(lambda: True))
+def test_a_run_does_not_resume_with_other_data(runs, three_classes, press):
+    press(1)
     common = ["--data", three_classes, "--name", "mine", *QUICK]
     assert gpt_class_finetune.main(*flags(*common)) == 130
     text = three_classes.read_text(encoding="utf-8")
     three_classes.write_text(text.replace("He said", "She said", 1), encoding="utf-8")
-    refused(["--name", "mine", "--resume"], "not the data")
+    refused(["--name", "mine", "--resume"], "not the text")
     three_classes.write_text(text, encoding="utf-8")
-    state = runs / "mine" / "training.pt"
+    (state,) = (runs / "mine").glob("training-*.pt")
     state.write_bytes(state.read_bytes()[:1000])
     refused(["--name", "mine", "--resume"], "damaged")
 

@@ -7,17 +7,22 @@ rate is three times as high: each variant with several seeds. Every finished run
 other: `--resume` goes on. `table.txt` and `results.png` lie beside it.
 """
 
-import os
 import random
-import shutil
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 
 try:
     from experiment_settings import GROUPS, Experiment, parse_arguments
 
     from ch05_01_main_chapter_code.arguments import run_script
-    from ch05_01_main_chapter_code.run_folders import choose_run, runs_folder
+    from ch05_01_main_chapter_code.run_folders import (
+        choose_run,
+        claimed,
+        open_results,
+        read_results,
+        runs_folder,
+    )
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -30,11 +35,12 @@ import torch
 import torch.nn.functional as F
 
 from ch03_01_main_chapter_code.attention import MultiHeadAttention
-from ch05_01_main_chapter_code.results_file import Results, read_results
+from ch05_01_main_chapter_code.results_file import read_results
+from ch05_01_main_chapter_code.training import suited_rate
 from ch06_01_main_chapter_code.class_arguments import FineTuneConfig
+from ch06_01_main_chapter_code.classifier import STRENGTHS
 from ch06_01_main_chapter_code.frozen_layers import FrozenRows, at_last_token, pad_rows
 from ch06_01_main_chapter_code.gpt_class_finetune import (
-    RATES,
     SpamDataset,
     evaluate,
     fine_tune,
@@ -140,7 +146,7 @@ def make_classifier(base, classes, variant, seed):
     )  # corrections of every rank count the same
     if variant.train == "last-two":
         model.blocks[-2:].requires_grad_(True)
-    return model, variant.rate * RATES[train] / model.config.emb_dim
+    return model, variant.rate * suited_rate(STRENGTHS[train], model.config.emb_dim)
 
 
 # --- One run --------------------------------------------------------------------------------------
@@ -335,58 +341,35 @@ def open_experiment(given, name, resume, overwrite):
     )
 
 
-def begin(experiment, folder, given):
-    """An empty `Results` in a new folder."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    flags = [
-        f" --{key.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in given.items()
-    ]
-    head = {
-        "command": f"python additional_experiments.py{''.join(flags)}",
-        "machine": f"{os.cpu_count()} CPU cores",
-    }
-    return Results(
-        folder / "results.jsonl", "experiment", head | {"experiment": asdict(experiment)}
-    )
+def show_run(experiment, results, row):
+    """Print one finished run."""
+    about = [str(row[key]) for key in ("weights", "train", "reading", "padding", "mask")]
+    about += [] if row["rank"] is None else [f"rank {row['rank']}"]
+    about += [f"rate × {row['rate']:.2g}", f"seed {row['seed']}"]
+    counted = f"{len(results.rows):3}/{len(experiment.runs())}"
+    print(f"{counted}  {', '.join(about)}: {spread([row['accuracy']])[:8].strip()}", flush=True)
 
 
 def main(given, name=None, resume=False, overwrite=False):
     """Run the command line. Returns the exit status."""
     experiment, folder = open_experiment(given, name, resume, overwrite)
     runs = experiment.runs()
-    prepare(experiment, *runs[0])  # wrong data are told before anything is written
-    results = (
-        Results(folder / "results.jsonl", "experiment")
-        if resume
-        else begin(experiment, folder, given)
-    )
-    print(f"experiment {folder.name}, {len(results.rows)} of {len(runs)} runs are done")
-    print(
-        f"settings   {', '.join(f'{key}={value}' for key, value in asdict(experiment).items())}",
-        flush=True,
-    )
-
-    def on_run(row):
-        about = ", ".join(
-            str(row[key]) for key in ("weights", "train", "reading", "padding", "mask")
-        )
-        about += f"{'' if row['rank'] is None else ', rank ' + str(row['rank'])}, rate × {row['rate']:.2g}, seed {row['seed']}"
-        print(
-            f"{len(results.rows):3}/{len(runs)}  {about}: {spread([row['accuracy']])[:8].strip()}",
-            flush=True,
-        )
-
-    try:
-        run_all(experiment, results, on_run)
-    except KeyboardInterrupt:
-        print(
-            f"\nstopped after {len(results.rows)} of {len(runs)} runs; go on with --name {folder.name} --resume"
-        )
-        return 130
-    print(write_report(folder, experiment, results))
+    with claimed(folder, Path(experiment.data).stem or "run") as folder:
+        prepare(experiment, *runs[0])  # wrong data are told before anything is written
+        script = "additional_experiments.py"
+        results = open_results(folder, "experiment", experiment, given, script, resume)
+        print(f"experiment {folder.name}, {len(results.rows)} of {len(runs)} runs are done")
+        settings = ", ".join(f"{key}={value}" for key, value in asdict(experiment).items())
+        print(f"settings   {settings}", flush=True)
+        try:
+            run_all(experiment, results, lambda row: show_run(experiment, results, row))
+        except KeyboardInterrupt:
+            print(
+                f"\nstopped after {len(results.rows)} of {len(runs)} runs; "
+                f"go on with --name {folder.name} --resume"
+            )
+            return 130
+        print(write_report(folder, experiment, results))
     print(f"everything is in {folder}")
     return 0
 

@@ -4,7 +4,9 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 """
 
 import argparse
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
+
+from ch05_01_main_chapter_code.arguments import add_fields, add_run_flags, parse_with
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ class Experiment:
     """All that decides what is run; a flag for each field."""
 
     data: str = "tales"
-    groups: list = field(default_factory=lambda: list(GROUPS))
-    seeds: list = field(default_factory=lambda: [1, 2, 3])
+    groups: list[str] = field(default_factory=lambda: list(GROUPS))
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
     epochs: int | None = None
     batch_size: int = 16
     test_share: float = 0.2
@@ -115,9 +117,9 @@ HELP = {
     "groups": f"what to compare: {', '.join(GROUPS)} (default: all)",
     "seeds": "of the new head, the order, and the split or the tales (default: 1 2 3)",
     "epochs": "times that each text is seen (default: 5, tales 1)",
-    "batch_size": "texts per update (default: 16)",
-    "test_share": "share of each class that is held out; tales have a test of their own (default: 0.2)",
-    "device": "auto, cuda, mps or cpu (default: auto)",
+    "batch_size": "texts per update",
+    "test_share": "share of each class that is held out; tales have a test of their own",
+    "device": "auto, cuda, mps or cpu",
 }
 
 
@@ -128,27 +130,8 @@ def parse_arguments(argv=None):
     parser = argparse.ArgumentParser(
         description="Compare variants of a classifier, with several seeds. Resumable."
     )
-    kinds = {"seeds": int, "epochs": int, "batch_size": int, "test_share": float}
     choices = {"groups": list(GROUPS), "device": ("auto", "cuda", "mps", "cpu")}
-    for item in fields(Experiment):
-        several = {"nargs": "+"} if item.name in ("groups", "seeds") else {}
-        parser.add_argument(
-            "--" + item.name.replace("_", "-"),
-            type=kinds.get(item.name, str),
-            default=argparse.SUPPRESS,
-            choices=choices.get(item.name),
-            help=HELP[item.name],
-            **several,
-        )
-    parser.add_argument(
-        "--name", help="of the experiment's folder in runs/ (default: the data's name and a number)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the experiment --name, or with the newest"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start the experiment --name anew though it exists"
-    )
-    options = vars(parser.parse_args(argv))
-    name, resume, overwrite = (options.pop(key) for key in ("name", "resume", "overwrite"))
-    return options, name, resume, overwrite
+    add_fields(parser, Experiment, HELP, choices)
+    add_run_flags(parser, "experiment")
+    options, apart = parse_with(parser, argv)
+    return options, *apart.values()

@@ -66,18 +66,20 @@ def build_parser():
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-from ch07_01_main_chapter_code.gpt_instruction_finetuning import (  # noqa: E402
-    SETTINGS_FILE,
+from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
+    InstructRun,
     open_instruct_run,
     show_settings,
 )
-from ch07_01_main_chapter_code.instruction_arguments import InstructConfig  # noqa: E402
-from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
-    begin_folder,
+from ch07_01_main_chapter_code.instruction_arguments import InstructConfig
+from ch07_01_main_chapter_code.previous_chapters import (
+    claimed,
     polite_interrupt,
+    read_json_lines,
     run_script,
     runs_folder,
-    write_atomically,
+    states,
+    write_json_lines,
 )
 
 
@@ -119,31 +121,19 @@ def do_run(variant, seed, options, known, stopped):
     again.
     """
     name, settings = f"{options.name}-{variant}-{seed}", settings_of(variant, options, seed)
-    begun = (runs_folder() / name / SETTINGS_FILE).exists()
-    run = open_instruct_run(settings, name, resume=begun)
-    if not begun:
-        begin_folder(run.folder, run.config, SETTINGS_FILE)
-    show_settings(run)
-    run.before = run.before or known.get(run.config.style)
-    if not run.go(stopped):
-        run.save_state()
-        return None
-    known[run.config.style] = run.before
-    return {"variant": variant, "seed": seed, "settings": settings, "summary": run.finish()}
-
-
-def rows_so_far(path):
-    """The rows of a results file; none if there is no file. Raises ValueError where it is damaged."""
-    try:
-        return (
-            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            if path.exists()
-            else []
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged: {error}; delete it, and the runs are done again"
-        ) from None
+    folder, row = runs_folder() / name, {"variant": variant, "seed": seed, "settings": settings}
+    if (folder / "summary.json").exists():  # a crash came between the run's end and its row
+        return row | {"summary": json.loads((folder / "summary.json").read_text(encoding="utf-8"))}
+    resume = bool(states(folder))
+    overwrite = not resume and (folder / InstructRun.settings_file).exists()
+    with open_instruct_run(settings, name, resume, overwrite) as run:
+        show_settings(run)
+        run.before = run.before or known.get(run.config.style)
+        if not run.go(stopped):
+            run.save_state()
+            return None
+        known[run.config.style] = run.before
+        return row | {"summary": run.finish()}
 
 
 def check_settings(rows, options):
@@ -246,32 +236,37 @@ def main(options):
         InstructConfig(
             **settings_of(variant, options, options.seeds[0])
         )  # wrong numbers are told before any work is done
-    folder = runs_folder() / options.name
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "results.jsonl"
-    rows = rows_so_far(path)
-    check_settings(rows, options)
-    known = known_before(rows)
-    done = {(row["variant"], row["seed"]) for row in rows}
-    with polite_interrupt() as stopped:
-        for seed in options.seeds:
-            for variant in options.variants:
-                if (variant, seed) in done:
-                    continue
-                row = do_run(variant, seed, options, known, stopped)
-                if row is None:
-                    print("stopped; the same command goes on")
-                    return 130
-                rows.append(row)
-                text = "".join(json.dumps(line) + "\n" for line in rows)
-                write_atomically(
-                    path, lambda file, text=text: file.write_text(text, encoding="utf-8")
-                )
-    rows.sort(key=lambda row: (VARIANTS.index(row["variant"]), row["seed"]))
-    print("\n".join(table(rows)))
-    plot_results(rows, folder / "results.png")
+    with claimed(runs_folder() / options.name) as folder:
+        path = folder / "results.jsonl"
+        rows = read_json_lines(path) if path.exists() else []
+        check_settings(rows, options)
+        rows, stopped = do_runs(options, rows, path)
+        if stopped:
+            print("stopped; the same command goes on")
+            return 128 + stopped
+        print("\n".join(table(rows)))
+        plot_results(rows, folder / "results.png")
     print(f"the table's rows and the plot are in {folder}")
     return 0
+
+
+def do_runs(options, rows, path):
+    """Do the runs that have no row yet, and write each row to `path`. Returns the rows, in order,
+    and the number of the signal that asked to stop, or 0.
+    """
+    known = known_before(rows)
+    done = {(row["variant"], row["seed"]) for row in rows}
+    wanted = [(variant, seed) for seed in options.seeds for variant in options.variants]
+    with polite_interrupt() as stopped:
+        for variant, seed in wanted:
+            if (variant, seed) in done:
+                continue
+            row = do_run(variant, seed, options, known, stopped)
+            if row is None:
+                return rows, stopped()
+            rows.append(row)
+            write_json_lines(path, rows)
+    return sorted(rows, key=lambda row: (VARIANTS.index(row["variant"]), row["seed"])), 0
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ DTYPES = ("f32", "f16")
 def build_parser():
     parser = argparse.ArgumentParser(description="Write a model so that other programs can run it.")
     parser.add_argument(
-        "model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl"
+        "model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 to gpt2-xl"
     )
     parser.add_argument(
         "--to", required=True, choices=KINDS, help="for transformers, for llama.cpp, or for Ollama"
@@ -38,28 +38,25 @@ def build_parser():
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-import copy  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import shlex  # noqa: E402
-import shutil  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
+import copy
+import json
+import os
+import shlex
+import shutil
+from contextlib import contextmanager
 
 try:
-    from ch07_01_main_chapter_code.gguf_export import as_dtype, write_gguf  # noqa: E402
-    from ch07_01_main_chapter_code.handing_on import (
-        go_template,
-        jinja_template,
-        open_model,
-        style_of,
-    )  # noqa: E402
-    from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
+    from ch07_01_main_chapter_code.previous_chapters import (
         lora_layers,
         merge_lora,
         run_script,
         runs_folder,
+        seal,
         tokenizer_of,
     )
+    from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
+    from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf
+    from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -71,6 +68,7 @@ WHAT_IT_IS = {
     "model.safetensors": "the weights",
     "tokenizer.json": "the tokens, the merges and the pattern that cuts a text into words",
     "tokenizer_config.json": "the special tokens, and the chat template: how messages become a prompt",
+    "manifest.json": "size and hash of each file: our own scripts notice a changed one",
     "model.gguf": "settings, tokens, chat template and weights in one file",
     "Modelfile": "what Ollama must know beside it: template, stop words, parameters",
 }
@@ -151,9 +149,6 @@ def write_hf(model, folder, dtype="f32"):
     for parameter in written.parameters():
         parameter.data = as_dtype(parameter.data, dtype)
     written.save_pretrained(folder, tokenizer)
-    shutil.copymode(
-        folder / "config.json", folder / "model.safetensors"
-    )  # which safetensors gives to its owner alone
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_json(
         folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"}
@@ -164,6 +159,7 @@ def write_hf(model, folder, dtype="f32"):
         folder / "generation_config.json", generation | {"max_length": model.config.context_length}
     )
     write_json(folder / "tokenizer_config.json", tokenizer_settings(model))
+    seal(folder)
 
 
 def tokenizer_settings(model):

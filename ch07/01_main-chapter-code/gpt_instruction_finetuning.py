@@ -15,61 +15,89 @@ except ModuleNotFoundError as error:
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     ARGUMENTS = instruct_arguments()
 
-import copy
-import json
-import math
 import os
-import pickle
-import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.utils.data import ConcatDataset, Dataset
 from tqdm import tqdm
 
-from ch07_01_main_chapter_code.instruction_sets import load_instructions, score, sum_of, wilson
+from ch07_01_main_chapter_code.instruct_model import (
+    LARGE,
+    STRENGTHS,
+    choose_trained,
+    find_instruct,
+    lengthen,
+    load_instruct,
+    save_instruct,
+)
 from ch07_01_main_chapter_code.instructions import grade
 from ch07_01_main_chapter_code.previous_chapters import (
+    DOWNLOADED_CORPORA,
+    EMBEDDED_CORPORA,
     END,
-    PUBLISHED_BASES,
+    PUBLISHED,
     START,
     SYSTEM,
-    TrainConfig,
-    apply_lora,
+    Run,
     batches_by_length,
     begin_folder,
     chat_ids,
     checkpoint_activations,
     choose_run,
+    claimed,
     crc,
+    evaluating,
     generate_ids,
+    in_words,
     language_model_loss,
-    load_adapters,
     load_model,
-    lora_layers,
     make_optimizer,
-    merge_lora,
-    newest,
+    needed_end_of_text,
     parse_tale,
     pick_device,
-    polite_interrupt,
-    refuse_ended,
+    plan_epochs,
     replay_rows,
     run_script,
-    runs_folder,
     sample_stories,
-    save_adapters,
+    spared_loss,
+    suited_rate,
     tokenizer_of,
     trained_share,
-    write_atomically,
+    whole_path,
+    write_json_lines,
 )
 from ch07_01_main_chapter_code.previous_chapters import train as take_steps
+from ch07_01_main_chapter_code.tasks.score_reports import curve_of, exact, plot_scores
+from ch07_01_main_chapter_code.tasks.sets import load_instructions, score, wilson
+
+__all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
+    "InstructionDataset",
+    "InstructRun",
+    "STYLES",
+    "TalkDataset",
+    "WithReplay",
+    "answer_loss",
+    "choose_trained",
+    "collate",
+    "find_instruct",
+    "fine_tune",
+    "format_prompt",
+    "lengthen",
+    "load_instruct",
+    "plot_scores",
+    "prompt_ids",
+    "respond",
+    "save_instruct",
+    "step_plan",
+    "valid_share",
+]
 
 STYLES = ("tales", "alpaca", "turns", "chat")
-# Highest rates for models of less than ten million parameters, and for larger ones.
-LEARNING_RATES = {"all": (3e-3, 5e-5), "last-blocks": (3e-3, 2e-4), "lora": (5e-3, 5e-4)}
 
 
 # --- The data -------------------------------------------------------------------------------------
@@ -107,7 +135,7 @@ def prompt_ids(entry, tokenizer, style="alpaca"):
     if style == "chat":
         given = f"\n\n{entry['input']}" if entry["input"] else ""
         return chat_ids(tokenizer, entry["instruction"] + given)
-    return [tokenizer.end_of_text, *tokenizer.encode(format_prompt(entry, style))]
+    return [needed_end_of_text(tokenizer), *tokenizer.encode(format_prompt(entry, style))]
 
 
 class InstructionDataset(Dataset):
@@ -123,7 +151,7 @@ class InstructionDataset(Dataset):
     """
 
     def __init__(self, entries, tokenizer, style="alpaca", max_tokens=1024, answer_only=True):
-        self.end_of_text, self.answer_only = tokenizer.end_of_text, answer_only
+        self.end_of_text, self.answer_only = needed_end_of_text(tokenizer), answer_only
         self.entries, self.rows = [], []
         for entry in entries:
             prompt = prompt_ids(entry, tokenizer, style)
@@ -207,6 +235,11 @@ def collate(rows, end_of_text, answer_only=True):
     return batch[:, :-1], targets[:, 1:]
 
 
+def with_replay(dataset, rows, share):
+    """The dataset, with this share of rows of plain text among its own, if there are `rows`."""
+    return dataset if rows is None else WithReplay(dataset, rows, share)
+
+
 class WithReplay(ConcatDataset):
     """Instructions, and among them rows of plain text, so that the model does not forget what it
     could before.
@@ -224,62 +257,6 @@ class WithReplay(ConcatDataset):
         self.lengths = torch.cat([dataset.lengths, lengths])
 
 
-# --- The model ------------------------------------------------------------------------------------
-
-
-def lengthen(model, context_length, seed=0):
-    """Let a GPT read more tokens: its position table gets more rows, drawn like untrained ones.
-    Returns the model.
-
-    It computes the same as before on what it could read before; the new rows must be learned. A
-    Llama has no table and is only told so. A shorter length than the model's own changes nothing.
-    """
-    old = model.config.context_length
-    if context_length <= old:
-        return model
-    model.config = replace(model.config, context_length=context_length)
-    if hasattr(model, "pos_emb"):
-        dice = torch.Generator().manual_seed(seed)
-        new = (
-            torch.randn(context_length - old, model.config.emb_dim, generator=dice)
-            * model.config.init_std
-        )
-        table = torch.cat([model.pos_emb.weight.detach(), new.to(model.pos_emb.weight.device)])
-        model.pos_emb = nn.Embedding.from_pretrained(table, freeze=False)
-        model.lengthened = True
-    return model
-
-
-def choose_trained(model, train="all", blocks=1, rank=8, alpha=16, seed=0):
-    """Say which weights learn: `all`, the `last-blocks` (so many, and the final norm), or `lora`.
-    Returns the model.
-
-    New positions (`lengthen`) know nothing yet, so they learn in any case. Raises ValueError for
-    another word.
-    """
-    if train not in LEARNING_RATES:
-        raise ValueError(f"what can be trained is {', '.join(LEARNING_RATES)}, not {train!r}")
-    if train == "last-blocks" and not 1 <= blocks <= len(model.blocks):
-        raise ValueError(
-            f"the model has {len(model.blocks)} blocks; {blocks} of them cannot be trained"
-        )
-    if train == "lora":
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the adapters begin the same whatever was done before
-            torch.manual_seed(seed)
-            apply_lora(model, rank, alpha)
-    else:
-        model.requires_grad_(train == "all")
-    if train == "last-blocks":
-        model.blocks[-blocks:].requires_grad_(True)
-        model.final_norm.requires_grad_(True)
-    if getattr(model, "lengthened", False):
-        model.pos_emb.requires_grad_(True)
-    model.trained = train
-    return model
-
-
 # --- Training -------------------------------------------------------------------------------------
 
 
@@ -295,21 +272,13 @@ def step_plan(
     dtype="auto",
 ):
     """Chapter 5's settings for so many epochs: a twentieth of the steps warms up, then the rate
-    falls in a line.
+    falls in a line. `lr`, the highest rate, follows from what is trained, and from the width and
+    the size of the model, if it is not given.
     """
-    steps = num_epochs * math.ceil(n_rows / (batch_size * grad_accum))
-    large = sum(parameter.numel() for parameter in model.parameters()) > 10_000_000
-    lr = lr or LEARNING_RATES[getattr(model, "trained", "all")][large]
-    return TrainConfig(
-        steps=steps,
-        lr=lr,
-        warmup=steps // 20,
-        batch_size=batch_size,
-        grad_accum=grad_accum,
-        weight_decay=weight_decay,
-        seed=seed,
-        dtype=dtype,
-    )
+    large = sum(parameter.numel() for parameter in model.parameters()) > LARGE
+    lr = lr or suited_rate(STRENGTHS[model.trained][large], model.config.emb_dim)
+    rest = dict(weight_decay=weight_decay, seed=seed, dtype=dtype)
+    return plan_epochs(n_rows, num_epochs, 20, batch_size, grad_accum, lr=lr, **rest)
 
 
 def fine_tune(
@@ -346,10 +315,10 @@ def fine_tune(
     check_entries(model, train_dataset)
     if train:
         choose_trained(model, train, blocks, rank, alpha, settings.get("seed", 0))
-    rows = train_dataset if replay is None else WithReplay(train_dataset, replay, replay_share)
-    config = step_plan(model, len(rows), num_epochs, **settings)
+    rows = with_replay(train_dataset, replay, replay_share)
+    plan = step_plan(model, len(rows), num_epochs, **settings)
     history = history or {"losses": [], "epochs": []}
-    losses, per_epoch = history["losses"], config.steps // num_epochs
+    losses, per_epoch = history["losses"], plan.steps // num_epochs
 
     def after_step(step, loss, norm, n_targets):
         losses.append(loss)
@@ -363,7 +332,7 @@ def fine_tune(
             history["epochs"].append(row)
         return on_step and on_step(step, loss, row)
 
-    take_steps(model, rows, config, optimizer, len(losses), after_step)
+    take_steps(model, rows, plan, optimizer, len(losses), after_step, batch_loss=spared_loss)
     return model.eval(), history
 
 
@@ -388,15 +357,15 @@ def answer_loss(model, dataset):
     """Mean −ln p over the tokens of all answers, their end-of-text token counted, in nats per
     token.
     """
-    device, was_training = next(model.parameters()).device, model.training
-    model.eval()
+    device = next(model.parameters()).device
     total, count = 0.0, 0
-    for picked in batches_by_length(dataset.lengths):
-        inputs, targets = collate([dataset.rows[i] for i in picked], dataset.end_of_text)
-        here = int((targets != -100).sum())
-        total += float(language_model_loss(model(inputs.to(device)), targets.to(device))) * here
-        count += here
-    model.train(was_training)
+    with evaluating(model):
+        for picked in batches_by_length(dataset.lengths):
+            inputs, targets = collate([dataset.rows[i] for i in picked], dataset.end_of_text)
+            here = int((targets != -100).sum())
+            loss = language_model_loss(model(inputs.to(device)), targets.to(device))
+            total += float(loss) * here
+            count += here
     return total / count
 
 
@@ -415,7 +384,7 @@ def respond(model, entries, style=None, max_tokens=200, batch_size=64, on_batch=
     Raises ValueError for a prompt that does not fit into the model's context.
     """
     listed = [entries] if isinstance(entries, dict) else list(entries)
-    tokenizer, style = tokenizer_of(model), style or getattr(model, "style", "alpaca")
+    tokenizer, style = tokenizer_of(model), style or model.style or "alpaca"
     prompts = [prompt_ids(entry, tokenizer, style) for entry in listed]
     window, answers = model.config.context_length, [None] * len(listed)
     for number, ids in enumerate(prompts, start=1):
@@ -424,8 +393,6 @@ def respond(model, entries, style=None, max_tokens=200, batch_size=64, on_batch=
                 f"prompt {number} has {len(ids)} tokens, the model reads {window}; make it shorter"
             )
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    was_training = model.training
-    model.eval()
     for start in range(0, len(order), batch_size):
         picked = order[start : start + batch_size]
         new_ids = answer_ids(
@@ -435,7 +402,6 @@ def respond(model, entries, style=None, max_tokens=200, batch_size=64, on_batch=
             answers[i] = tokenizer.decode(ids)
         if on_batch:
             on_batch(len(picked))
-    model.train(was_training)
     return answers[0] if isinstance(entries, dict) else answers
 
 
@@ -457,93 +423,6 @@ def answer_ids(model, prompts, max_tokens, **sampling):
         ended = {i for i, ids in zip(running, made, strict=True) if len(ids) < count}
         running = [i for i in running if i not in ended and len(new_ids[i]) < rooms[i]]
     return new_ids
-
-
-# --- Models on disk -------------------------------------------------------------------------------
-#
-#   instruct.json        the style of the prompts, the base, and what was trained
-#   a checkpoint         as save_pretrained writes it: every script of the course can use it; adapters are merged
-#   or adapters alone    where the base has a name by which anybody can get it, and was left as it was
-
-
-def save_instruct(model, folder, style, base=None):
-    """Write a fine-tuned model to `folder`. Adapters on a published `base` are kept as adapters, a
-    small file.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    adapters = (
-        bool(lora_layers(model))
-        and base in PUBLISHED_BASES
-        and not getattr(model, "lengthened", False)
-    )
-    frozen = [
-        tensor for name, tensor in sorted(model.named_parameters()) if not tensor.requires_grad
-    ]
-    about = {
-        "style": style,
-        "base": base,
-        "trained": getattr(model, "trained", "all"),
-        "adapters": adapters,
-    }
-    if adapters:
-        save_adapters(model, folder, base)
-        about["crc32"] = crc(frozen)
-    else:
-        merge_lora(copy.deepcopy(model)).save_pretrained(folder, tokenizer_of(model))
-    text = json.dumps(about, indent=2) + "\n"
-    write_atomically(folder / "instruct.json", lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def load_instruct(name_or_folder=None, device="cpu"):
-    """A fine-tuned model by the name of its run or by its folder, with its `style`; None is the one
-    saved last.
-
-    Raises FileNotFoundError where there is none, ValueError where it is damaged or its base is
-    another one by now.
-    """
-    folder = find_instruct(name_or_folder)
-    try:
-        about = json.loads((folder / "instruct.json").read_text(encoding="utf-8"))
-        style, base, adapters = about["style"], about["base"], about["adapters"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'instruct.json'} is damaged: {error}") from None
-    if adapters:
-        model = load_adapters(load_model(base), folder)
-        if (
-            crc(
-                [
-                    tensor
-                    for _, tensor in sorted(model.named_parameters())
-                    if not tensor.requires_grad
-                ]
-            )
-            != about["crc32"]
-        ):
-            raise ValueError(
-                f"{folder} was trained on another version of {base} than the one that is here"
-            )
-        merge_lora(model)
-    else:
-        model = load_model(folder)
-    model.style = style
-    return model.to(device).eval()
-
-
-def find_instruct(name_or_folder=None):
-    """The folder of a fine-tuned model. Raises FileNotFoundError."""
-    if name_or_folder is None:
-        if not newest("instruct.json"):
-            raise FileNotFoundError(
-                f"no model in {runs_folder()} follows instructions; python gpt_instruction_finetuning.py makes one"
-            )
-        return newest("instruct.json")
-    folder = runs_folder() / name_or_folder
-    folder = folder if folder.is_dir() else type(folder)(name_or_folder).expanduser()
-    if not (folder / "instruct.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} is no model that was taught instructions: instruct.json not found"
-        )
-    return folder
 
 
 # --- A run and its folder -------------------------------------------------------------------------
@@ -577,165 +456,99 @@ def valid_share(model):
     return sum(parse_tale(story) is not None for story in stories) / len(stories)
 
 
-class InstructRun:
-    """One run of the command line: the data, the model, the records in its folder."""
+class InstructRun(Run):
+    """A run of this script: a model that learns to follow instructions."""
+
+    settings_file, script = "instruct-run.json", "gpt_instruction_finetuning.py"
 
     def __init__(self, folder, config, resume=False):
-        self.folder, self.config = folder, config = folder, filled_in(config)
-        device = pick_device(config.device)
+        config = filled_in(config)
         entries = load_instructions(config.data, config.made, config.fresh, config.seed)
-        model = load_model(config.base).to(device)
+        model = load_model(config.base).to(pick_device(config.device))
         model.tokenizer, model.style = tokenizer_of(model), config.style
         lengthen(model, config.context_length or 0, config.seed)
-        limit = config.context_length or model.config.context_length
-        make = partial(
-            InstructionDataset, tokenizer=model.tokenizer, style=config.style, max_tokens=limit
-        )
-        make_rows = partial(TalkDataset, **make.keywords) if config.data == "tales" else make
-        self.train_set = make_rows(entries.train, answer_only=config.loss == "answer")
-        self.val_set, self.test_set = make(entries.validation), make(entries.test)
-        if not len(self.test_set):
-            raise ValueError(
-                f"no test entry has at most {limit} tokens; give a larger --context-length"
-            )
+        self.make_datasets(config, entries, model)
         self.replay = replay_rows(model, config) if config.replay else None
-        self.model = choose_trained(
-            model, config.train, config.blocks, config.rank, config.alpha, config.seed
-        )
+        choose_trained(model, config.train, config.blocks, config.rank, config.alpha, config.seed)
         check_entries(model, self.train_set)
         if config.activation_checkpointing:
             checkpoint_activations(model)
         if config.compile:
             for block in model.blocks:
                 block.compile(dynamic=True)
-        self.history, self.before, self.seconds = {"losses": [], "epochs": []}, None, 0.0
-        n_rows = (
-            len(self.train_set)
-            if self.replay is None
-            else len(WithReplay(self.train_set, self.replay, config.replay_share))
-        )
+        self.history, self.before = {"losses": [], "epochs": []}, None
         names = ("batch_size", "grad_accum", "lr", "weight_decay", "seed", "dtype")
         self.settings = {name: getattr(config, name) for name in names}
-        self.plan = step_plan(model, n_rows, config.epochs, **self.settings)
-        self.optimizer = make_optimizer(model, self.plan)
+        rows = with_replay(self.train_set, self.replay, config.replay_share)
+        self.plan = step_plan(model, len(rows), config.epochs, **self.settings)
+        super().__init__(folder, config, model, make_optimizer(model, self.plan))
         torch.manual_seed(config.seed)
         if resume:
             self.restore()
+
+    def make_datasets(self, config, entries, model):
+        """The entries to learn from, to watch and to test, as rows of ids."""
+        limit = config.context_length or model.config.context_length
+        settings = dict(tokenizer=model.tokenizer, style=config.style, max_tokens=limit)
+        make = partial(InstructionDataset, **settings)
+        make_rows = partial(TalkDataset, **settings) if config.data == "tales" else make
+        self.train_set = make_rows(entries.train, answer_only=config.loss == "answer")
+        self.val_set, self.test_set = make(entries.validation), make(entries.test)
+        if not len(self.test_set):
+            raise ValueError(
+                f"no test entry has at most {limit} tokens; give a larger --context-length"
+            )
 
     def fingerprint(self):
         """A checksum of what is learned from."""
         return crc([torch.cat([ids for ids, _ in self.train_set.rows])])
 
-    def save_state(self):
-        """All that resuming needs, in one file that is replaced in one step."""
-        trained = {
-            name: tensor.detach()
-            for name, tensor in self.model.named_parameters()
-            if tensor.requires_grad
-        }
-        state = {
-            "trained": trained,
-            "optimizer": self.optimizer.state_dict(),
-            "history": self.history,
-        }
-        state |= {
-            "torch_rng": torch.get_rng_state(),
-            "data": self.fingerprint(),
-            "before": self.before,
-        }
-        state["seconds"] = self.seconds
-        write_atomically(self.folder / "training.pt", partial(torch.save, state))
+    def extra_state(self):
+        return {"history": self.history, "before": self.before}
 
-    def restore(self):
-        path = self.folder / "training.pt"
-        if not path.exists():
-            return  # it was stopped before the first state was written
-        try:
-            state = torch.load(
-                path, weights_only=True, map_location=next(self.model.parameters()).device
-            )
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            raise ValueError(
-                f"{path} is damaged ({type(error).__name__}); start anew with --overwrite"
-            ) from None
-        if state["data"] != self.fingerprint():
-            raise ValueError(
-                f"{self.config.data} is not the data that {self.folder.name} began with; bring it back"
-            )
-        weights = dict(self.model.named_parameters())
-        for name, tensor in state["trained"].items():
-            weights[name].data.copy_(tensor)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.history, self.before, self.seconds = (
-            state["history"],
-            state["before"],
-            state["seconds"],
-        )
-        torch.set_rng_state(state["torch_rng"].cpu())
+    def take_state(self, state):
+        self.history, self.before = state["history"], state["before"]
+
+    def save_model(self):
+        save_instruct(self.model, self.folder, self.config.style, self.config.base)
 
     def examine(self, name):
         """Answer all test entries and write `answers-NAME.jsonl`. Returns {"scores",
         "valid_share"}.
         """
-        bar = tqdm(
-            total=len(self.test_set),
-            desc=f"test {name}",
-            unit="answer",
-            delay=2,
-            dynamic_ncols=True,
-        )
-        with bar:
-            answers = respond(
-                self.model,
-                self.test_set.entries,
-                max_tokens=self.config.max_tokens,
-                on_batch=bar.update,
-            )
-        lines = [
-            json.dumps(
-                entry | {"model_response": answer, "right": grade(entry, answer)},
-                ensure_ascii=False,
-            )
-            + "\n"
-            for entry, answer in zip(self.test_set.entries, answers, strict=True)
+        entries, longest = self.test_set.entries, self.config.max_tokens
+        options = dict(desc=f"test {name}", unit="answer", delay=2, dynamic_ncols=True)
+        with tqdm(total=len(entries), **options) as bar:
+            answers = respond(self.model, entries, max_tokens=longest, on_batch=bar.update)
+        rows = [
+            entry | {"model_response": answer, "right": grade(entry, answer)}
+            for entry, answer in zip(entries, answers, strict=True)
         ]
-        path = self.folder / f"answers-{name}.jsonl"
-        write_atomically(
-            path, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8")
-        )
+        write_json_lines(self.folder / f"answers-{name}.jsonl", rows)
         share = valid_share(self.model) if self.config.data == "tales" else None
-        return {"scores": score(self.test_set.entries, answers), "valid_share": share}
+        return {"scores": score(entries, answers), "valid_share": share}
 
     def go(self, should_stop=lambda: False):
         """Train to the end, or until `should_stop()`. Returns True at the end."""
+        plan = self.plan
         if self.before is None:
             self.before = self.examine("before")
             self.save_state()
-        done, started = len(self.history["losses"]), time.perf_counter() - self.seconds
-        bar = tqdm(
-            total=self.plan.steps, initial=done, unit="step", mininterval=1.0, dynamic_ncols=True
-        )
-        tokens = (
-            self.train_set.lengths.float().mean().item()
-            * self.plan.batch_size
-            * self.plan.grad_accum
-        )
+        tokens = self.train_set.lengths.float().mean().item() * plan.batch_size * plan.grad_accum
+        with self.progress(plan.steps) as (bar, advance):
 
-        def on_step(step, loss, row):
-            speed = tokens * (bar.n + 1 - done) / max(bar.format_dict["elapsed"], 1e-9)
-            bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s", refresh=False)
-            bar.update()
-            self.seconds = time.perf_counter() - started
-            if row:
-                bar.write(
-                    ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in row.items())
-                )
-            if row or (step + 1) % SAVE_EVERY == 0:
-                self.save_state()
-            return should_stop()
+            def on_step(step, loss, row):
+                advance(loss, round(tokens))
+                self.record(step=self.step, loss=loss)
+                if row:
+                    self.record(step=self.step, **row)
+                    compared = self.keep_if_best(row["val_loss"]) if "val_loss" in row else ""
+                    bar.write(in_words(row) + compared)
+                if row or self.step % SAVE_EVERY == 0:
+                    self.save_state()
+                return should_stop()
 
-        if done < self.plan.steps and not should_stop():
-            with bar:
+            if self.step < plan.steps and not should_stop():
                 fine_tune(
                     self.model,
                     self.train_set,
@@ -748,161 +561,68 @@ class InstructRun:
                     on_step=on_step,
                     **self.settings,
                 )
-        return len(self.history["losses"]) == self.plan.steps
+        return self.step == plan.steps
 
     def finish(self):
-        """Test, and write what came of it. Returns the summary."""
-        after = self.examine("after")
+        """Test the best model, and write what came of it. Returns the summary."""
         trained, total = trained_share(self.model)
-        summary = {
-            name: exact(part["scores"])
-            for name, part in (("before", self.before), ("after", after))
+        if self.best is None:
+            self.save_model()
+        elif self.best["step"] != self.step:
+            self.model = load_instruct(self.folder, next(self.model.parameters()).device)
+        after = self.examine("after")
+        best = self.best or {"step": self.step, "val_loss": None}
+        kinds = {
+            kind: {"before": self.before["scores"][kind], "after": counts}
+            for kind, counts in after["scores"].items()
         }
-        summary |= {
-            "val_loss": self.history["epochs"][-1].get("val_loss"),
-            "seconds": round(self.seconds, 1),
-        }
+        summary = {"before": exact(self.before["scores"]), "after": exact(after["scores"])}
+        summary |= {"val_loss": best["val_loss"], "seconds": round(self.seconds, 1)}
         summary |= {
             "valid_share_before": self.before["valid_share"],
             "valid_share_after": after["valid_share"],
         }
-        summary |= {
-            "trained": trained,
-            "parameters": total,
-            "steps": self.plan.steps,
-            "entries": len(self.train_set.entries),
-            "kinds": {
-                kind: {"before": self.before["scores"][kind], "after": score_after}
-                for kind, score_after in after["scores"].items()
-            },
-        }
-        summary |= {
-            "settings": asdict(self.config),
-            "machine": machine_of(self.model),
-            "curve": curve_of(self.history["losses"]),
-        }
-        save_instruct(self.model, self.folder, self.config.style, self.config.base)
-        lines = [
-            {"step": step + 1, "loss": loss} for step, loss in enumerate(self.history["losses"])
-        ] + self.history["epochs"]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        write_atomically(
-            self.folder / "metrics.jsonl", lambda path: path.write_text(text, encoding="utf-8")
-        )
+        summary |= {"trained": trained, "parameters": total, "steps": self.plan.steps}
+        summary |= {"best_step": best["step"], "entries": len(self.train_set.entries)}
+        summary |= {"kinds": kinds, "settings": asdict(self.config)}
+        summary |= {"machine": machine_of(self.model), "curve": curve_of(self.history["losses"])}
         plot_scores(summary, self.folder / "report.png")
-        (self.folder / "training.pt").unlink(missing_ok=True)
-        write_atomically(
-            self.folder / "summary.json",
-            lambda path: path.write_text(json.dumps(summary, indent=2) + "\n"),
-        )
+        self.forget_state()
+        self.write_summary(summary)
         return summary
-
-
-def exact(scores):
-    """The exact score over all kinds with its 95 % interval: {"right", "of", "share", "interval"}."""
-    right, total = sum_of(scores)
-    share = right / total if total else None
-    return {
-        "right": right,
-        "of": total,
-        "share": share,
-        "interval": wilson(right, total) if total else None,
-    }
 
 
 def machine_of(model):
     """What the numbers of a run were measured on."""
     device = next(model.parameters()).device
-    return (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{os.cpu_count()} CPU cores"
-    )
-
-
-def curve_of(losses, points=50):
-    """The losses of all steps in about so many points: [last step, mean loss] of equally many steps
-    each.
-    """
-    width = max(1, math.ceil(len(losses) / points))
-    parts = [losses[start : start + width] for start in range(0, len(losses), width)]
-    return [
-        [min(len(losses), (n + 1) * width), round(sum(part) / len(part), 4)]
-        for n, part in enumerate(parts)
-    ]
-
-
-def plot_scores(summary, path=None):
-    """Two pictures of a `summary.json`: the loss of the training, and the exact score of each kind
-    before and after.
-
-    Returns the figure. `path`: where to save it.
-    """
-    from matplotlib.figure import (
-        Figure,
-    )  # no window, and nothing of the caller's own figures is touched
-
-    kinds = list(summary["kinds"])
-    figure = Figure(figsize=(9, max(3.5, 0.24 * len(kinds) + 1)), layout="constrained")
-    curve, scores = figure.subplots(1, 2, width_ratios=(1, 1.3))
-    steps, losses = zip(*summary["curve"], strict=True)
-    curve.plot(steps, losses, color="#0072B2")
-    curve.set(
-        xlabel="step",
-        ylabel="training loss (nats per token)",
-        yscale="log",
-        title="The answers become expected",
-    )
-    draw_scores(scores, summary["kinds"])
-    if summary["after"]["of"]:
-        before, after = (100 * summary[name]["share"] for name in ("before", "after"))
-        scores.set_title(f"{before:.0f} % right before, {after:.0f} % after")
-    if path is not None:
-        figure.savefig(path, dpi=100)
-    return figure
-
-
-def draw_scores(ax, kinds):
-    """Points at the share of right answers of each kind, before and after, with their 95 %
-    intervals.
-    """
-    for name, color, offset in (("before", "#D55E00", 0.15), ("after", "#0072B2", -0.15)):
-        for place, kind in enumerate(kinds):
-            right, total = kinds[kind][name]
-            low, high = wilson(right, total)
-            ax.plot([low, high], [place - offset] * 2, color=color, lw=1.5)
-            ax.plot(
-                right / total,
-                place - offset,
-                "o",
-                color=color,
-                ms=4,
-                label=name if place == 0 else None,
-                clip_on=False,
-            )
-    ax.set(
-        yticks=range(len(kinds)),
-        xlim=(0, 1),
-        xlabel="share of exactly right answers, 95 % interval",
-    )
-    ax.set_yticklabels(kinds, fontsize=8)
-    ax.invert_yaxis()
-    ax.legend(
-        frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2
-    )  # nowhere inside is always free
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} CPU cores"
 
 
 # --- The command line -----------------------------------------------------------------------------
 
-SETTINGS_FILE = "instruct-run.json"
+
+def with_whole_paths(given):
+    """The flags with relative paths made whole, for a run that goes on from another folder."""
+    names = {
+        "data": ("tales", "own", "alpaca"),
+        "base": PUBLISHED,
+        "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
+    }
+    return given | {key: whole_path(given[key], names[key]) for key in names if key in given}
 
 
+@contextmanager
 def open_instruct_run(given, name=None, resume=False, overwrite=False):
-    """The `InstructRun` that the flags ask for, new or resumed. Nothing is written yet."""
-    config, folder = choose_run(given, InstructConfig, SETTINGS_FILE, name, resume, overwrite)
-    if resume:
-        refuse_ended(folder)
-    return InstructRun(folder, config, resume)
+    """The `InstructRun` that the flags ask for, new or resumed; its folder is locked inside."""
+    file, flags = InstructRun.settings_file, with_whole_paths(given)
+    config, folder = choose_run(flags, InstructConfig, file, name, resume, overwrite)
+    with claimed(folder, Path(config.data).stem or "run") as folder:
+        run = InstructRun(folder, config, resume)
+        if not resume:
+            begin_folder(folder, run.config, file)
+        yield run
 
 
 def show_settings(run):
@@ -976,22 +696,14 @@ def main(given, others):
             raise ValueError("--model and --input belong to an instruction: give it with --prompt")
         kept = {key: given[key] for key in ("device", "max_tokens") if key in given}
         return answer_prompts(prompts, about, model, **kept)
-    run = open_instruct_run(given, **others)
-    if not others["resume"]:
-        begin_folder(run.folder, run.config, SETTINGS_FILE)
-    show_settings(run)
-    with polite_interrupt() as stopped:
-        ended = run.go(stopped)
-    if not ended:
-        run.save_state()
-        done = len(run.history["losses"])
-        print(
-            f"stopped at step {done}. Go on: python gpt_instruction_finetuning.py --name {run.folder.name} --resume"
-        )
-        return 130
-    show_summary(run.finish())
+    with open_instruct_run(given, **others) as run:
+        show_settings(run)
+        if status := run.live():
+            return status
+        show_summary(run.finish())
     print(
-        f"everything is in {run.folder}; use it: python gpt_instruction_finetuning.py --prompt INSTRUCTION --input TEXT"
+        f"everything is in {run.folder}; "
+        "use it: python gpt_instruction_finetuning.py --prompt INSTRUCTION --input TEXT"
     )
     return 0
 

@@ -4,7 +4,9 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 """
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from ch05_01_main_chapter_code.arguments import add_fields, add_run_flags, parse_with
 
 
 @dataclass
@@ -87,8 +89,6 @@ CHOICES = {
     "device": ("auto", "cuda", "mps", "cpu"),
     "dtype": ("auto", "fp32", "bf16", "fp16"),
 }
-KINDS_OF_FLAGS = {"int | None": int, "float | None": float, "str | None": str}
-OTHERS = ("name", "resume", "overwrite", "prompt", "input", "model")
 
 
 def build_parser():
@@ -96,16 +96,8 @@ def build_parser():
     parser = argparse.ArgumentParser(
         description="Teach a language model to follow instructions. With no flags: tales-gpt, those of its own world."
     )
-    add_fields(parser)
-    parser.add_argument(
-        "--name", help="of the run's folder in runs/ (default: the data's name and a number)"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run --name, or with the newest"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="start the run --name anew though it exists"
-    )
+    add_fields(parser, InstructConfig, HELP, CHOICES)
+    add_run_flags(parser)
     parser.add_argument(
         "--prompt", action="append", help="let a trained model do this instruction; may be repeated"
     )
@@ -116,30 +108,8 @@ def build_parser():
     return parser
 
 
-def add_fields(parser, without=()):
-    """A flag for each field of `InstructConfig`; only those that are given are in the result."""
-    for field in fields(InstructConfig):
-        if field.name in without:
-            continue
-        flag = "--" + field.name.replace("_", "-")
-        text = HELP[field.name] + ("" if field.default is None else f" (default: {field.default})")
-        if field.default is False:
-            parser.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
-        else:
-            kind = KINDS_OF_FLAGS.get(str(field.type), type(field.default))
-            parser.add_argument(
-                flag,
-                type=kind,
-                choices=CHOICES.get(field.name),
-                default=argparse.SUPPRESS,
-                help=text,
-            )
-
-
 def instruct_arguments(argv=None):
     """Parse the flags: returns (fields of `InstructConfig` that were given, {name: value}; the
     other flags, likewise).
     """
-    options = vars(build_parser().parse_args(argv))
-    others = {key: options.pop(key) for key in OTHERS}
-    return options, others
+    return parse_with(build_parser(), argv, others=("prompt", "input", "model"))

@@ -21,10 +21,10 @@ from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
-from ch07_01_main_chapter_code.instruction_kinds import Kind, from_material, same_words
-from ch07_01_main_chapter_code.plain_kinds import PLAIN_KINDS
-from ch07_01_main_chapter_code.previous_chapters import run_script
-from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS
+from ch07_01_main_chapter_code.previous_chapters import read_values, run_script
+from ch07_01_main_chapter_code.tasks.kinds import Kind, from_material, same_words
+from ch07_01_main_chapter_code.tasks.plain_kinds import PLAIN_KINDS
+from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
 
 DATA_FILE = Path(__file__).parent / "instruction-data.json"
 FIELDS = ("instruction", "input", "output", "kind")
@@ -159,10 +159,7 @@ def load_entries(path=DATA_FILE):
     """Read a file of entries; raises ValueError with one sentence that says what is wrong with
     which entry.
     """
-    try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from None
+    entries = read_values(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} must hold a list of entries, [{{…}}, {{…}}], and at least one")
     first = {}

@@ -74,28 +74,28 @@ def build_parser():
 if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-import hashlib  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import re  # noqa: E402
-import shlex  # noqa: E402
-import sys  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
+import hashlib
+import json
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass
 
-from tqdm import tqdm  # noqa: E402
+from tqdm import tqdm
 
 try:
-    from ch07_01_main_chapter_code.instruction_kinds import folded
-    from ch07_01_main_chapter_code.instruction_sets import UNKNOWN_KIND, score, sum_of
     from ch07_01_main_chapter_code.instructions import FIELDS, KINDS, grade
-    from ch07_01_main_chapter_code.judge_client import Client, NoReply, ServerError, serve_gguf
-    from ch07_01_main_chapter_code.judge_reports import judge_report, share_text
+    from ch07_01_main_chapter_code.judging.client import Client, NoReply, ServerError, serve_gguf
+    from ch07_01_main_chapter_code.judging.reports import judge_report, share_text
     from ch07_01_main_chapter_code.previous_chapters import (
         find_smollm2,
         run_script,
         runs_folder,
         write_atomically,
     )
+    from ch07_01_main_chapter_code.tasks.kinds import folded
+    from ch07_01_main_chapter_code.tasks.sets import UNKNOWN_KIND, score, sum_of
 except ImportError as error:
     raise SystemExit(f"{error}") from None
 
@@ -468,7 +468,7 @@ class JudgeLog:
 
 
 def read_judgements(path):
-    """The rows of a log, for `judge_reports`: of a question that was asked twice, the last."""
+    """The rows of a log, for `judging/reports.py`: of a question that was asked twice, the last."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()[1:]
     return list({(row["entry"], row["ask"]): row for row in map(json.loads, lines)}.values())
 

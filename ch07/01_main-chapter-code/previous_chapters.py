@@ -2,16 +2,18 @@
 
 try:
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
-    from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
+    from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
-    from ch04_01_main_chapter_code.checkpoint import write_atomically
-    from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters, language_model_loss
+    from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
+    from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
-    from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
+    from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
+    from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_values
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
-        check_sampling,
+        evaluating,
         generate_ids,
+        llama_bonus,
         load_model,
         make_generator,
         pick_device,
@@ -19,38 +21,35 @@ try:
         stream_ids,
         tokenizer_of,
     )
-    from ch05_01_main_chapter_code.gpt_train import (
-        Batches,
-        DocumentRows,
-        checkpoint_activations,
-        flat_tokens,
-        learning_rate,
-        make_optimizer,
-        polite_interrupt,
-        train,
-        training_rows,
-    )
+    from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens
+    from ch05_01_main_chapter_code.json_lines import read_json_lines, write_json_lines
+    from ch05_01_main_chapter_code.partial_forward import spared_loss
+    from ch05_01_main_chapter_code.run import Run, in_words, polite_interrupt, states
     from ch05_01_main_chapter_code.run_folders import (
         begin_folder,
         choose_run,
+        claimed,
         newest,
         newest_run,
-        refuse_ended,
         runs_folder,
+        whole_path,
     )
-    from ch05_01_main_chapter_code.tale_plots import PLOTS, SHE, TABLES
-    from ch05_01_main_chapter_code.tales import (
-        PRONOUNS,
-        load_corpus,
-        make_tale,
-        make_tales,
-        parse_tale,
+    from ch05_01_main_chapter_code.tale_grammar import PLOTS, SHE, TABLES
+    from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, make_tales, parse_tale
+    from ch05_01_main_chapter_code.training import (
+        Batches,
+        checkpoint_activations,
+        learning_rate,
+        make_optimizer,
+        plan_epochs,
+        suited_rate,
+        train,
     )
-    from ch05_05_bonus_gpt_to_llama.llama_checkpoint import name_pairs as llama_name_pairs
-    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN
-    from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM, chat_ids, find_smollm2
+    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN, END, START, SYSTEM
+    from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids, find_smollm2
+    from ch06_01_main_chapter_code.classifier import crc
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
-    from ch06_01_main_chapter_code.gpt_class_finetune import PUBLISHED_BASES, crc, replay_rows
+    from ch06_01_main_chapter_code.gpt_class_finetune import replay_rows
     from ch06_01_main_chapter_code.lora import (
         apply_lora,
         load_adapters,
@@ -67,7 +66,9 @@ except ModuleNotFoundError as error:
 __all__ = [
     "Batches",
     "DIGITS_PATTERN",
+    "DOWNLOADED_CORPORA",
     "DocumentRows",
+    "EMBEDDED_CORPORA",
     "END",
     "GPT",
     "GPT2_PATTERN",
@@ -75,7 +76,8 @@ __all__ = [
     "Mistake",
     "PLOTS",
     "PRONOUNS",
-    "PUBLISHED_BASES",
+    "PUBLISHED",
+    "Run",
     "SHE",
     "START",
     "SYSTEM",
@@ -86,23 +88,24 @@ __all__ = [
     "batches_by_length",
     "begin_folder",
     "chat_ids",
-    "check_sampling",
+    "check_files",
     "checkpoint_activations",
     "choose_run",
-    "count_parameters",
+    "claimed",
     "crc",
     "downloads",
+    "evaluating",
     "exercise_check",
     "find_smollm2",
     "flat_tokens",
     "generate_ids",
     "gpt_name_pairs",
+    "in_words",
     "judge",
     "language_model_loss",
     "learning_rate",
-    "llama_name_pairs",
+    "llama_bonus",
     "load_adapters",
-    "load_corpus",
     "load_model",
     "lora_layers",
     "make_generator",
@@ -110,21 +113,30 @@ __all__ = [
     "make_tale",
     "make_tales",
     "merge_lora",
+    "needed_end_of_text",
     "newest",
     "newest_run",
     "parse_tale",
     "pick_device",
+    "plan_epochs",
     "polite_interrupt",
-    "refuse_ended",
+    "read_json_lines",
+    "read_values",
     "replay_rows",
     "run_script",
     "runs_folder",
     "sample_stories",
     "save_adapters",
+    "seal",
+    "spared_loss",
+    "states",
     "stream_ids",
+    "suited_rate",
     "tokenizer_of",
     "train",
     "trained_share",
-    "training_rows",
+    "whole_path",
     "write_atomically",
+    "write_files",
+    "write_json_lines",
 ]

@@ -30,7 +30,6 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     format_prompt,
 )
 from ch07_01_main_chapter_code.instruction_arguments import instruct_arguments
-from ch07_01_main_chapter_code.instruction_sets import wilson
 from ch07_01_main_chapter_code.instructions import (
     FIELDS,
     KINDS,
@@ -48,6 +47,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     TrainConfig,
     make_optimizer,
 )
+from ch07_01_main_chapter_code.tasks.sets import wilson
 from scratch_llm_tools.exercises import ExerciseTests
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 

@@ -4,6 +4,7 @@ run goes on as if it had not been stopped, and bad input is told in one line."""
 import copy
 import json
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -19,13 +20,13 @@ import torch.nn.functional as F
 
 from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
-from ch05_01_main_chapter_code import gpt_train
 from ch05_01_main_chapter_code.arguments import run_script
 from ch05_01_main_chapter_code.gpt_download import DownloadError
 from ch05_01_main_chapter_code.gpt_generate import load_model
 from ch05_01_main_chapter_code.gpt_train import Batches, DocumentRows, flat_tokens
-from ch05_01_main_chapter_code.run_folders import begin_folder
+from ch05_01_main_chapter_code.json_lines import read_json_lines
 from ch05_01_main_chapter_code.tales import make_tales, parse_tale
+from ch05_01_main_chapter_code.training import train
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2, load_smollm2
 from ch06_01_main_chapter_code import gpt_class_finetune
@@ -48,9 +49,19 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     prompt_ids,
     respond,
     save_instruct,
+    step_plan,
 )
 from ch07_01_main_chapter_code.instruction_arguments import InstructConfig, instruct_arguments
-from ch07_01_main_chapter_code.instruction_sets import (
+from ch07_01_main_chapter_code.instructions import (
+    FIELDS,
+    grade,
+    load_entries,
+    make_entries,
+    prompt_of,
+    source_of,
+    split,
+)
+from ch07_01_main_chapter_code.tasks.sets import (
     ALONE,
     FRESH_SEED,
     MADE_KINDS,
@@ -66,16 +77,7 @@ from ch07_01_main_chapter_code.instruction_sets import (
     whole_tales,
     wilson,
 )
-from ch07_01_main_chapter_code.instructions import (
-    FIELDS,
-    grade,
-    load_entries,
-    make_entries,
-    prompt_of,
-    source_of,
-    split,
-)
-from ch07_01_main_chapter_code.tale_kinds import (
+from ch07_01_main_chapter_code.tasks.tale_kinds import (
     CHANGES,
     TALE_KINDS,
     make_animal,
@@ -408,29 +410,19 @@ def test_a_talk_that_is_too_long_goes_on_in_a_new_row_and_no_answer_is_lost():
     )  # each with the input
 
 
-def test_training_on_talks_is_that_of_the_plain_loss(monkeypatch):
+def test_training_on_talks_is_that_of_the_plain_loss():
     """Few targets count, and what the training spares itself for that changes no step, with
     adapters either.
     """
-
-    def plain(model, inputs, targets, forward):
-        return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
-
     for make in MODELS:
         for what in ("all", "lora", "last-blocks"):
-            losses = []
-            for changed in (False, True):
-                with monkeypatch.context() as patch:
-                    if changed:
-                        patch.setattr(gpt_train, "batch_loss", plain)
-                    model = make()
-                    entries = sum((talk_about("abc" * 12, 3, seed) for seed in range(16)), [])
-                    rows = TalkDataset(entries, model.tokenizer, "tales", 96)
-                    assert all((rows[n][1] != -100).float().mean() < 0.4 for n in range(len(rows)))
-                    losses.append(
-                        fine_tune(model, rows, 2, what, rank=2, batch_size=4, lr=1e-3)[1]["losses"]
-                    )
-            torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+            entries = sum((talk_about("abc" * 12, 3, seed) for seed in range(16)), [])
+            rows = TalkDataset(entries, make().tokenizer, "tales", 96)
+            assert all((rows[n][1] != -100).float().mean() < 0.4 for n in range(len(rows)))
+            plain = choose_trained(make(), what, rank=2)
+            plan = step_plan(plain, len(rows), 2, batch_size=4, lr=1e-3)
+            losses = fine_tune(make(), rows, 2, what, rank=2, batch_size=4, lr=1e-3)[1]["losses"]
+            torch.testing.assert_close(train(plain, rows, plan), losses, rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_made_about_tales_has_the_shares_that_are_promised():
@@ -852,8 +844,9 @@ def test_a_run_leaves_everything_that_it_promises(quick, capsys):
         "model.safetensors",
         "config.json",
         "tokenizer.json",
+        "manifest.json",
     }
-    assert {file.name for file in folder.iterdir()} == made
+    assert {file.name for file in folder.iterdir()} == made | {"manifest.json", "run.lock"}
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["before"]["of"] == summary["after"]["of"] == 17 and summary["entries"] == 64
     rows = [json.loads(line) for line in (folder / "answers-after.jsonl").read_text().splitlines()]
@@ -879,13 +872,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(quick, monkeypatch)
     assert run_main("--name", "whole") == 0
     for stop_at in (0, 2):
         name, calls = f"halves-{stop_at}", []
-        run = finetuning.open_instruct_run(instruct_arguments([*TINY])[0], name)
-        begin_folder(run.folder, run.config, finetuning.SETTINGS_FILE)
-        assert (
-            run.go(lambda calls=calls, stop_at=stop_at: calls.append(1) or len(calls) > stop_at)
-            is False
-        )
-        run.save_state()
+        with finetuning.open_instruct_run(instruct_arguments([*TINY])[0], name) as run:
+            stopped = run.go(lambda calls=calls, stop=stop_at: calls.append(1) or len(calls) > stop)
+            assert stopped is False
+            run.save_state()
         assert main(*instruct_arguments(["--name", name, "--resume"])) == 0
         whole, halves = (
             json.loads((quick / part / "summary.json").read_text()) for part in ("whole", name)
@@ -937,8 +927,8 @@ def test_an_existing_run_is_not_touched(quick):
 
 
 def test_settings_of_a_resumed_run_are_its_own(quick):
-    run = finetuning.open_instruct_run(instruct_arguments(TINY)[0], "mine")
-    begin_folder(run.folder, run.config, finetuning.SETTINGS_FILE)
+    with finetuning.open_instruct_run(instruct_arguments(TINY)[0], "mine") as run:
+        assert run.settings["lr"] is None
     with pytest.raises(ValueError, match="leave out lr"):
         main(*instruct_arguments(["--name", "mine", "--resume", "--lr", "0.5"]))
 
@@ -1003,7 +993,8 @@ def test_the_runner_goes_on_where_it_was_stopped_and_ends_in_a_table(quick, caps
 
     def stopped_at_once(run, should_stop):
         calls.append(run.folder.name)
-        return go(run, lambda: True)
+        signal.raise_signal(signal.SIGINT)
+        return go(run, should_stop)
 
     monkeypatch.setattr(finetuning.InstructRun, "go", stopped_at_once)
     assert experiment("--variants", "baseline", "mask_instructions") == 130 and calls == [
@@ -1012,7 +1003,7 @@ def test_the_runner_goes_on_where_it_was_stopped_and_ends_in_a_table(quick, caps
     assert (quick / "small" / "results.jsonl").read_text() == first
     monkeypatch.setattr(finetuning.InstructRun, "go", go)
     assert experiment("--variants", "baseline", "mask_instructions") == 0
-    rows = exercise_experiments.rows_so_far(quick / "small" / "results.jsonl")
+    rows = read_json_lines(quick / "small" / "results.jsonl")
     assert [row["variant"] for row in rows] == ["baseline", "mask_instructions"]
     assert json.loads(first) == rows[0] and (quick / "small" / "results.png").stat().st_size > 5000
     table = capsys.readouterr().out

@@ -22,6 +22,7 @@ from near_duplicates import duplicate_groups, exact_pairs, near_pairs, nearest_b
 try:
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
     from ch05_01_main_chapter_code.arguments import run_script
+    from ch05_01_main_chapter_code.corpora import read_values
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -48,11 +49,7 @@ def read_entries(path):
 
     Raises ValueError, with one sentence that says what is wrong where.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not in UTF-8: {error.reason} at byte {error.start}") from None
-    entries = parse(text, path)
+    entries = read_values(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(
             f"{path} must hold a list of entries, [{{…}}, {{…}}], or one entry on each line; it has none"
@@ -62,28 +59,6 @@ def read_entries(path):
         if problem:
             raise ValueError(f"{path}, entry {number}: {problem}")
     return [{"input": ""} | entry for entry in entries]
-
-
-def parse(text, path):
-    """The JSON value of a text, or the list of those of its lines."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply for a list of entries") from None
-    except json.JSONDecodeError as error:
-        whole = error
-    lines = [
-        (number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()
-    ]
-    if not lines or not lines[0][1].lstrip().startswith("{"):
-        raise ValueError(f"{path} is no JSON: {whole}")
-    entries = []
-    for number, line in lines:
-        try:
-            entries.append(json.loads(line))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{path}, line {number} is no JSON: {error}") from None
-    return entries
 
 
 def problem_of(entry):

@@ -52,19 +52,19 @@ def build_parser():
 if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-import hashlib  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import re  # noqa: E402
-import shlex  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
+import hashlib
+import json
+import os
+import re
+import shlex
+import sys
+import time
 
-from spoilings import COMPARED, SCORED, choose_cases, pose, questions, truth_of  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+from spoilings import COMPARED, SCORED, choose_cases, pose, questions, truth_of
+from tqdm import tqdm
 
-from ch07_01_main_chapter_code.judge_client import NoReply, ServerError, serve_gguf  # noqa: E402
-from ch07_01_main_chapter_code.judge_reports import (  # noqa: E402
+from ch07_01_main_chapter_code.judging.client import NoReply, ServerError, serve_gguf
+from ch07_01_main_chapter_code.judging.reports import (
     GOOD,
     agreement_table,
     chance_of_higher,
@@ -73,8 +73,8 @@ from ch07_01_main_chapter_code.judge_reports import (  # noqa: E402
     share_text,
     swapped,
 )
-from ch07_01_main_chapter_code.ollama_evaluate import COMPARING, SCORING, Judge, JudgeLog  # noqa: E402
-from ch07_01_main_chapter_code.previous_chapters import find_smollm2, run_script, runs_folder  # noqa: E402
+from ch07_01_main_chapter_code.ollama_evaluate import COMPARING, SCORING, Judge, JudgeLog
+from ch07_01_main_chapter_code.previous_chapters import find_smollm2, run_script, runs_folder
 
 GIVE_UP = 3  # questions in a row without a reply
 
@@ -169,7 +169,7 @@ def good_share(rows, ask):
 
 
 def as_scores(rows):
-    """The plain answers' rows, as `judge_reports` wants them."""
+    """The plain answers' rows, as `judging/reports.py` wants them."""
     return [{**row, "ask": "score"} for row in rows if row["ask"] in ("right", "wrong")]
 
 

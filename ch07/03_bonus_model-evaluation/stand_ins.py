@@ -7,8 +7,8 @@ No language model is in them, so they cost nothing. They are no judges of qualit
 import random
 import re
 
-from ch07_01_main_chapter_code.instruction_kinds import folded
 from ch07_01_main_chapter_code.ollama_evaluate import Judgement
+from ch07_01_main_chapter_code.tasks.kinds import folded
 
 
 class StandIn:

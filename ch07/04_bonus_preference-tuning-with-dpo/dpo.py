@@ -80,21 +80,21 @@ def build_parser():
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     OPTIONS = build_parser().parse_args()
 
-from preference_training import METHODS, by_kind, divergence, exact_score, tune  # noqa: E402
-from preferences import census, made_prompts, make_pairs, sample_answers  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+from preference_training import METHODS, by_kind, divergence, exact_score, tune
+from preferences import census, made_prompts, make_pairs, sample_answers
+from tqdm import tqdm
 
-from ch05_01_main_chapter_code.arguments import run_script  # noqa: E402
-from ch05_01_main_chapter_code.run_folders import runs_folder  # noqa: E402
-from ch07_01_main_chapter_code.gpt_instruction_finetuning import load_instruct, save_instruct  # noqa: E402
-from ch07_01_main_chapter_code.instruction_sets import FRESH_SEED, fresh_entries  # noqa: E402
-from ch07_01_main_chapter_code.previous_chapters import (  # noqa: E402
+from ch05_01_main_chapter_code.arguments import run_script
+from ch05_01_main_chapter_code.run_folders import runs_folder
+from ch07_01_main_chapter_code.gpt_instruction_finetuning import load_instruct, save_instruct
+from ch07_01_main_chapter_code.previous_chapters import (
     parse_tale,
     polite_interrupt,
     sample_stories,
     write_atomically,
 )
-from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS  # noqa: E402
+from ch07_01_main_chapter_code.tasks.sets import FRESH_SEED, fresh_entries
+from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
 
 PROMPT_SEED = 50_000  # added to a run's seed, so that its prompts are not those that the model was taught with
 STORY_TOKENS = 192  # longest story

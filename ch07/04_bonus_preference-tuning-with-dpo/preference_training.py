@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from ch05_01_main_chapter_code.arguments import TrainConfig
 from ch05_01_main_chapter_code.gpt_train import learning_rate, make_optimizer
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import respond
-from ch07_01_main_chapter_code.instruction_sets import wilson
 from ch07_01_main_chapter_code.instructions import grade
+from ch07_01_main_chapter_code.tasks.sets import wilson
 
 METHODS = ("dpo", "sft", "both")
 WATCH_EVERY = 20  # steps

@@ -13,7 +13,7 @@ import torch
 from ch05_01_main_chapter_code.gpt_generate import make_generator
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import answer_ids, prompt_ids
 from ch07_01_main_chapter_code.instructions import KINDS, grade, make_entries, split
-from ch07_01_main_chapter_code.tale_kinds import TALE_KINDS
+from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
 
 
 @dataclass

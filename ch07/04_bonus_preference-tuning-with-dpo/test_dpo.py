@@ -30,8 +30,8 @@ from preferences import Answer, census, made_prompts, make_pairs, sample_answers
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, load_model
 from ch05_01_main_chapter_code.previous_chapters import GPT, GPTConfig
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import prompt_ids, save_instruct
-from ch07_01_main_chapter_code.instruction_sets import fresh_entries
 from ch07_01_main_chapter_code.instructions import grade, prompt_of, source_of
+from ch07_01_main_chapter_code.tasks.sets import fresh_entries
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent

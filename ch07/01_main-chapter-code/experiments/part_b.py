@@ -24,11 +24,9 @@ import torch
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     InstructionDataset,
     answer_loss,
-    exact,
     fine_tune,
     respond,
 )
-from ch07_01_main_chapter_code.instruction_sets import load_instructions, score
 from ch07_01_main_chapter_code.previous_chapters import (
     language_model_loss,
     load_model,
@@ -37,6 +35,8 @@ from ch07_01_main_chapter_code.previous_chapters import (
     trained_share,
     write_atomically,
 )
+from ch07_01_main_chapter_code.tasks.score_reports import exact
+from ch07_01_main_chapter_code.tasks.sets import load_instructions, score
 
 LOG = Path(__file__).parent / "part-b.jsonl"
 RESPONSES = Path(__file__).parents[1] / "instruction-data-with-response.json"

@@ -6,6 +6,8 @@ import functools
 import http.client
 import json
 import os
+import random
+import re
 import signal
 import socket
 import subprocess
@@ -22,14 +24,15 @@ import torch
 from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
 from ch05_01_main_chapter_code.gpt_generate import generate_ids, make_generator
-from ch07_01_main_chapter_code import serve
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import respond
-from ch07_01_main_chapter_code.handing_on import open_model
-from ch07_01_main_chapter_code.serve import build_parser, listen, serving
-from ch07_01_main_chapter_code.serving_engine import AT_ONCE, QUEUE, AnswerText, Engine
-from scratch_llm_tools.processes import run_without
+from ch07_01_main_chapter_code.serve import listen, serving
+from ch07_01_main_chapter_code.serving import app
+from ch07_01_main_chapter_code.serving.access import Access
+from ch07_01_main_chapter_code.serving.choose_model import open_model
+from ch07_01_main_chapter_code.serving.engine import AT_ONCE, QUEUE, AnswerText, Engine, Job
+from ch07_01_main_chapter_code.serving.openai_requests import NOT_HERE, UNDERSTOOD, WITHOUT_EFFECT
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]  # of the scripts
 TALE = "One misty night Mia the fox saw the moon floating in the water near the orchard."
 QUESTIONS = [
     "Who is the fox?",
@@ -60,21 +63,36 @@ def connect(url, timeout=60):
     return http.client.HTTPConnection(urlsplit(url).hostname, urlsplit(url).port, timeout=timeout)
 
 
+JSON = {"Content-Type": "application/json"}
+
+
+def ask(url, method, path, body=None, headers=None):
+    """(status, headers, content) of a request with these headers; one that is None is left out."""
+    connection = connect(url)
+    headers = (JSON if body is not None else {}) | (headers or {})
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        if value is not None:
+            connection.putheader(name, value)
+    if body is not None:
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, answer.headers, json.loads(content) if content[:1] == b"{" else content
+
+
 def post(url, path, body, **headers):
     """(status, content) of a POST; `body` is what json.dumps takes, or bytes."""
-    connection = connect(url)
-    connection.request("POST", path, body if isinstance(body, bytes) else json.dumps(body), headers)
-    answer = connection.getresponse()
-    content = json.loads(answer.read())
-    connection.close()
-    return answer.status, content
+    status, _, content = ask(url, "POST", path, body, headers)
+    return status, content
 
 
-def get(url, path):
-    connection = connect(url)
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    return answer.status, json.loads(answer.read())
+def get(url, path, **headers):
+    status, _, content = ask(url, "GET", path, None, headers)
+    return status, content
 
 
 def chat(instruction, text="", **settings):
@@ -98,7 +116,7 @@ def assert_still_right(url):
     assert said(content) == expected(QUESTIONS[0], TALE, 30)
 
 
-def wait_until_idle(url, seconds=10):
+def wait_until_idle(url, seconds=120):
     deadline = time.monotonic() + seconds
     while (state := get(url, "/health")[1])["writing"] + state["waiting"]:
         assert time.monotonic() < deadline, state
@@ -211,7 +229,7 @@ def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(url):
 def stream(url, path, body):
     """The events of a streamed answer, which must end in [DONE]."""
     connection = connect(url)
-    connection.request("POST", path, json.dumps(body | {"stream": True}))
+    connection.request("POST", path, json.dumps(body | {"stream": True}), JSON)
     answer = connection.getresponse()
     assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/event-stream")
     events = answer.read().decode().split("\n\n")
@@ -312,13 +330,13 @@ def test_a_model_without_instructions_continues_texts_only():
 # --- The client that people use -------------------------------------------------------------------
 
 
-def openai_client(url):
+def openai_client(url, key="none"):
     openai = pytest.importorskip("openai", reason="pip install openai")
     http_client = openai.DefaultHttpxClient(
         trust_env=False
     )  # no proxy: the address is this machine's own
     return openai.OpenAI(
-        base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60, http_client=http_client
+        base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=60, http_client=http_client
     )
 
 
@@ -378,14 +396,14 @@ def test_20_clients_at_once_get_exactly_their_own_answers(url):
 # --- Many, impatient and wicked clients -----------------------------------------------------------
 
 
+HEAD = b"POST /v1/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
 def open_stream(url, body):
     """A raw connection to a stream, at the place where its first piece has come."""
     raw = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=30)
     content = json.dumps(body | {"stream": True}).encode()
-    raw.sendall(
-        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
-        % (len(content), content)
-    )
+    raw.sendall(HEAD % b"completions" + b"Content-Length: %d\r\n\r\n%s" % (len(content), content))
     return raw
 
 
@@ -416,7 +434,7 @@ def test_nobody_writes_for_a_client_that_has_gone(endless):
     for raw in streams:
         assert raw.recv(15) == b"HTTP/1.1 200 OK"
     impatient = connect(endless)  # the same, for an answer in one piece
-    impatient.request("POST", "/v1/completions", json.dumps(ENDLESS))
+    impatient.request("POST", "/v1/completions", json.dumps(ENDLESS), JSON)
     time.sleep(0.3)
     assert sum(get(endless, "/health")[1][name] for name in ("writing", "waiting")) == 21
     for number, raw in enumerate(streams):
@@ -433,11 +451,11 @@ def test_nobody_writes_for_a_client_that_has_gone(endless):
 
 def test_a_full_queue_is_told(endless):
     streams = [open_stream(endless, ENDLESS) for _ in range(AT_ONCE + QUEUE)]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while (state := get(endless, "/health")[1])["writing"] < AT_ONCE or state["waiting"] < QUEUE:
         assert time.monotonic() < deadline, state
     connection = connect(endless)
-    connection.request("POST", "/v1/completions", json.dumps({"prompt": ">"}))
+    connection.request("POST", "/v1/completions", json.dumps({"prompt": ">"}), JSON)
     answer = connection.getresponse()
     error = json.loads(answer.read())["error"]
     assert answer.status == 503 and answer.headers["Retry-After"] == "1"
@@ -602,52 +620,86 @@ def test_what_does_no_harm_is_accepted(url):
 def test_bodies_of_10_megabytes_are_refused(url):
     large = json.dumps(chat("x" * 10_000_000)).encode()
     assert_refused(*post(url, "/v1/chat/completions", large), 413)
-    connection = connect(url)  # in chunks: nobody said how large it would be
-    connection.request(
-        "POST",
-        "/v1/completions",
-        (large[:100_000] for _ in range(100)),
-        encode_chunked=True,
-        headers={"Transfer-Encoding": "chunked"},
-    )
-    answer = connection.getresponse()
-    assert_refused(answer.status, json.loads(answer.read()), 413)
     with ThreadPoolExecutor(5) as pool:
         for status, content in pool.map(
             lambda _: post(url, "/v1/chat/completions", large), range(5)
         ):
             assert_refused(status, content, 413)
     cut = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port))
-    cut.sendall(
-        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000
-    )
+    cut.sendall(HEAD % b"completions" + b"Content-Length: 1000000\r\n\r\n" + b"x" * 5000)
     cut.close()
     assert_still_right(url)
 
 
-def test_slow_clients_lose_their_connection_and_hold_up_nobody(monkeypatch):
-    monkeypatch.setattr(serve, "HEADER_SECONDS", 0.5)
-    monkeypatch.setattr(serve, "BODY_SECONDS", 0.5)
+def endless_body(url, path, headers):
+    """Send a body that never ends: (what the server answered, how many bytes it took)."""
+    raw = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=30)
+    raw.sendall(headers + b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk, taken = b"10000\r\n" + b"x" * 0x10000 + b"\r\n", 0
+    try:
+        while taken < 300_000_000:
+            raw.sendall(chunk)
+            taken += len(chunk)
+    except OSError:  # the other end has closed
+        pass
+    answer = raw.recv(10_000)
+    raw.close()
+    return answer, taken
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (HEAD % b"completions", 413),
+        (HEAD % b"nowhere", 404),
+        (HEAD % b"models", 405),
+        (HEAD.replace(b"localhost", b"evil.example") % b"completions", 403),
+        (HEAD.replace(b"application/json", b"text/plain") % b"completions", 415),
+        (b"GET /health HTTP/1.1\r\nHost: localhost\r\n", 200),
+    ],
+)
+def test_a_body_without_an_end_is_not_read_on(url, head, status):
+    answer, taken = endless_body(url, "/v1/completions", head)
+    assert answer.startswith(b"HTTP/1.1 %d" % status) and b"connection: close" in answer.lower()
+    assert taken < 30_000_000  # a megabyte, and what the system keeps on its way
+    assert_still_right(url)
+
+
+def test_slow_clients_hold_up_nobody(monkeypatch):
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.5)
     with serving(follower(), "tales-gpt") as url:
         place = urlsplit(url).hostname, urlsplit(url).port
-        slow = [socket.create_connection(place, timeout=20) for _ in range(100)]
-        for number, raw in enumerate(slow):
-            raw.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Le"[: number % 50])
+        slow = [socket.create_connection(place, timeout=20) for _ in range(200)]
+        request = HEAD % b"completions" + b"Content-Le"
+        for number, raw in enumerate(slow):  # headers that never come to their end
+            raw.sendall(request[: number % len(request)])
         body = socket.create_connection(place, timeout=20)
-        body.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
+        body.sendall(HEAD % b"completions" + b"Content-Length: 500\r\n\r\n{")
         again = connect(url)  # a good request, then half of one on the same connection
         again.request("GET", "/health")
         again.getresponse().read()
         again.sock.sendall(b"GET /hea")
         assert_still_right(url)
         assert body.recv(1000).startswith(b"HTTP/1.1 408")
-        for raw in (*slow, again.sock):
-            try:
-                assert raw.recv(100) == b""
-            except ConnectionResetError:
-                pass
+        assert body.recv(1000) == b""  # and its connection is gone
+        for raw in slow[:100]:
             raw.close()
         assert_still_right(url)
+    for raw in slow[100:]:
+        raw.close()
+
+
+def test_headers_without_an_end_are_refused(url):
+    raw = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=20)
+    try:
+        raw.sendall(HEAD % b"completions")
+        for _ in range(1000):
+            raw.sendall(b"X-More: " + b"x" * 1000 + b"\r\n")
+    except OSError:
+        pass
+    assert raw.recv(100).startswith(b"HTTP/1.1 4")
+    raw.close()
+    assert_still_right(url)
 
 
 def test_a_request_that_fails_takes_nothing_with_it():
@@ -668,8 +720,6 @@ def test_a_request_that_fails_takes_nothing_with_it():
 
 
 def test_a_closed_engine_ends_its_jobs():
-    from ch07_01_main_chapter_code.serving_engine import Job
-
     engine, ends, began = (
         Engine(writer("abc", again=True, context_length=20_000), at_once=2),
         [],
@@ -685,6 +735,264 @@ def test_a_closed_engine_ends_its_jobs():
     assert began.wait(20)
     engine.close()
     assert ends == ["cancelled"] * 5 and not engine.thread.is_alive()
+
+
+# --- Who may use it -------------------------------------------------------------------------------
+
+ASKED = {"prompt": "One misty night", "max_tokens": 1}
+
+
+def host_of(url):
+    return urlsplit(url).netloc
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("127.0.0.1", 200),
+        ("127.0.0.1:1", 200),
+        ("127.8.8.8", 200),
+        ("[::1]:8000", 200),
+        ("fox.example", 200),
+        ("Fox.Example:80", 200),
+        ("evil.example", 403),
+        ("evil.example:8000", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost@evil.example", 403),
+        ("evil.example/localhost", 403),
+        ("192.0.2.1", 403),
+        ("10.0.0.1:8000", 403),
+        ("[::2]", 403),
+        ("2130706433", 403),
+        ("", 403),
+        ("\u00e9", 403),
+    ],
+)
+def test_the_server_answers_to_its_own_names_only(allowing, host, status):
+    for method, path, body in (("GET", "/health", None), ("POST", "/v1/completions", ASKED)):
+        found, _, content = ask(allowing, method, path, body, {"Host": host})
+        assert found == status
+        if status == 403:
+            assert_refused(found, content, 403)
+
+
+@pytest.fixture(scope="module")
+def allowing():
+    """A server that may be called fox.example, and used by pages of two origins."""
+    origins = ("http://pages.example:3000", "https://safe.example")
+    access = Access(hosts=("fox.example",), origins=origins)
+    with serving(follower(), "tales-gpt", access=access) as address:
+        yield address
+
+
+def test_pages_of_other_origins_are_refused(allowing):
+    own = f"http://{host_of(allowing)}"
+    for origin, status in (
+        (own, 200),
+        ("http://pages.example:3000", 200),
+        ("https://safe.example", 200),
+        ("null", 403),
+        ("http://evil.example", 403),
+        ("http://pages.example", 403),
+        ("http://pages.example:3000.evil.example", 403),
+        ("http://localhost:1", 403),
+        (own.replace("http", "https"), 403),
+        ("file://", 403),
+        ("", 403),
+    ):
+        found, headers, content = ask(
+            allowing, "POST", "/v1/completions", ASKED, {"Origin": origin}
+        )
+        assert found == status, origin
+        assert ask(allowing, "GET", "/v1/models", None, {"Origin": origin})[0] == status
+        told = headers["Access-Control-Allow-Origin"]
+        assert told == (origin if "example" in origin and status == 200 else None)
+        if status == 403:
+            assert_refused(found, content, 403)
+    raw = {"Origin": "http://pages.example:3000", "Access-Control-Request-Method": "POST"}
+    status, headers, _ = ask(allowing, "OPTIONS", "/v1/completions", None, raw)  # a preflight
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == raw["Origin"]
+    evil = raw | {"Origin": "http://evil.example"}
+    status, headers, _ = ask(allowing, "OPTIONS", "/v1/completions", None, evil)
+    assert status == 403 and "Access-Control-Allow-Origin" not in headers
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("text/plain", 415),
+        ("text/plain; application/json", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/jsonp", 415),
+        ("", 415),
+        (None, 415),
+    ],
+)
+def test_a_body_is_json_and_says_so(url, kind, status):
+    for path, body in (("completions", ASKED), ("chat/completions", chat("Go.", max_tokens=1))):
+        found, content = post(url, f"/v1/{path}", body, **{"Content-Type": kind})
+        assert found == status
+        if status == 415:
+            assert_refused(found, content, 415)
+
+
+def test_a_server_with_a_key_wants_it():
+    import openai
+
+    with serving(follower(), "tales-gpt", access=Access(api_key="open-sesame")) as url:
+        for given in (
+            None,
+            "",
+            "open-sesame",
+            "Bearer",
+            "Bearer ",
+            "Bearer open-sesam",
+            "Bearer open-sesame2",
+            "Bearer OPEN-SESAME",
+            "Basic open-sesame",
+            "Bearer \xe9",
+            "Bearer " + "x" * 9000,
+        ):
+            for method, path, body in (
+                ("GET", "/v1/models", None),
+                ("GET", "/health", None),
+                ("GET", "/nowhere", None),
+                ("POST", "/v1/completions", ASKED),
+            ):
+                status, headers, content = ask(url, method, path, body, {"Authorization": given})
+                assert_refused(status, content, 401)
+                assert content["error"]["code"] == "invalid_api_key"
+                assert headers["WWW-Authenticate"] == "Bearer"
+        assert post(url, "/v1/completions", ASKED, Authorization="Bearer open-sesame")[0] == 200
+        assert get(url, "/health", Authorization="bearer open-sesame")[0] == 200
+        assert [model.id for model in openai_client(url, "open-sesame").models.list()]
+        with pytest.raises(openai.AuthenticationError, match="wants its key"):
+            openai_client(url, "another").models.list()
+
+
+# --- Every field, with every kind of value --------------------------------------------------------
+
+DEEP = functools.reduce(lambda inside, _: [inside], range(900), [])
+VALUES = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    10**400,
+    -(10**400),
+    0.5,
+    -0.0,
+    1e308,
+    5e-324,
+    "",
+    "x",
+    "0",
+    "\ud800",
+    "\0\x1b[31m",
+    "x" * 5000,
+    [],
+    [None],
+    [0],
+    [10**400],
+    [True],
+    [""],
+    [[]],
+    [{}],
+    ["x", 0],
+    {},
+    {"type": "text"},
+    {"include_usage": 1},
+    {"include_usage": None},
+    {"x": [{}]},
+    DEEP,
+]
+FIELDS = sorted({*UNDERSTOOD, *NOT_HERE, *WITHOUT_EFFECT, "unheard_of"})
+
+
+def field_of(param):
+    """`messages[0].content` tells of `messages`."""
+    return param and re.split(r"[.\[]", param)[0]
+
+
+@pytest.mark.parametrize("place", ["completions", "chat/completions"])
+def test_every_odd_value_of_every_field_is_followed_or_refused_by_the_name_of_the_field(url, place):
+    good = {"messages": MESSAGE} if place.startswith("chat") else {"prompt": "One"}
+    refused = 0
+    for field in FIELDS:
+        for value in VALUES:
+            for more in ({}, {"stream": True}) if field == "stream_options" else ({},):
+                body = good | {"max_tokens": 1} | more | {field: value}
+                if field == "max_completion_tokens":
+                    del body["max_tokens"]
+                status, content = post(url, f"/v1/{place}", body)
+                assert status in (200, 400, 404), (field, value, content)
+                if status != 200:
+                    assert_refused(
+                        status, content, 404 if field == "model" and status == 404 else 400
+                    )
+                    # of two fields that do not go together, either may be named
+                    assert field_of(content["error"]["param"]) == field, (field, value, content)
+                    refused += 1
+    assert refused > len(FIELDS) * 10
+    assert_still_right(url)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_every_odd_message_is_followed_or_refused(url, value):
+    for talk in (
+        [value],
+        [{"role": value, "content": "Go."}],
+        [{"role": "user", "content": value}],
+        [{"role": "user", "content": [value]}],
+        [{"role": "user", "content": [{"type": value, "text": "Go."}]}],
+        [{"role": "user", "content": [{"type": "text", "text": value}]}],
+        [{"role": "system", "content": value}, *MESSAGE],
+        [{**MESSAGE[0], "name": value}],
+    ):
+        status, content = post(url, "/v1/chat/completions", {"messages": talk, "max_tokens": 1})
+        if status != 200:
+            assert_refused(status, content)
+            assert content["error"]["param"].startswith("messages")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory as Linux tells it")
+def test_prompts_that_are_refused_leave_nothing_behind(url):
+    def megabytes():
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def refuse(number):
+        word = random.Random(number).choices("abcdefghij", k=900_000)
+        body = chat("".join(word)) if number % 2 else {"prompt": "".join(word)}
+        place = "chat/completions" if number % 2 else "completions"
+        status, content = post(url, f"/v1/{place}", body)
+        assert_refused(status, content)
+        assert content["error"]["code"] == "context_length_exceeded"
+
+    for number in range(5):
+        refuse(number)
+    before = megabytes()
+    for number in range(5, 35):  # 27 MB of text
+        refuse(number)
+    assert megabytes() - before < 15
+
+
+def test_ids_that_the_model_has_no_row_for_are_refused():
+    model = writer("ok")
+    model.tokenizer = BPETokenizer.train("", 258, special_tokens=("<|endoftext|>", "[PAD]"))
+    with serving(model, "writer") as url:
+        status, content = post(url, "/v1/completions", {"prompt": [257]})
+        assert_refused(status, content)
+        assert content["error"]["param"] == "prompt"
+        assert post(url, "/v1/completions", {"prompt": ">"})[1]["choices"][0]["text"] == "ok"
 
 
 # --- The command line -----------------------------------------------------------------------------
@@ -733,32 +1041,80 @@ def test_the_command_serves_until_ctrl_c_and_a_second_one_finds_the_port_taken(t
         first.kill()
 
 
-def test_help_comes_before_torch_and_a_wrong_port_is_told(tmp_path):
-    for flags, status in (
-        (["--help"], 0),
-        (["--port", "99999"], 2),
-        (["--port", "-1"], 2),
-        (["--device", "abacus"], 2),
-    ):
-        result = run_without(tmp_path / "none", FOLDER / "serve.py", *flags)
-        assert result.returncode == status, result.stderr
-    with pytest.raises(OSError, match="cannot listen on no.such.host.invalid"):
-        listen("no.such.host.invalid", 0)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_who_lets_others_in_is_warned(host, monkeypatch, capsys):
-    def stopped(self, sockets):
-        sockets[0].close()
-        self.app.state.engine.close()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(serve.ModelServer, "run", stopped)
-    assert (
-        serve.main(
-            build_parser().parse_args(["--model", "tales-gpt", "--host", host, "--port", "0"])
-        )
-        == 0
+@pytest.mark.parametrize(
+    ("flags", "status", "told"),
+    [
+        (["--help"], 0, ""),
+        (["--port", "99999"], 2, "a port is a number from 0 to 65535"),
+        (["--port", "-1"], 2, ""),
+        (["--device", "abacus"], 2, "abacus"),
+        (["--api-key", ""], 2, "visible ASCII"),
+        (["--api-key", "two words"], 2, "visible ASCII"),
+        (["--allow-origin", "null"], 2, "http://localhost:3000"),
+        (["--allow-origin", "http://a/b"], 2, "http://localhost:3000"),
+    ],
+)
+def test_help_and_mistyped_flags_are_answered_before_torch_is_loaded(flags, status, told):
+    code = (
+        f"import runpy, sys; sys.argv = ['serve.py', *{flags!r}]\n"
+        f"try: runpy.run_path({str(FOLDER / 'serve.py')!r}, run_name='__main__')\n"
+        f"except SystemExit as end: assert end.code == {status} and 'torch' not in sys.modules"
     )
-    out, error = capsys.readouterr()
-    assert ("no password" in error) == (host == "0.0.0.0") and out.endswith("stopped\n")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0 and told in run.stderr, run.stderr
+
+
+def test_a_place_where_nobody_can_listen_is_told():
+    with pytest.raises(OSError, match="cannot listen on no.such.host.invalid"):
+        listen("no.such.host.invalid", 0, Access())
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1"])
+def test_who_lets_others_in_says_so(address):
+    with pytest.raises(ValueError, match="--api-key KEY, or --open") as refused:
+        listen(address, 0, Access())
+    assert "\n" not in str(refused.value)
+    with pytest.raises(ValueError, match="--open"), serving(follower(), host=address):
+        pass
+
+
+def test_beyond_this_machine_the_command_wants_a_key_or_to_be_told_that_it_is_open(tmp_path):
+    refused = start("--host", "0.0.0.0", "--port", "0", SCRATCH_LLM_RUNS=str(tmp_path))
+    out, error = refused.communicate(timeout=120)
+    assert refused.returncode == 1 and not out and error.count("\n") == 1 and "--open" in error
+    for flags, warned in ((["--open"], True), (["--api-key", "sesame"], False)):
+        process = start("--host", "0.0.0.0", "--port", "0", *flags, SCRATCH_LLM_RUNS=str(tmp_path))
+        try:
+            url = process.stdout.readline().split("served at ")[1].split("/v1")[0]
+            here = url.replace("0.0.0.0", "127.0.0.1")
+            assert get(here, "/health")[0] == (200 if warned else 401)
+            assert get(here, "/health", Authorization="Bearer sesame")[0] == 200
+            assert get(here, "/health", Host="evil.example")[0] == 403
+        finally:
+            process.kill()
+        error = process.communicate()[1]
+        assert error.count("\n") == warned and ("whoever reaches this machine" in error) == warned
+
+
+IN_A_THREAD = """
+import json, sys, threading, time, urllib.request
+from ch07_01_main_chapter_code import serve
+options = serve.build_parser().parse_args(["--model", "tales-gpt", "--port", sys.argv[1]])
+threading.Thread(target=serve.main, args=[options], daemon=True).start()
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+for _ in range(600):
+    try:
+        print(json.load(opener.open(f"http://127.0.0.1:{sys.argv[1]}/health"))["status"])
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
+
+
+def test_main_may_be_called_from_a_thread():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_THREAD, str(port)], capture_output=True, text=True, timeout=120
+    )
+    assert run.stdout.endswith("ok\n") and not run.stderr, run.stderr

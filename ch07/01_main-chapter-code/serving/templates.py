@@ -1,5 +1,4 @@
-"""What exporting and serving share: which model it is, and how a talk in messages becomes the
-prompt that it learned.
+"""How a talk in messages becomes the prompt that a model learned: in Python, for Jinja and for Go.
 
 Programs that use language models talk in messages, `{"role": "system" | "user" | "assistant",
 "content": str}`. The style in which a model was taught decides what it can take:
@@ -9,58 +8,15 @@ Programs that use language models talk in messages, `{"role": "system" | "user" 
     chat                    all messages, in their order
     none                    a language model that was taught no instructions continues texts, and takes no messages
 
-The templates below say the same in the two languages in which other programs want to read it. They
-are made by `format_prompt` itself, so they cannot differ from what the model was taught.
+The same is said in the two languages in which other programs want to read it. Three styles are
+written by `format_prompt` itself, filled with placeholders; the turns of a chat are written by
+`chat_turn`. That all of them, ours included, write the same prompt is tested in test_templates.py.
 """
 
-from pathlib import Path
-
-from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
-    find_instruct,
-    format_prompt,
-    load_instruct,
-    prompt_ids,
-)
-from ch07_01_main_chapter_code.previous_chapters import (
-    END,
-    START,
-    SYSTEM,
-    TALES_GPT,
-    chat_ids,
-    load_model,
-    newest_run,
-    tokenizer_of,
-)
+from ch07_01_main_chapter_code.gpt_instruction_finetuning import format_prompt, prompt_ids
+from ch07_01_main_chapter_code.previous_chapters import END, START, SYSTEM, chat_ids
 
 ROLES = ("system", "user", "assistant")
-
-
-def open_model(name=None, device="cpu"):
-    """A model by the name of its run, by folder or published name, and the name to call it by.
-
-    None is the newest model that follows instructions, else the newest run, else `tales-gpt`. The
-    model has its `tokenizer` and its `style`, None if it was taught no instructions. Raises
-    FileNotFoundError, ValueError or RuntimeError as `load_model` does.
-    """
-    try:
-        folder = find_instruct(name)
-    except FileNotFoundError:
-        place = name or newest_run() or TALES_GPT
-        model = load_model(place, device).eval()
-        model.tokenizer = tokenizer_of(model)
-        model.style = (
-            "chat" if {START, END} <= set(getattr(model.tokenizer, "special_tokens", ())) else None
-        )
-    else:
-        place, model = folder, load_instruct(folder, device)
-    return model, Path(place).expanduser().resolve().name
-
-
-def style_of(model):
-    """The style of the prompts that a model was taught, or None for a model that was taught no
-    instructions.
-    """
-    return getattr(model, "style", None)
 
 
 def message_ids(messages, tokenizer, style):
@@ -72,9 +28,8 @@ def message_ids(messages, tokenizer, style):
         raise ValueError(
             "this model was taught no instructions, so it takes no messages; let it continue a text instead"
         )
-    unknown = [message["role"] for message in messages if message["role"] not in ROLES]
-    if unknown:
-        raise ValueError(f"a message's role is {', '.join(ROLES)}, not {unknown[0]!r}")
+    if any(message["role"] not in ROLES for message in messages):
+        raise ValueError(f"a message's role is {', '.join(ROLES)}, and nothing else")
     if not messages or messages[-1]["role"] != "user":
         raise ValueError("the last message must be a user's: it is the one that is answered")
     if style == "chat":
@@ -86,6 +41,14 @@ def message_ids(messages, tokenizer, style):
 
 
 # --- Templates ------------------------------------------------------------------------------------
+
+
+def chat_turn(role, content):
+    """One message in the style `chat`, or the pattern of one, if these are placeholders."""
+    return f"{START}{role}\n{content}{END}\n"
+
+
+ANSWER = f"{START}assistant\n"  # where the model goes on
 
 
 def both_forms(style, instruction, text):
@@ -102,11 +65,6 @@ JINJA_LAST_WORDS = (
     "{% if message['role'] == 'user' %}{% set said.instruction = message['content'] %}"
     "{% elif message['role'] == 'system' %}{% set said.text = message['content'] %}{% endif %}{% endfor %}"
 )
-JINJA_CHAT = (
-    f"{{% if messages[0]['role'] != 'system' %}}{{{{ '{START}system\\n{SYSTEM}{END}\\n' }}}}{{% endif %}}"
-    f"{{% for message in messages %}}{{{{ '{START}' + message['role'] + '\\n' + message['content'] + '{END}\\n' }}}}"
-    f"{{% endfor %}}{{% if add_generation_prompt %}}{{{{ '{START}assistant\\n' }}}}{{% endif %}}"
-)
 
 
 def jinja_template(style):
@@ -114,23 +72,31 @@ def jinja_template(style):
     first token too.
     """
     if style == "chat":
-        return JINJA_CHAT
+        usual = chat_turn("system", SYSTEM)
+        turn = chat_turn("{{ message['role'] }}", "{{ message['content'] }}")
+        return (
+            f"{{% if messages[0]['role'] != 'system' %}}{usual}{{% endif %}}"
+            f"{{% for message in messages %}}{turn}{{% endfor %}}"
+            f"{{% if add_generation_prompt %}}{ANSWER}{{% endif %}}"
+        )
     with_text, without = both_forms(style, "{{ said.instruction }}", "{{ said.text }}")
     return f"{JINJA_LAST_WORDS}{{{{ bos_token }}}}{{% if said.text %}}{with_text}{{% else %}}{without}{{% endif %}}"
 
 
 def go_template(style, first_token):
     """The style as a TEMPLATE of Ollama, in the template language of Go; `first_token` is the text
-    of that token.
+    of that token. Ollama gathers all system messages in `.System`.
     """
     if style is None:
         return "{{ .Prompt }}"
     if style == "chat":
-        return (
-            f"{START}system\n{{{{ if .System }}}}{{{{ .System }}}}{{{{ else }}}}{SYSTEM}{{{{ end }}}}{END}\n"
-            f'{{{{ range .Messages }}}}{{{{ if ne .Role "system" }}}}{START}{{{{ .Role }}}}\n'
-            f'{{{{ .Content }}}}{END}\n{{{{ end }}}}{{{{ end }}}}{START}assistant{{{{ "\\n" }}}}'
+        system = chat_turn(
+            "system", f"{{{{ if .System }}}}{{{{ .System }}}}{{{{ else }}}}{SYSTEM}{{{{ end }}}}"
         )
+        turn = chat_turn("{{ .Role }}", "{{ .Content }}")
+        others = f'{{{{ range .Messages }}}}{{{{ if ne .Role "system" }}}}{turn}{{{{ end }}}}{{{{ end }}}}'
+        # A line break at the end is written out, or a program that trims the file would lose it.
+        return system + others + ANSWER.removesuffix("\n") + '{{ "\\n" }}'
     with_text, without = both_forms(style, "{{ .Content }}", "{{ $.System }}")
     return (
         "{{ range $i, $_ := .Messages }}{{ if eq (len (slice $.Messages $i)) 1 }}"  # the last message

@@ -8,9 +8,12 @@ protocol know:
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from ch07_01_main_chapter_code.handing_on import message_ids, style_of
+from ch07_01_main_chapter_code.serving.choose_model import style_of
+from ch07_01_main_chapter_code.serving.templates import message_ids
 
 MAX_TOKENS = 200  # new tokens where a request does not say how many
 MAX_STOPS = 4
@@ -114,18 +117,14 @@ def read_request(data, model, name, chat):
     room = model.config.context_length + 1
     ids = chat_prompt(data, model) if chat else text_prompt(data, model)
     if len(ids) >= room:
-        message = (
-            f"the prompt has {len(ids):,} tokens, the model reads {room - 1:,}; make it shorter"
-        )
-        raise ApiError(400, message, "messages" if chat else "prompt", "context_length_exceeded")
-    options = data.get("stream_options", {})
-    stream = value_of(data, "stream", bool, False)
-    if options and not (stream and isinstance(options, dict)):
+        raise too_long(f"{len(ids):,} tokens", model, "messages" if chat else "prompt")
+    if not all(number < model.config.vocab_size for number in ids):
         raise ApiError(
             400,
-            "stream_options is an object, and belongs to a request with stream = true",
-            "stream_options",
+            f"the prompt has a token that the model does not know, {max(ids):,}",
+            "messages" if chat else "prompt",
         )
+    stream, include_usage = stream_asked(data)
     temperature = value_of(data, "temperature", float, 0, 0, 2)
     return Asked(
         ids,
@@ -140,8 +139,23 @@ def read_request(data, model, name, chat):
             "top_k": value_of(data, "top_k", int, None, 1),
         },
         stream,
-        value_of(options, "include_usage", bool, False),
+        include_usage,
     )
+
+
+def stream_asked(data):
+    """Whether the answer comes in pieces, and whether the last one tells how many tokens there
+    were.
+    """
+    stream, options = value_of(data, "stream", bool, False), data.get("stream_options", {})
+    if not isinstance(options, dict) or (options and not stream):
+        raise ApiError(
+            400,
+            "stream_options is an object, and belongs to a request with stream = true",
+            "stream_options",
+        )
+    given = {f"stream_options.{name}": value for name, value in options.items()}
+    return stream, value_of(given, "stream_options.include_usage", bool, False)
 
 
 def check_names(data, name):
@@ -149,7 +163,7 @@ def check_names(data, name):
     if value_of(data, "model", str, name) != name:
         raise ApiError(
             404,
-            f"the model {data['model']!r} is not here; this server has {name!r}",
+            f"the model {short(data['model'])} is not here; this server has {short(name)}",
             "model",
             "model_not_found",
         )
@@ -172,12 +186,12 @@ def check_names(data, name):
 
 
 def value_of(data, name, kind, default, low=None, high=None):
-    """The value of a field, or `default`. Raises ApiError for another type, or a number that is too
-    low or too high.
+    """The value of a field, or `default` where there is none, or null. Raises ApiError for another
+    type, or a number that is too low or too high.
     """
-    if name not in data:
+    value = data.get(name)
+    if value is None:
         return default
-    value = data[name]
     right = isinstance(value, int | float if kind is float else kind) and (
         kind is bool
     ) == isinstance(value, bool)
@@ -192,7 +206,10 @@ def value_of(data, name, kind, default, low=None, high=None):
 
 def short(value):
     """A value for an error message, which nobody wants to read to the end if it is long."""
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = "[[[…"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -224,6 +241,31 @@ def stops_asked(data):
     return stops
 
 
+def too_long(size, model, field):
+    message = f"the prompt has {size}, the model reads {model.config.context_length:,} tokens; make it shorter"
+    return ApiError(400, message, field, "context_length_exceeded")
+
+
+def check_length(texts, model, field):
+    """Raises ApiError for a text that cannot fit, whatever its tokens are: cutting a megabyte into
+    tokens takes a while, and fills the tokenizer's memory of words.
+    """
+    room = (model.config.context_length + 1) * longest_token(model.tokenizer)
+    longest = max(map(len, texts))
+    if longest > room:
+        raise too_long(f"{longest:,} characters", model, field)
+
+
+@lru_cache(maxsize=4)
+def longest_token(tokenizer):
+    """How many bytes the longest token has, or more: half a character becomes a longer one."""
+    longest = 1
+    for number in range(tokenizer.n_vocab):
+        with suppress(KeyError, ValueError):  # an id that no token has
+            longest = max(longest, len(tokenizer.decode([number]).encode("utf-8", "replace")))
+    return longest
+
+
 def text_prompt(data, model):
     """The prompt of /v1/completions as ids: a text, or ids. An empty text lets the model begin a
     document.
@@ -232,6 +274,7 @@ def text_prompt(data, model):
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
         prompt = prompt[0]
     if isinstance(prompt, str):
+        check_length([prompt], model, "prompt")
         return tokenizer.encode(prompt) or [tokenizer.end_of_text]
     if isinstance(prompt, list) and prompt and all(type(number) is int for number in prompt):
         if not all(0 <= number < tokenizer.n_vocab for number in prompt):
@@ -259,6 +302,7 @@ def chat_prompt(data, model):
         {"role": role_of(message, place), "content": content_of(message, place)}
         for place, message in enumerate(messages)
     ]
+    check_length([message["content"] for message in talk], model, "messages")
     try:
         return message_ids(talk, model.tokenizer, style_of(model))
     except ValueError as error:

@@ -18,8 +18,6 @@ if __name__ == "__main__":
 
 from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch05_01_main_chapter_code.tales import make_tale, parse_tale
-from ch07_01_main_chapter_code import instruction_words as words
-from ch07_01_main_chapter_code.instruction_kinds import folded, unquoted
 from ch07_01_main_chapter_code.instructions import (
     DATA_FILE,
     DATA_SEED,
@@ -37,7 +35,9 @@ from ch07_01_main_chapter_code.instructions import (
     split,
 )
 from ch07_01_main_chapter_code.previous_chapters import SHE, TABLES
-from ch07_01_main_chapter_code.tale_kinds import (
+from ch07_01_main_chapter_code.tasks import words
+from ch07_01_main_chapter_code.tasks.kinds import folded, unquoted
+from ch07_01_main_chapter_code.tasks.tale_kinds import (
     FOLLOWING,
     exchange,
     fill,
@@ -48,10 +48,10 @@ from ch07_01_main_chapter_code.tale_kinds import (
     retold,
     told_in,
 )
-from ch07_01_main_chapter_code.tale_lines import ASKED, ASKED_OF_ALL, TOLD
+from ch07_01_main_chapter_code.tasks.tale_lines import ASKED, ASKED_OF_ALL, TOLD
 from scratch_llm_tools.measuring import CpuTime, measured_line
 
-TALES_GPT = Path(__file__).parents[2] / "ch05" / "01_main-chapter-code" / "tales-gpt"
+TALES_GPT = Path(__file__).parents[3] / "ch05" / "01_main-chapter-code" / "tales-gpt"
 WHOLE_TALES = ("tale-write",)
 MADE = [name for name, kind in KINDS.items() if kind.make]
 
@@ -706,8 +706,9 @@ GOOD = {"instruction": "Write the plural.", "input": "ox", "output": "oxen", "ki
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "is no JSON in UTF-8"),
-        (b"\xff\xfe\x00", "is no JSON in UTF-8"),
+        ("[", "is no JSON: "),
+        (b"\xff\xfe\x00", "looks like UTF-16"),
+        ("[" * 100_000, "nested too deeply"),
         ("{}", "must hold a list of entries"),
         ("[]", "must hold a list of entries"),
         ([GOOD, "ox"], "entry 2: an entry has exactly the fields"),
@@ -762,7 +763,7 @@ def test_make_writes_a_file_that_can_be_loaded(tmp_path, capsys):
 def test_mistakes_on_the_command_line_are_one_line(tmp_path):
     file = tmp_path / "kept.json"
     file.write_text("mine")
-    script = Path(__file__).parent / "instructions.py"
+    script = Path(__file__).parents[1] / "instructions.py"
     for arguments, message in (
         (["--make", "3", "--out", str(file)], "exists already"),
         (["--make", "0", "--out", str(tmp_path / "a.json")], "at least 1"),

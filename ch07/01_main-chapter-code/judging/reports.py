@@ -8,7 +8,7 @@ it cannot say; `value` is None where the judge gave no verdict, and `problem` sa
 
 from collections import Counter
 
-from ch07_01_main_chapter_code.instruction_sets import wilson
+from ch07_01_main_chapter_code.tasks.sets import wilson
 
 GOOD = 4  # the lowest score that counts as "right"
 

@@ -9,7 +9,6 @@ import re
 from functools import cache
 from itertools import chain
 
-from ch07_01_main_chapter_code.instruction_kinds import Kind, same_text, same_words, unquoted
 from ch07_01_main_chapter_code.previous_chapters import (
     PLOTS,
     PRONOUNS,
@@ -18,7 +17,8 @@ from ch07_01_main_chapter_code.previous_chapters import (
     make_tale,
     parse_tale,
 )
-from ch07_01_main_chapter_code.tale_lines import ASKED, ASKED_OF_ALL, MAIN_THING, TOLD
+from ch07_01_main_chapter_code.tasks.kinds import Kind, same_text, same_words, unquoted
+from ch07_01_main_chapter_code.tasks.tale_lines import ASKED, ASKED_OF_ALL, MAIN_THING, TOLD
 
 I_FORMS = {"I": "I", "me": "me", "he": "I", "He": "I", "him": "me", "his": "my", "His": "My"}
 SENTENCE_END = re.compile(r'(?<=[.!?]) (?=[A-Z"])|(?<=[.!?]") (?=[A-Z"])')

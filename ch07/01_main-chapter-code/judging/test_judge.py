@@ -21,9 +21,10 @@ if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__]))
 
 from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
-from ch07_01_main_chapter_code import judge_reports, ollama_evaluate
+from ch07_01_main_chapter_code import ollama_evaluate
 from ch07_01_main_chapter_code.instructions import grade, load_entries, make_entries, save_entries
-from ch07_01_main_chapter_code.judge_client import (
+from ch07_01_main_chapter_code.judging import reports
+from ch07_01_main_chapter_code.judging.client import (
     Client,
     NoReply,
     Reply,
@@ -50,7 +51,7 @@ from ch07_01_main_chapter_code.ollama_evaluate import (
     schema_of,
 )
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]  # of the scripts
 MODEL = "toy-judge:latest"
 
 
@@ -820,29 +821,27 @@ def test_kappa_and_the_area_are_scikit_learns():
             score_row(0, 1, True, "again"),
         ]  # these do not count
         right, scores = [row["right"] for row in rows[:40]], [row["value"] for row in rows[:40]]
-        table = judge_reports.agreement_table(rows)
+        table = reports.agreement_table(rows)
         assert sum(table.values()) == 40 and table[True, False] == sum(
             r and s < 4 for r, s in zip(right, scores, strict=True)
         )
-        assert judge_reports.cohens_kappa(table) == pytest.approx(
+        assert reports.cohens_kappa(table) == pytest.approx(
             metrics.cohen_kappa_score(right, [s >= 4 for s in scores])
         )
-        assert judge_reports.chance_of_higher(rows) == pytest.approx(
-            metrics.roc_auc_score(right, scores)
-        )
+        assert reports.chance_of_higher(rows) == pytest.approx(metrics.roc_auc_score(right, scores))
 
 
 def test_where_a_number_cannot_be_told_it_is_none_and_the_report_says_why():
     rows = [score_row(n, 5, True) for n in range(3)]
-    assert judge_reports.chance_of_higher(rows) is None
-    assert judge_reports.cohens_kappa(judge_reports.agreement_table(rows)) is None
-    report = "\n".join(judge_reports.judge_report(rows))
+    assert reports.chance_of_higher(rows) is None
+    assert reports.cohens_kappa(reports.agreement_table(rows)) is None
+    report = "\n".join(reports.judge_report(rows))
     assert report.count("not to be told") == 2 and "of the wrong" not in report
-    assert judge_reports.cohens_kappa(judge_reports.agreement_table([])) is None
+    assert reports.cohens_kappa(reports.agreement_table([])) is None
     assert "not to be told: no answer" in "\n".join(
-        judge_reports.judge_report([score_row(0, 3), score_row(1, None, True)])
+        reports.judge_report([score_row(0, 3), score_row(1, None, True)])
     )
-    assert judge_reports.judge_report([])
+    assert reports.judge_report([])
 
 
 def test_what_the_judge_says_twice_is_compared_with_the_first_time():
@@ -856,8 +855,8 @@ def test_what_the_judge_says_twice_is_compared_with_the_first_time():
         score_row(2, 5, ask="again"),
         score_row(3, 4, ask="again", reason="s"),
     ]
-    assert judge_reports.same_again(rows) == (2, 3, pytest.approx(2 / 3), 2)
-    assert judge_reports.same_again(rows, "other seed") == (0, 0, 0, 0)
+    assert reports.same_again(rows) == (2, 3, pytest.approx(2 / 3), 2)
+    assert reports.same_again(rows, "other seed") == (0, 0, 0, 0)
 
 
 def test_verdicts_that_follow_the_place_are_told_from_those_that_follow_the_answer():
@@ -875,15 +874,15 @@ def test_verdicts_that_follow_the_place_are_told_from_those_that_follow_the_answ
             score_row(n, forth, False, "answer first"),
             score_row(n, back, False, "reference first"),
         ]
-        assert judge_reports.swapped(pair) == {name: 1}
+        assert reports.swapped(pair) == {name: 1}
         rows += pair
     rows += [
         score_row(9, "first", False, "answer first"),
         score_row(9, None, False, "reference first"),
     ]
-    assert judge_reports.swapped(rows) == dict.fromkeys(verdicts, 1)
-    assert judge_reports.known_pairs(rows) == (1, 6)
-    assert "follows the place in 2 of 6, 33 %" in "\n".join(judge_reports.place_report(rows))
+    assert reports.swapped(rows) == dict.fromkeys(verdicts, 1)
+    assert reports.known_pairs(rows) == (1, 6)
+    assert "follows the place in 2 of 6, 33 %" in "\n".join(reports.place_report(rows))
 
 
 # --- The command line -----------------------------------------------------------------------------

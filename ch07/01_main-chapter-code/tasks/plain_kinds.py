@@ -1,5 +1,5 @@
 """Instructions about words, sentences, numbers and formats, made from the tables of
-`instruction_words.py`.
+`words.py`.
 
 Each maker takes a `random.Random` and returns (instruction, input, output).
 """
@@ -9,7 +9,7 @@ import re
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 
-from ch07_01_main_chapter_code.instruction_kinds import (
+from ch07_01_main_chapter_code.tasks.kinds import (
     Kind,
     folded,
     from_material,
@@ -20,7 +20,7 @@ from ch07_01_main_chapter_code.instruction_kinds import (
     same_text,
     same_words,
 )
-from ch07_01_main_chapter_code.instruction_words import (
+from ch07_01_main_chapter_code.tasks.words import (
     ACTIONS,
     ANALOGIES,
     CATEGORIES,

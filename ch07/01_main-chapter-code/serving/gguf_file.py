@@ -16,15 +16,16 @@ from pathlib import Path
 
 import torch
 
-from ch07_01_main_chapter_code.handing_on import jinja_template, style_of
 from ch07_01_main_chapter_code.previous_chapters import (
     DIGITS_PATTERN,
     GPT,
     GPT2_PATTERN,
     gpt_name_pairs,
-    llama_name_pairs,
+    llama_bonus,
     tokenizer_of,
 )
+from ch07_01_main_chapter_code.serving.choose_model import style_of
+from ch07_01_main_chapter_code.serving.templates import jinja_template
 
 # llama.cpp's names for the patterns that cut a text: chapter 2's, which is GPT-2's, and SmolLM2's,
 # digit by digit.
@@ -94,7 +95,7 @@ def gguf_tensors(model):
     from gguf import MODEL_ARCH, get_tensor_name_map
 
     gpt, config, state = isinstance(model, GPT), model.config, model.state_dict()
-    pairs = gpt_name_pairs(config) if gpt else llama_name_pairs(config)
+    pairs = gpt_name_pairs(config) if gpt else llama_bonus("llama_checkpoint").name_pairs(config)
     names = get_tensor_name_map(MODEL_ARCH.GPT2 if gpt else MODEL_ARCH.LLAMA, config.n_layers)
     tensors = {}
     for ours, theirs, *_ in pairs:

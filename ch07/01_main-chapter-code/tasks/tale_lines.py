@@ -1,7 +1,7 @@
 """What can be asked about each Tiny Tale, and how each of its sentences is told in another tense or
 by another speaker.
 
-`tale_kinds.py` turns these lines into instructions. Slots are those of `tale_plots.py`; `[one|two]`
+`tale_kinds.py` turns these lines into instructions. Slots are those of `tale_grammar.py`; `[one|two]`
 stands for any of these, in the order in which the other parts of the same row give theirs.
 """
 

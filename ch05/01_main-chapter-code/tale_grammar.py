@@ -1,4 +1,4 @@
-"""The world of the Tiny Tales: who can appear, and the twelve plots. `tales.py` turns this into
+"""The grammar of the Tiny Tales: who can appear, and the twelve plots. `tales.py` turns this into
 stories and back.
 
 How to read a line:

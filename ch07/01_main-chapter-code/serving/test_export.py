@@ -2,9 +2,6 @@
 same tokens, and nothing is overwritten or left half written."""
 
 import functools
-import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,12 +18,13 @@ from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch06_01_main_chapter_code.lora import apply_lora, lora_layers, merge_lora
 from ch07_01_main_chapter_code import export_model
 from ch07_01_main_chapter_code.export_model import KINDS, build_parser, export, main, modelfile
-from ch07_01_main_chapter_code.gguf_export import gguf_tensors, halves_to_pairs, write_gguf
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import STYLES, prompt_ids, save_instruct
-from ch07_01_main_chapter_code.handing_on import go_template, message_ids, open_model
+from ch07_01_main_chapter_code.serving.choose_model import open_model
+from ch07_01_main_chapter_code.serving.gguf_file import gguf_tensors, halves_to_pairs, write_gguf
+from ch07_01_main_chapter_code.serving.templates import go_template, message_ids
 from scratch_llm_tools.processes import run_without
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]  # of the scripts
 NASTY = [
     "Mia the fox saw the moon.",
     "  two  spaces,   three, a\ttab\tand\n\n\nlines \n ",
@@ -426,22 +424,6 @@ def test_adapters_are_merged(tmp_path):
 
 # --- Ollama ---------------------------------------------------------------------------------------
 
-GO_PROGRAM = """
-package main
-
-import ("encoding/json"; "os"; "text/template")
-
-type Message struct { Role, Content string }
-
-func main() {
-    var given struct { Template, System string; Messages []Message }
-    if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil { panic(err) }
-    made := template.Must(template.New("").Parse(given.Template))
-    values := map[string]any{"System": given.System, "Messages": given.Messages}
-    if err := made.Execute(os.Stdout, values); err != nil { panic(err) }
-}
-"""
-
 
 def template_of(text):
     """The TEMPLATE of a Modelfile."""
@@ -464,37 +446,6 @@ def test_the_modelfile(style, tmp_path):
     ]
     assert template_of(text) == go_template(style, "<|endoftext|>") and text.count('"""') == 2
     assert "ollama create fox -f Modelfile" in text
-
-
-@pytest.mark.skipif(
-    shutil.which("go") is None, reason="Go is not here: its template engine is Ollama's"
-)
-def test_go_fills_in_the_template_as_the_model_learned_it(tmp_path):
-    (tmp_path / "fill.go").write_text(GO_PROGRAM, encoding="utf-8")
-    command = ["go", "build", "-o", str(tmp_path / "fill"), str(tmp_path / "fill.go")]
-    subprocess.run(command, check=True, cwd=tmp_path)
-    for style in STYLES if smollm2.find_smollm2() else STYLES[:3]:
-        tokenizer = smollm2_s_tokenizer() if style == "chat" else tales_gpt().tokenizer
-        for talk in TALKS:
-            system = "".join(
-                message["content"] for message in talk if message["role"] == "system"
-            )  # as Ollama gathers it
-            messages = [
-                {name.capitalize(): value for name, value in message.items()} for message in talk
-            ]
-            given = {
-                "Template": go_template(style, "<|endoftext|>"),
-                "System": system,
-                "Messages": messages,
-            }
-            made = subprocess.run(
-                [tmp_path / "fill"],
-                input=json.dumps(given).encode(),
-                capture_output=True,
-                check=True,
-            )
-            ids = tokenizer.encode(made.stdout.decode(), tuple(tokenizer.special_tokens))
-            assert ids == message_ids(talk, tokenizer, style), (style, talk)
 
 
 # --- The command line, and what goes wrong --------------------------------------------------------

@@ -5,7 +5,6 @@ Each set has three parts that share no story, text or fact: to learn from, to wa
 test.
 """
 
-import json
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -20,8 +19,14 @@ from ch07_01_main_chapter_code.instructions import (
     make_entries,
     split,
 )
-from ch07_01_main_chapter_code.previous_chapters import downloads
-from ch07_01_main_chapter_code.tale_kinds import CHANGES, TALE_KINDS, passages_of, talk, whole_tale
+from ch07_01_main_chapter_code.previous_chapters import downloads, read_values
+from ch07_01_main_chapter_code.tasks.tale_kinds import (
+    CHANGES,
+    TALE_KINDS,
+    passages_of,
+    talk,
+    whole_tale,
+)
 
 MADE_KINDS = tuple(name for name, kind in KINDS.items() if kind.make)
 TALES_MADE = 160_000  # to learn from, by default
@@ -177,10 +182,7 @@ def read_entries(data):
             else "give tales, own, alpaca or a JSON file"
         )
         raise FileNotFoundError(f"there are no instructions at {path}; {advice}")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from None
+    entries = read_values(path)
     if (
         isinstance(entries, list)
         and entries

@@ -1,0 +1,155 @@
+"""A model that follows instructions: what learns in it, and its files.
+
+instruct.json      the style of the prompts, the base, and what was trained
+a checkpoint       as save_pretrained writes it, adapters merged: every script can use it; or
+adapters alone     where the base has a name by which anybody can get it, and was left as it was
+"""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ch07_01_main_chapter_code.previous_chapters import (
+    PUBLISHED,
+    apply_lora,
+    check_files,
+    crc,
+    load_adapters,
+    load_model,
+    lora_layers,
+    merge_lora,
+    newest,
+    runs_folder,
+    save_adapters,
+    tokenizer_of,
+    write_files,
+)
+
+# How strongly a step may change what the model computes (see chapter 5's `suited_rate`): a model of
+# the tales learns another skill, one that has read the web is only told how to use its own.
+STRENGTHS = {"all": (0.384, 0.0288), "last-blocks": (0.384, 0.1152), "lora": (0.64, 0.288)}
+LARGE = 10_000_000  # parameters, from which on the second one counts
+
+
+def lengthen(model, context_length, seed=0):
+    """Let a GPT read more tokens: its position table gets more rows, drawn like untrained ones.
+    Returns the model.
+
+    It computes the same as before on what it could read before; the new rows must be learned. A
+    Llama has no table and is only told so. A shorter length than the model's own changes nothing.
+    """
+    old = model.config.context_length
+    if context_length <= old:
+        return model
+    model.config = replace(model.config, context_length=context_length)
+    if hasattr(model, "pos_emb"):
+        generator = torch.Generator().manual_seed(seed)
+        new = (
+            torch.randn(context_length - old, model.config.emb_dim, generator=generator)
+            * model.config.init_std
+        )
+        table = torch.cat([model.pos_emb.weight.detach(), new.to(model.pos_emb.weight.device)])
+        model.pos_emb = nn.Embedding.from_pretrained(table, freeze=False)
+        model.lengthened = True
+    return model
+
+
+def choose_trained(model, train="all", blocks=1, rank=8, alpha=16, seed=0):
+    """Say which weights learn: `all`, the `last-blocks` (so many, and the final norm), or `lora`.
+    Returns the model.
+
+    New positions (`lengthen`) know nothing yet, so they learn in any case. Raises ValueError for
+    another word.
+    """
+    if train not in STRENGTHS:
+        raise ValueError(f"what can be trained is {', '.join(STRENGTHS)}, not {train!r}")
+    if train == "last-blocks" and not 1 <= blocks <= len(model.blocks):
+        raise ValueError(
+            f"the model has {len(model.blocks)} blocks; {blocks} of them cannot be trained"
+        )
+    if train == "lora":
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the adapters begin the same whatever was done before
+            torch.manual_seed(seed)
+            apply_lora(model, rank, alpha)
+    else:
+        model.requires_grad_(train == "all")
+    if train == "last-blocks":
+        model.blocks[-blocks:].requires_grad_(True)
+        model.final_norm.requires_grad_(True)
+    if model.lengthened:
+        model.pos_emb.requires_grad_(True)
+    model.trained = train
+    return model
+
+
+# --- On disk --------------------------------------------------------------------------------------
+
+
+def save_instruct(model, folder, style, base=None):
+    """Write a fine-tuned model to `folder`. Adapters on a published `base` are kept as adapters, a
+    small file.
+    """
+    adapters = bool(lora_layers(model)) and base in PUBLISHED and not model.lengthened
+    about = {"style": style, "base": base, "trained": model.trained, "adapters": adapters}
+    if adapters:
+        save_adapters(model, folder, base)
+        about["crc32"] = crc(frozen_of(model))
+    else:
+        merge_lora(copy.deepcopy(model)).save_pretrained(folder, tokenizer_of(model))
+    text = json.dumps(about, indent=2) + "\n"
+    write_files(folder, {"instruct.json": lambda path: path.write_text(text, encoding="utf-8")})
+
+
+def load_instruct(name_or_folder=None, device="cpu"):
+    """A fine-tuned model by the name of its run or by its folder, with its `style`; None is the one
+    saved last.
+
+    Raises FileNotFoundError where there is none, ValueError where it is damaged or its base is
+    another one by now.
+    """
+    folder = find_instruct(name_or_folder)
+    check_files(folder, ["instruct.json"])
+    try:
+        about = json.loads((folder / "instruct.json").read_text(encoding="utf-8"))
+        style, base, adapters = about["style"], about["base"], about["adapters"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'instruct.json'} is damaged: {error}") from None
+    if adapters:
+        model = load_adapters(load_model(base), folder)
+        if crc(frozen_of(model)) != about["crc32"]:
+            raise ValueError(
+                f"{folder} was trained on another version of {base} than the one that is here"
+            )
+        merge_lora(model)
+    else:
+        model = load_model(folder)
+    model.style = style
+    return model.to(device).eval()
+
+
+def frozen_of(model):
+    """The weights that do not learn, in the order of their names."""
+    return [tensor for _, tensor in sorted(model.named_parameters()) if not tensor.requires_grad]
+
+
+def find_instruct(name_or_folder=None):
+    """The folder of a fine-tuned model. Raises FileNotFoundError."""
+    if name_or_folder is None:
+        if not newest("instruct.json"):
+            raise FileNotFoundError(
+                f"no model in {runs_folder()} follows instructions; python gpt_instruction_finetuning.py makes one"
+            )
+        return newest("instruct.json")
+    folder = runs_folder() / name_or_folder
+    folder = folder if folder.is_dir() else Path(name_or_folder).expanduser()
+    if not (folder / "instruct.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} is no model that was taught instructions: instruct.json not found"
+        )
+    return folder
