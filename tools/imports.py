@@ -35,7 +35,6 @@ CIRCLES = {
 }
 BONUS_BEHIND_MAIN = {
     ("ch05/01_main-chapter-code/gpt_download.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
-    ("ch07/01_main-chapter-code/previous_chapters.py", "ch05/05_bonus_gpt-to-llama/partial_bpe.py"),
     ("ch07/01_main-chapter-code/previous_chapters.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
 }
 

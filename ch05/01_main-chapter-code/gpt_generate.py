@@ -47,6 +47,7 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 import torch
 from safetensors import SafetensorError, safe_open
 
+from ch05_01_main_chapter_code.chat import chat_ids
 from ch05_01_main_chapter_code.previous_chapters import (
     GPT,
     KVCache,
@@ -413,24 +414,15 @@ def typed_lines():
         yield line
 
 
-def chat_form(model):
-    """The function from a conversation to ids that the tokenizer of a model tuned for chat brings
-    along. Raises ValueError for another model.
-    """
-    if not hasattr(model.tokenizer, "chat_ids"):
-        raise ValueError("this model was not tuned for chat; smollm2-135m was")
-    return model.tokenizer.chat_ids
-
-
 def converse(model, messages, max_tokens, **settings):
     """Print the model's reply to each of the user's messages, as it is written; each sees all that
     was said before. Raises ValueError for a model that was not tuned for chat.
     """
-    chat_ids, conversation = chat_form(model), []
+    conversation = []
     for message in messages:
         conversation.append({"role": "user", "content": message})
         reply = ""
-        for piece in stream(model, chat_ids(conversation), max_tokens, **settings):
+        for piece in stream(model, chat_ids(model.tokenizer, conversation), max_tokens, **settings):
             print(piece, end="", flush=True)
             reply += piece
         print()
@@ -448,7 +440,7 @@ def main(options):
     found = find_model(options.model)
     model = load_model(found, pick_device(options.device))
     if options.chat:
-        chat_form(model)  # refuses before anything is written
+        chat_ids(model.tokenizer, [])  # refuses before anything is written
     ends = tokenizer_of(model).end_of_text is not None
     print(f"model  {describe_model(found)}", file=sys.stderr)
     if not ends:

@@ -46,9 +46,8 @@ def check_letter_prompt(attempt):
         "the answer stands in the prompt: the model would be given what it is to find": lambda e: (
             f"{right(e)} {e['output']}"
         ),
-        "a space stands at the end; with GPT-2's kind of tokens the answer's first word brings its own": lambda e: (
-            right(e) + " "
-        ),
+        "a space stands at the end; with GPT-2's kind of tokens the answer's first word brings its "
+        "own": lambda e: right(e) + " ",
         "a line break stands at the end; the answer goes on in the line of `Answer:`": lambda e: (
             right(e) + "\n"
         ),
@@ -64,6 +63,93 @@ def check_letter_prompt(attempt):
         ).removesuffix("\nAnswer:"),
     }
     judge(attempt, right, inputs, mistakes)
+
+
+def masked_rows(prompt, answer, end, length, masked=-1, shift=1, pad=-100, ends=True):
+    """Inputs and targets; so many more or fewer of the prompt's targets are masked; `shift`:
+    how far targets look.
+    """
+    row = [*prompt, *answer, end]
+    targets = [
+        -100 if place < len(prompt) + masked else following
+        for place, following in enumerate(row[shift:])
+    ]
+    if not ends:
+        targets[len(row) - 1 - shift] = -100
+    fill = length - len(row) + 1
+    targets = (targets + [pad] * length)[:length]
+    return row[:-1] + [end] * fill, targets
+
+
+def masked_on_the_left(prompt, answer, end, length):
+    ids, targets = masked_rows(prompt, answer, end, len(prompt) + len(answer))
+    fill = length - len(ids)
+    return [end] * fill + ids, [-100] * fill + targets
+
+
+def masked_not_padded(prompt, answer, end, length):
+    return masked_rows(prompt, answer, end, len(prompt) + len(answer))
+
+
+def masked_with_end(prompt, answer, end, length):
+    row = [*prompt, *answer, end]
+    _, targets = masked_rows(prompt, answer, end, length)
+    return row + [end] * (length - len(row)), targets
+
+
+def masked_not_shifted(prompt, answer, end, length):
+    fill = length - len(prompt) - len(answer) - 1
+    return [*prompt, *answer, end] + [end] * fill, [-100] * len(prompt) + [*answer, end] + [
+        -100
+    ] * fill
+
+
+def masked_by_value(prompt, answer, end, length):
+    ids, targets = masked_rows(prompt, answer, end, length)
+    return ids, [
+        -100 if target in prompt and place < len(prompt) + len(answer) - 1 else target
+        for place, target in enumerate(targets)
+    ]
+
+
+def masked_by_first_id(prompt, answer, end, length):
+    first = [*prompt, *answer].index(answer[0])
+    return masked_rows(prompt, answer, end, length, masked=first - len(prompt) - 1)
+
+
+MASKED_ROW_MISTAKES = {
+    "nothing was shifted: the inputs are the row without its last id, the targets the row without "
+    "its first": masked_not_shifted,
+    "what stands in the prompt is masked in the answer, too; it is the place that counts, not the "
+    "id": masked_by_value,
+    "the answer was looked for by its first id, which may stand in the prompt as well": masked_by_first_id,
+    "`end` is not always 0": lambda p, a, e, n: masked_rows(p, a, 0, n),
+    "padding is a target: the model is taught to write end-of-text for ever, and the loss depends "
+    "on the padding": lambda p, a, e, n: masked_rows(p, a, e, n, pad=e),
+    "the end-of-text token is no target: the model never learns to stop": lambda p, a, e, n: (
+        masked_rows(p, a, e, n, ends=False)
+    ),
+    "off by one: these targets are the tokens that the model has just read; a target is the one "
+    "that follows": lambda p, a, e, n: (
+        masked_rows(p, a, e, n)[0],
+        ([-100] * len(p) + a + [-100] * n)[:n],
+    ),
+    "off by one: these targets look two tokens ahead": lambda p, a, e, n: masked_rows(
+        p, a, e, n, masked=-2, shift=2
+    ),
+    "the first token of the answer is masked: it is predicted at the prompt's last token, so one "
+    "place fewer": lambda p, a, e, n: masked_rows(p, a, e, n, masked=0),
+    "the prompt counts; only the answer and its end should": lambda p, a, e, n: masked_rows(
+        p, a, e, n, masked=-99
+    ),
+    "one token of the prompt counts: its last token is still part of the question": lambda p, a, e, n: (
+        masked_rows(p, a, e, n, masked=-2)
+    ),
+    "padding stands on the left; training pads on the right": masked_on_the_left,
+    "nothing was padded: both lists have `length` numbers": masked_not_padded,
+    "the row's end-of-text token stands in the inputs as well; at the end of a full row it makes "
+    "them too long": masked_with_end,
+}
 
 
 @exercise_check("masked_row")
@@ -87,83 +173,65 @@ def check_masked_row(attempt):
         ([99, 3, 4], [4, 3, 4], 99, 6),
     ]  # the answer repeats words of the prompt
 
-    def rows(prompt, answer, end, length, masked=-1, shift=1, pad=-100, ends=True):
-        """Inputs and targets; so many more or fewer of the prompt's targets are masked; `shift`:
-        how far targets look.
-        """
-        row = [*prompt, *answer, end]
-        targets = [
-            -100 if place < len(prompt) + masked else following
-            for place, following in enumerate(row[shift:])
-        ]
-        if not ends:
-            targets[len(row) - 1 - shift] = -100
-        fill = length - len(row) + 1
-        targets = (targets + [pad] * length)[:length]
-        return row[:-1] + [end] * fill, targets
+    judge(attempt, masked_rows, inputs, MASKED_ROW_MISTAKES)
 
-    def on_the_left(prompt, answer, end, length):
-        ids, targets = rows(prompt, answer, end, len(prompt) + len(answer))
-        fill = length - len(ids)
-        return [end] * fill + ids, [-100] * fill + targets
 
-    def not_padded(prompt, answer, end, length):
-        return rows(prompt, answer, end, len(prompt) + len(answer))
+def each_loss(logits, targets):
+    """−ln p of every target, 0 where there is none: (batch, tokens)."""
+    found = -logits.log_softmax(dim=-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    return found * (targets != -100)
 
-    def with_end(prompt, answer, end, length):
-        row = [*prompt, *answer, end]
-        _, targets = rows(prompt, answer, end, length)
-        return row + [end] * (length - len(row)), targets
 
-    def not_shifted(prompt, answer, end, length):
-        fill = length - len(prompt) - len(answer) - 1
-        return [*prompt, *answer, end] + [end] * fill, [-100] * len(prompt) + [*answer, end] + [
-            -100
-        ] * fill
+def mean_loss(logits, targets):
+    return each_loss(logits, targets).sum() / (targets != -100).sum()
 
-    def by_value(prompt, answer, end, length):
-        ids, targets = rows(prompt, answer, end, length)
-        return ids, [
-            -100 if target in prompt and place < len(prompt) + len(answer) - 1 else target
-            for place, target in enumerate(targets)
-        ]
 
-    def found_by_first(prompt, answer, end, length):
-        first = [*prompt, *answer].index(answer[0])
-        return rows(prompt, answer, end, length, masked=first - len(prompt) - 1)
+def loss_by_rows(logits, targets):
+    return (each_loss(logits, targets).sum(dim=1) / (targets != -100).sum(dim=1)).mean()
 
-    mistakes = {
-        "nothing was shifted: the inputs are the row without its last id, the targets the row without its first": not_shifted,
-        "what stands in the prompt is masked in the answer, too; it is the place that counts, not the id": by_value,
-        "the answer was looked for by its first id, which may stand in the prompt as well": found_by_first,
-        "`end` is not always 0": lambda p, a, e, n: rows(p, a, 0, n),
-        "padding is a target: the model is taught to write end-of-text for ever, and the loss depends on the padding": lambda p, a, e, n: (
-            rows(p, a, e, n, pad=e)
-        ),
-        "the end-of-text token is no target: the model never learns to stop": lambda p, a, e, n: (
-            rows(p, a, e, n, ends=False)
-        ),
-        "off by one: these targets are the tokens that the model has just read; a target is the one that follows": lambda p, a, e, n: (
-            rows(p, a, e, n)[0],
-            ([-100] * len(p) + a + [-100] * n)[:n],
-        ),
-        "off by one: these targets look two tokens ahead": lambda p, a, e, n: rows(
-            p, a, e, n, masked=-2, shift=2
-        ),
-        "the first token of the answer is masked: it is predicted at the prompt's last token, so one place fewer": lambda p, a, e, n: (
-            rows(p, a, e, n, masked=0)
-        ),
-        "the prompt counts; only the answer and its end should": lambda p, a, e, n: rows(
-            p, a, e, n, masked=-99
-        ),
-        "one token of the prompt counts: its last token is still part of the question": lambda p, a, e, n: (
-            rows(p, a, e, n, masked=-2)
-        ),
-        "padding stands on the left; training pads on the right": on_the_left,
-        "nothing was padded: both lists have `length` numbers": not_padded,
-        "the row's end-of-text token stands in the inputs as well; at the end of a full row it makes them too long": with_end,
-    }
-    judge(attempt, rows, inputs, mistakes)
+
+def loss_as_zero(logits, targets):
+    return each_loss(logits, targets.clamp(min=0)).mean()
+
+
+def loss_unscaled(logits, targets):
+    counted = targets != -100
+    return (
+        -(logits.gather(-1, targets.clamp(min=0)[..., None])[..., 0] * counted).sum()
+        / counted.sum()
+    )
+
+
+LOSS_ON_ANSWERS_MISTAKES = {
+    "divided by all places; divide by the number of targets, or masked places make the loss look "
+    "small": lambda x, y: each_loss(x, y).mean(),
+    "this is a mean of means: every row has the same say, so a token of a short answer counts for "
+    "more": loss_by_rows,
+    "−100 was read as the id 0: masked places are counted": loss_as_zero,
+    "this is a sum; divide it by the number of targets": lambda x, y: each_loss(x, y).sum(),
+    "divided by the number of rows; a batch with long answers would have a large loss": lambda x, y: (
+        each_loss(x, y).sum() / len(x)
+    ),
+    "the softmax is missing: this is minus the mean logit": loss_unscaled,
+    "the minus sign is missing": lambda x, y: -mean_loss(x, y),
+    "the targets were shifted once more; they are the following tokens already": lambda x, y: (
+        mean_loss(x[:, :-1], y[:, 1:])
+    ),
+    "e to the power of a large logit is infinite; log_softmax subtracts the "
+    "largest logit first": lambda x, y: (
+        -(
+            (x.exp() / x.exp().sum(-1, keepdim=True))
+            .log()
+            .gather(-1, y.clamp(min=0)[..., None])[..., 0]
+            * (y != -100)
+        ).sum()
+        / (y != -100).sum()
+    ),
+    "the softmax went along the tokens; it goes along the vocabulary (dim=-1)": lambda x, y: (
+        -(x.log_softmax(dim=1).gather(-1, y.clamp(min=0)[..., None])[..., 0] * (y != -100)).sum()
+        / (y != -100).sum()
+    ),
+}
 
 
 @exercise_check("loss_on_answers")
@@ -183,64 +251,98 @@ def check_loss_on_answers(attempt):
         inputs.append((logits, targets.masked_fill(~counted, -100)))
     inputs.append((400 * inputs[0][0], inputs[0][1]))  # e^400 is more than float32 holds
 
-    def each(logits, targets):
-        """−ln p of every target, 0 where there is none: (batch, tokens)."""
-        found = -logits.log_softmax(dim=-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
-        return found * (targets != -100)
-
-    def right(logits, targets):
-        return each(logits, targets).sum() / (targets != -100).sum()
-
-    def by_rows(logits, targets):
-        return (each(logits, targets).sum(dim=1) / (targets != -100).sum(dim=1)).mean()
-
-    def as_zero(logits, targets):
-        return each(logits, targets.clamp(min=0)).mean()
-
-    def unscaled(logits, targets):
-        counted = targets != -100
-        return (
-            -(logits.gather(-1, targets.clamp(min=0)[..., None])[..., 0] * counted).sum()
-            / counted.sum()
-        )
-
-    mistakes = {
-        "divided by all places; divide by the number of targets, or masked places make the loss look small": lambda x, y: (
-            each(x, y).mean()
-        ),
-        "this is a mean of means: every row has the same say, so a token of a short answer counts for more": by_rows,
-        "−100 was read as the id 0: masked places are counted": as_zero,
-        "this is a sum; divide it by the number of targets": lambda x, y: each(x, y).sum(),
-        "divided by the number of rows; a batch with long answers would have a large loss": lambda x, y: (
-            each(x, y).sum() / len(x)
-        ),
-        "the softmax is missing: this is minus the mean logit": unscaled,
-        "the minus sign is missing": lambda x, y: -right(x, y),
-        "the targets were shifted once more; they are the following tokens already": lambda x, y: (
-            right(x[:, :-1], y[:, 1:])
-        ),
-        "e to the power of a large logit is infinite; log_softmax subtracts the largest logit first": lambda x, y: (
-            -(
-                (x.exp() / x.exp().sum(-1, keepdim=True))
-                .log()
-                .gather(-1, y.clamp(min=0)[..., None])[..., 0]
-                * (y != -100)
-            ).sum()
-            / (y != -100).sum()
-        ),
-        "the softmax went along the tokens; it goes along the vocabulary (dim=-1)": lambda x, y: (
-            -(
-                x.log_softmax(dim=1).gather(-1, y.clamp(min=0)[..., None])[..., 0] * (y != -100)
-            ).sum()
-            / (y != -100).sum()
-        ),
-    }
-    judge(attempt, right, inputs, mistakes)
+    judge(attempt, mean_loss, inputs, LOSS_ON_ANSWERS_MISTAKES)
     logits, targets = inputs[1]
     if not attempt(logits.clone().requires_grad_(), targets).requires_grad:
         raise Mistake(
             "the number is right, but no gradient can flow back from it: leave out detach, item and no_grad."
         )
+
+
+def talk_targets(
+    turns,
+    end,
+    counts=lambda number, turns: turns[number][0] == "assistant",
+    ends=True,
+    shift=1,
+    all_end=False,
+):
+    row, wanted = [], []
+    for number, (role, ids) in enumerate(turns):
+        ids = [*ids, end] if role == "assistant" or all_end else list(ids)
+        row += ids
+        learned = counts(number, turns)
+        wanted += [learned and (ends or place < len(ids) - 1) for place in range(len(ids))]
+    targets = [token if use else -100 for token, use in zip(row, wanted, strict=True)]
+    return row[:-1], targets[shift:] if shift else targets[:-1]
+
+
+def talk_first_masked(turns, end):
+    ids, targets = talk_targets(turns, end)
+    before = [-100, *targets[:-1]]
+    return ids, [-100 if was == -100 else now for was, now in zip(before, targets, strict=True)]
+
+
+def talk_by_turns(turns, end):
+    return talk_targets(
+        [(("user", "assistant")[number % 2], ids) for number, (_, ids) in enumerate(turns)], end
+    )
+
+
+def talk_merged(turns, end):
+    joined = []
+    for role, ids in turns:
+        if joined and joined[-1][0] == role:
+            joined[-1] = role, joined[-1][1] + list(ids)
+        else:
+            joined.append((role, list(ids)))
+    return talk_targets(joined, end)
+
+
+def talk_not_shifted(turns, end):
+    ids, targets = talk_targets([*turns, ("user", [end])], end, shift=0)
+    return ids, targets
+
+
+def talk_one_end(turns, end):
+    row = [token for _, ids in turns for token in ids] + [end]
+    wanted = [role == "assistant" for role, ids in turns for _ in ids] + [True]
+    return row[:-1], [token if use else -100 for token, use in zip(row, wanted, strict=True)][1:]
+
+
+TURN_TARGETS_MISTAKES = {
+    "only the last answer counts; each of the assistant's turns is an example": lambda t, e: (
+        talk_targets(t, e, lambda number, turns: number == len(turns) - 1)
+    ),
+    "only the first answer counts; each of the assistant's turns is an example": lambda t, e: (
+        talk_targets(
+            t, e, lambda number, turns: [role for role, _ in turns].index("assistant") == number
+        )
+    ),
+    "the user's words count as well: the model would learn to ask the questions": lambda t, e: (
+        talk_targets(t, e, lambda number, turns: True)
+    ),
+    "the ends of the answers are no targets: the model never learns when its turn is over": lambda t, e: (
+        talk_targets(t, e, ends=False)
+    ),
+    "two turns of the assistant in a row got one end; each of them has its own": talk_merged,
+    "every second turn was taken for the assistant's; `role` says whose turn it is": talk_by_turns,
+    "`end` is not always 0": lambda t, e: talk_targets(t, 0),
+    "nothing was shifted: the inputs are the row without its last id, the targets the row without "
+    "its first": talk_not_shifted,
+    "only the last answer is ended; each of the assistant's turns ends with the end token": talk_one_end,
+    "the user's turns got an end token too; only the assistant's turns end with it": lambda t, e: (
+        talk_targets(t, e, all_end=True)
+    ),
+    "off by one: these targets are the tokens that the model has just read": lambda t, e: (
+        talk_targets(t, e, shift=0)
+    ),
+    "the first token of each answer is masked; it is predicted at the last "
+    "token before the answer": talk_first_masked,
+    "the roles are exchanged: this learns what the user says": lambda t, e: talk_targets(
+        t, e, lambda number, turns: turns[number][0] == "user"
+    ),
+}
 
 
 @exercise_check("turn_targets")
@@ -264,85 +366,7 @@ def check_turn_targets(attempt):
             ([(role, ids_of(rng, rng.randint(1, 4))) for role in names], (0, 88)[seed % 2])
         )
 
-    def talk(
-        turns,
-        end,
-        counts=lambda number, turns: turns[number][0] == "assistant",
-        ends=True,
-        shift=1,
-        all_end=False,
-    ):
-        row, wanted = [], []
-        for number, (role, ids) in enumerate(turns):
-            ids = [*ids, end] if role == "assistant" or all_end else list(ids)
-            row += ids
-            learned = counts(number, turns)
-            wanted += [learned and (ends or place < len(ids) - 1) for place in range(len(ids))]
-        targets = [token if use else -100 for token, use in zip(row, wanted, strict=True)]
-        return row[:-1], targets[shift:] if shift else targets[:-1]
-
-    def first_masked(turns, end):
-        ids, targets = talk(turns, end)
-        before = [-100, *targets[:-1]]
-        return ids, [-100 if was == -100 else now for was, now in zip(before, targets, strict=True)]
-
-    def by_turns(turns, end):
-        return talk(
-            [(("user", "assistant")[number % 2], ids) for number, (_, ids) in enumerate(turns)], end
-        )
-
-    def merged(turns, end):
-        joined = []
-        for role, ids in turns:
-            if joined and joined[-1][0] == role:
-                joined[-1] = role, joined[-1][1] + list(ids)
-            else:
-                joined.append((role, list(ids)))
-        return talk(joined, end)
-
-    def not_shifted(turns, end):
-        ids, targets = talk([*turns, ("user", [end])], end, shift=0)
-        return ids, targets
-
-    def one_end(turns, end):
-        row = [token for _, ids in turns for token in ids] + [end]
-        wanted = [role == "assistant" for role, ids in turns for _ in ids] + [True]
-        return row[:-1], [token if use else -100 for token, use in zip(row, wanted, strict=True)][
-            1:
-        ]
-
-    mistakes = {
-        "only the last answer counts; each of the assistant's turns is an example": lambda t, e: (
-            talk(t, e, lambda number, turns: number == len(turns) - 1)
-        ),
-        "only the first answer counts; each of the assistant's turns is an example": lambda t, e: (
-            talk(
-                t, e, lambda number, turns: [role for role, _ in turns].index("assistant") == number
-            )
-        ),
-        "the user's words count as well: the model would learn to ask the questions": lambda t, e: (
-            talk(t, e, lambda number, turns: True)
-        ),
-        "the ends of the answers are no targets: the model never learns when its turn is over": lambda t, e: (
-            talk(t, e, ends=False)
-        ),
-        "two turns of the assistant in a row got one end; each of them has its own": merged,
-        "every second turn was taken for the assistant's; `role` says whose turn it is": by_turns,
-        "`end` is not always 0": lambda t, e: talk(t, 0),
-        "nothing was shifted: the inputs are the row without its last id, the targets the row without its first": not_shifted,
-        "only the last answer is ended; each of the assistant's turns ends with the end token": one_end,
-        "the user's turns got an end token too; only the assistant's turns end with it": lambda t, e: (
-            talk(t, e, all_end=True)
-        ),
-        "off by one: these targets are the tokens that the model has just read": lambda t, e: talk(
-            t, e, shift=0
-        ),
-        "the first token of each answer is masked; it is predicted at the last token before the answer": first_masked,
-        "the roles are exchanged: this learns what the user says": lambda t, e: talk(
-            t, e, lambda number, turns: turns[number][0] == "user"
-        ),
-    }
-    judge(attempt, talk, inputs, mistakes)
+    judge(attempt, talk_targets, inputs, TURN_TARGETS_MISTAKES)
 
 
 class SourceOfText:
@@ -350,6 +374,54 @@ class SourceOfText:
 
     def __call__(self, entry):
         return entry["input"].casefold()
+
+
+def leaked_places(test, train, source):
+    known = {source(entry) for entry in train}
+    return [place for place, entry in enumerate(test) if source(entry) in known]
+
+
+def same_by(test, train, what):
+    return [
+        place
+        for place, entry in enumerate(test)
+        if any(what(entry) == what(other) for other in train)
+    ]
+
+
+LEAKED_MISTAKES = {
+    "this finds entries that are the same in all fields; another question about the same story is "
+    "a leak as well": lambda test, train, source: same_by(test, train, dict),
+    "this compares instruction and input; another question about the same story "
+    "is a leak as well": lambda test, train, source: same_by(
+        test, train, lambda e: (e["instruction"], e["input"])
+    ),
+    "this compares the input as it is written; `source(entry)` says what it was "
+    "made from": lambda test, train, source: same_by(test, train, lambda e: e["input"]),
+    "an entry that stands in `test` twice has two places; `index` finds the "
+    "first": lambda test, train, source: [
+        test.index(test[place]) for place in leaked_places(test, train, source)
+    ],
+    "one source within another was taken for the same; two sources must be "
+    "equal": lambda test, train, source: [
+        place for place, e in enumerate(test) if any(source(e) in source(other) for other in train)
+    ],
+    "these are the entries that are clean": lambda test, train, source: [
+        place for place in range(len(test)) if place not in leaked_places(test, train, source)
+    ],
+    "these are places in `train`; the test entries are to be found": lambda test, train, source: (
+        leaked_places(train, test, source)
+    ),
+    "these are the entries; their places in `test` are asked for": lambda test, train, source: [
+        test[place] for place in leaked_places(test, train, source)
+    ],
+    "this is their number; the list of their places is asked for": lambda test, train, source: len(
+        leaked_places(test, train, source)
+    ),
+    "entries that share an instruction are no leak": lambda test, train, source: same_by(
+        test, train, lambda e: e["instruction"]
+    ),
+}
 
 
 @exercise_check("leaked")
@@ -374,52 +446,61 @@ def check_leaked(attempt):
         entries[3]["input"], entries[n_test]["input"] = "Tilda hid", "Tilda hid here"  # two sources
         inputs.append((entries[:n_test], entries[n_test:], SourceOfText()))
 
-    def places(test, train, source):
-        known = {source(entry) for entry in train}
-        return [place for place, entry in enumerate(test) if source(entry) in known]
+    judge(attempt, leaked_places, inputs, LEAKED_MISTAKES)
 
-    def same(test, train, what):
-        return [
-            place
-            for place, entry in enumerate(test)
-            if any(what(entry) == what(other) for other in train)
-        ]
 
-    mistakes = {
-        "this finds entries that are the same in all fields; another question about the same story is a leak as well": lambda test, train, source: (
-            same(test, train, dict)
-        ),
-        "this compares instruction and input; another question about the same story is a leak as well": lambda test, train, source: (
-            same(test, train, lambda e: (e["instruction"], e["input"]))
-        ),
-        "this compares the input as it is written; `source(entry)` says what it was made from": lambda test, train, source: (
-            same(test, train, lambda e: e["input"])
-        ),
-        "an entry that stands in `test` twice has two places; `index` finds the first": lambda test, train, source: [
-            test.index(test[place]) for place in places(test, train, source)
-        ],
-        "one source within another was taken for the same; two sources must be equal": lambda test, train, source: [
-            place
-            for place, e in enumerate(test)
-            if any(source(e) in source(other) for other in train)
-        ],
-        "these are the entries that are clean": lambda test, train, source: [
-            place for place in range(len(test)) if place not in places(test, train, source)
-        ],
-        "these are places in `train`; the test entries are to be found": lambda test, train, source: (
-            places(train, test, source)
-        ),
-        "these are the entries; their places in `test` are asked for": lambda test, train, source: [
-            test[place] for place in places(test, train, source)
-        ],
-        "this is their number; the list of their places is asked for": lambda test, train, source: (
-            len(places(test, train, source))
-        ),
-        "entries that share an instruction are no leak": lambda test, train, source: same(
-            test, train, lambda e: e["instruction"]
-        ),
-    }
-    judge(attempt, places, inputs, mistakes)
+def wilson_by_formula(right, total, z, weight=1.0, inside=1.0, spread=1.0):
+    """`weight`, `inside`, `spread`: 1 in the right formula, another number where a part of it
+    is left out.
+    """
+    share, w = right / total, z * z / total
+    middle = (share + w / 2) / (1 + weight * w)
+    half = z / (1 + weight * w) * (share * (1 - share) / total + inside * w / (4 * total)) ** 0.5
+    return middle - spread * half, middle + spread * half
+
+
+def plain_interval(right, total, z):
+    share = right / total
+    half = z * (share * (1 - share) / total) ** 0.5
+    return share - half, share + half
+
+
+def clipped_interval(right, total, z):
+    low, high = plain_interval(right, total, z)
+    return max(0.0, low), min(1.0, high)
+
+
+def interval_around_the_share(right, total, z):
+    low, high = wilson_by_formula(right, total, z)
+    return right / total - (high - low) / 2, right / total + (high - low) / 2
+
+
+def middle_and_half(right, total, z):
+    low, high = wilson_by_formula(right, total, z)
+    return (low + high) / 2, (high - low) / 2
+
+
+WILSON_INTERVAL_MISTAKES = {
+    "this is share ± z standard errors: 30 right of 30 would be certain for ever, which 30 trials "
+    "cannot say": plain_interval,
+    "this is share ± z standard errors, cut off at 0 and 1: 30 right of 30 "
+    "would still be certain": clipped_interval,
+    "the middle is not the share itself: it is drawn towards one half, the more "
+    "the fewer trials": interval_around_the_share,
+    "1 + z²/total is missing below the line": lambda r, n, z: wilson_by_formula(r, n, z, weight=0),
+    "z²/(4 total²) is missing under the root": lambda r, n, z: wilson_by_formula(r, n, z, inside=0),
+    "under the root stands z²/(4 total²), not z²/total²": lambda r, n, z: wilson_by_formula(
+        r, n, z, inside=4
+    ),
+    "only half as wide as it should be": lambda r, n, z: wilson_by_formula(r, n, z, spread=0.5),
+    "these are the middle and half the width; the two ends are asked for": middle_and_half,
+    "the ends are exchanged: the low one comes first": lambda r, n, z: wilson_by_formula(r, n, z)[
+        ::-1
+    ],
+    "`z` was ignored: 1.96 belongs to 95 %, other levels have other numbers": lambda r, n, z: (
+        wilson_by_formula(r, n, 1.96)
+    ),
+}
 
 
 @exercise_check("wilson_interval")
@@ -434,51 +515,80 @@ def check_wilson_interval(attempt):
         (7, 9, 2.58),
     ]
 
-    def interval(right, total, z, weight=1.0, inside=1.0, spread=1.0):
-        """`weight`, `inside`, `spread`: 1 in the right formula, another number where a part of it
-        is left out.
-        """
-        share, w = right / total, z * z / total
-        middle = (share + w / 2) / (1 + weight * w)
-        half = (
-            z / (1 + weight * w) * (share * (1 - share) / total + inside * w / (4 * total)) ** 0.5
-        )
-        return middle - spread * half, middle + spread * half
+    judge(attempt, wilson_by_formula, inputs, WILSON_INTERVAL_MISTAKES)
 
-    def plain(right, total, z):
-        share = right / total
-        half = z * (share * (1 - share) / total) ** 0.5
-        return share - half, share + half
 
-    def clipped(right, total, z):
-        low, high = plain(right, total, z)
-        return max(0.0, low), min(1.0, high)
+def folded_words(text):
+    return " ".join(text.strip().removesuffix(".").casefold().split())
 
-    def around_the_share(right, total, z):
-        low, high = interval(right, total, z)
-        return right / total - (high - low) / 2, right / total + (high - low) / 2
 
-    def middle_and_half(right, total, z):
-        low, high = interval(right, total, z)
-        return (low + high) / 2, (high - low) / 2
+def letters_only(text):
+    return "".join(mark for mark in text.casefold() if mark.isalnum() or mark.isspace()).split()
 
-    mistakes = {
-        "this is share ± z standard errors: 30 right of 30 would be certain for ever, which 30 trials cannot say": plain,
-        "this is share ± z standard errors, cut off at 0 and 1: 30 right of 30 would still be certain": clipped,
-        "the middle is not the share itself: it is drawn towards one half, the more the fewer trials": around_the_share,
-        "1 + z²/total is missing below the line": lambda r, n, z: interval(r, n, z, weight=0),
-        "z²/(4 total²) is missing under the root": lambda r, n, z: interval(r, n, z, inside=0),
-        "under the root stands z²/(4 total²), not z²/total²": lambda r, n, z: interval(
-            r, n, z, inside=4
-        ),
-        "only half as wide as it should be": lambda r, n, z: interval(r, n, z, spread=0.5),
-        "these are the middle and half the width; the two ends are asked for": middle_and_half,
-        "the ends are exchanged: the low one comes first": lambda r, n, z: interval(r, n, z)[::-1],
-        "`z` was ignored: 1.96 belongs to 95 %, other levels have other numbers": lambda r, n, z: (
-            interval(r, n, 1.96)
-        ),
-    }
-    judge(attempt, interval, inputs, mistakes)
+
+def small_first_letters(text):
+    return " ".join(word[0].lower() + word[1:] for word in text.strip().removesuffix(".").split())
+
+
+IS_RIGHT_MISTAKES = {
+    "only the first letter of a word may be a capital or not here; no capitals count": lambda w, a: (
+        small_first_letters(w) == small_first_letters(a)
+    ),
+    "a full stop behind any word is forgiven here; only the one at the end is": lambda w, a: (
+        " ".join(w.casefold().replace(".", " ").split())
+        == " ".join(a.casefold().replace(".", " ").split())
+    ),
+    "any number of full stops at the end is forgiven here; only one is": lambda w, a: (
+        " ".join(w.casefold().strip().rstrip(".").split())
+        == " ".join(a.casefold().strip().rstrip(".").split())
+    ),
+    "a stop with a space before it counts here; it is a full stop at the end as well": lambda w, a: (
+        " ".join(w.casefold().split()).removesuffix(".")
+        == " ".join(a.casefold().split()).removesuffix(".")
+    ),
+    "capitals count here; they should not": lambda w, a: (
+        " ".join(w.strip().removesuffix(".").split())
+        == " ".join(a.strip().removesuffix(".").split())
+    ),
+    "the final full stop counts here; one is forgiven": lambda w, a: (
+        w.casefold().split() == a.casefold().split()
+    ),
+    "it is enough here that the wanted words stand somewhere in the answer; "
+    "more words are wrong": lambda w, a: folded_words(w) in folded_words(a),
+    "it is enough here that the wanted text stands somewhere in the answer; "
+    "more words are wrong": lambda w, a: (
+        " ".join(w.casefold().split()) in " ".join(a.casefold().split())
+    ),
+    "it is enough here that the answer begins right; more words are wrong": lambda w, a: (
+        folded_words(a).startswith(folded_words(w))
+    ),
+    "all marks are forgiven here; only one full stop at the end is": lambda w, a: (
+        letters_only(w) == letters_only(a)
+    ),
+    "any marks at the end are forgiven here; only one full stop is": lambda w, a: (
+        " ".join(w.casefold().split()).rstrip(".!?") == " ".join(a.casefold().split()).rstrip(".!?")
+    ),
+    "the order of the words does not count here, if the marks are the same; it should": lambda w, a: (
+        sorted(folded_words(w).split()) == sorted(folded_words(a).split())
+    ),
+    "neither order nor number of the words counts here; both should": lambda w, a: (
+        set(folded_words(w).split()) == set(folded_words(a).split())
+    ),
+    "the order of the words does not count here; it should": lambda w, a: (
+        sorted(folded_words(w).replace(",", " ").split())
+        == sorted(folded_words(a).replace(",", " ").split())
+    ),
+    "white space inside the answer counts here; several spaces or a line break "
+    "are as good as one": lambda w, a: (
+        w.strip().removesuffix(".").casefold() == a.strip().removesuffix(".").casefold()
+    ),
+    "without any spaces two words become one": lambda w, a: (
+        folded_words(w).replace(" ", "") == folded_words(a).replace(" ", "")
+    ),
+    "this compares letter by letter; capitals, white space and one full stop are forgiven": lambda w, a: (
+        w == a
+    ),
+}
 
 
 @exercise_check("is_right")
@@ -510,77 +620,12 @@ def check_is_right(attempt):
         ("a very very old owl", "a very old owl"),
     ]
 
-    def folded(text):
-        return " ".join(text.strip().removesuffix(".").casefold().split())
-
-    def letters(text):
-        return "".join(mark for mark in text.casefold() if mark.isalnum() or mark.isspace()).split()
-
-    def small_first(text):
-        return " ".join(
-            word[0].lower() + word[1:] for word in text.strip().removesuffix(".").split()
-        )
-
-    mistakes = {
-        "only the first letter of a word may be a capital or not here; no capitals count": lambda w, a: (
-            small_first(w) == small_first(a)
-        ),
-        "a full stop behind any word is forgiven here; only the one at the end is": lambda w, a: (
-            " ".join(w.casefold().replace(".", " ").split())
-            == " ".join(a.casefold().replace(".", " ").split())
-        ),
-        "any number of full stops at the end is forgiven here; only one is": lambda w, a: (
-            " ".join(w.casefold().strip().rstrip(".").split())
-            == " ".join(a.casefold().strip().rstrip(".").split())
-        ),
-        "a stop with a space before it counts here; it is a full stop at the end as well": lambda w, a: (
-            " ".join(w.casefold().split()).removesuffix(".")
-            == " ".join(a.casefold().split()).removesuffix(".")
-        ),
-        "capitals count here; they should not": lambda w, a: (
-            " ".join(w.strip().removesuffix(".").split())
-            == " ".join(a.strip().removesuffix(".").split())
-        ),
-        "the final full stop counts here; one is forgiven": lambda w, a: (
-            w.casefold().split() == a.casefold().split()
-        ),
-        "it is enough here that the wanted words stand somewhere in the answer; more words are wrong": lambda w, a: (
-            folded(w) in folded(a)
-        ),
-        "it is enough here that the wanted text stands somewhere in the answer; more words are wrong": lambda w, a: (
-            " ".join(w.casefold().split()) in " ".join(a.casefold().split())
-        ),
-        "it is enough here that the answer begins right; more words are wrong": lambda w, a: folded(
-            a
-        ).startswith(folded(w)),
-        "all marks are forgiven here; only one full stop at the end is": lambda w, a: (
-            letters(w) == letters(a)
-        ),
-        "any marks at the end are forgiven here; only one full stop is": lambda w, a: (
-            " ".join(w.casefold().split()).rstrip(".!?")
-            == " ".join(a.casefold().split()).rstrip(".!?")
-        ),
-        "the order of the words does not count here, if the marks are the same; it should": lambda w, a: (
-            sorted(folded(w).split()) == sorted(folded(a).split())
-        ),
-        "neither order nor number of the words counts here; both should": lambda w, a: (
-            set(folded(w).split()) == set(folded(a).split())
-        ),
-        "the order of the words does not count here; it should": lambda w, a: (
-            sorted(folded(w).replace(",", " ").split())
-            == sorted(folded(a).replace(",", " ").split())
-        ),
-        "white space inside the answer counts here; several spaces or a line break are as good as one": lambda w, a: (
-            w.strip().removesuffix(".").casefold() == a.strip().removesuffix(".").casefold()
-        ),
-        "without any spaces two words become one": lambda w, a: (
-            folded(w).replace(" ", "") == folded(a).replace(" ", "")
-        ),
-        "this compares letter by letter; capitals, white space and one full stop are forgiven": lambda w, a: (
-            w == a
-        ),
-    }
-    judge(attempt, lambda wanted, answer: folded(wanted) == folded(answer), inputs, mistakes)
+    judge(
+        attempt,
+        lambda wanted, answer: folded_words(wanted) == folded_words(answer),
+        inputs,
+        IS_RIGHT_MISTAKES,
+    )
 
 
 class LittleModel:
@@ -598,6 +643,47 @@ class LittleModel:
         )
 
 
+def greedy_by_steps(model, prompt, end, most, see=lambda ids: ids, choose=torch.argmax, stop=True):
+    ids = list(prompt)
+    while len(ids) < len(prompt) + most:
+        token = int(choose(model(see(ids))))
+        if stop and token == end:
+            break
+        ids.append(token)
+    return ids[len(prompt) :]
+
+
+def greedy_with_end(model, prompt, end, most):
+    found = greedy_by_steps(model, prompt, end, most)
+    return found if len(found) == most else [*found, end]
+
+
+GREEDY_ANSWER_MISTAKES = {
+    "the end-of-text token is part of this answer; it ends it, and nobody wants to read it": greedy_with_end,
+    "this never stops before max_tokens: what comes behind the end-of-text token is no part of the "
+    "answer": lambda m, p, e, n: greedy_by_steps(m, p, e, n, stop=False),
+    "the prompt came back with the answer; only the new ids are asked for": lambda m, p, e, n: [
+        *p,
+        *greedy_by_steps(m, p, e, n),
+    ],
+    "the model was shown its last token alone; it needs all ids so far": lambda m, p, e, n: (
+        greedy_by_steps(m, p, e, n, see=lambda ids: ids[-1:])
+    ),
+    "the model was shown the prompt alone, so each token is chosen as if it "
+    "were the first": lambda m, p, e, n: greedy_by_steps(m, p, e, n, see=lambda ids: ids[: len(p)]),
+    "one token too many: at most max_tokens": lambda m, p, e, n: greedy_by_steps(m, p, e, n + 1),
+    "one token too few: up to max_tokens": lambda m, p, e, n: greedy_by_steps(m, p, e, n - 1),
+    "with max_tokens = 0 nothing is to be written": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, max(n, 1)
+    ),
+    "`end` is not always 0": lambda m, p, e, n: greedy_by_steps(m, p, 0, n),
+    "this takes the least likely token": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, n, choose=torch.argmin
+    ),
+    "this stops because end-of-text is in the prompt, which begins with it": lambda m, p, e, n: [],
+}
+
+
 @exercise_check("greedy_answer")
 def check_greedy_answer(attempt):
     """greedy_answer(next_logits, prompt, end, max_tokens): the ids of the answer, without its end."""
@@ -609,43 +695,4 @@ def check_greedy_answer(attempt):
             (LittleModel(seed), [end, *ids_of(random.Random(seed), count, high=11)], end, most)
         )
 
-    def answer(model, prompt, end, most, see=lambda ids: ids, choose=torch.argmax, stop=True):
-        ids = list(prompt)
-        while len(ids) < len(prompt) + most:
-            token = int(choose(model(see(ids))))
-            if stop and token == end:
-                break
-            ids.append(token)
-        return ids[len(prompt) :]
-
-    def with_end(model, prompt, end, most):
-        found = answer(model, prompt, end, most)
-        return found if len(found) == most else [*found, end]
-
-    mistakes = {
-        "the end-of-text token is part of this answer; it ends it, and nobody wants to read it": with_end,
-        "this never stops before max_tokens: what comes behind the end-of-text token is no part of the answer": lambda m, p, e, n: (
-            answer(m, p, e, n, stop=False)
-        ),
-        "the prompt came back with the answer; only the new ids are asked for": lambda m, p, e, n: [
-            *p,
-            *answer(m, p, e, n),
-        ],
-        "the model was shown its last token alone; it needs all ids so far": lambda m, p, e, n: (
-            answer(m, p, e, n, see=lambda ids: ids[-1:])
-        ),
-        "the model was shown the prompt alone, so each token is chosen as if it were the first": lambda m, p, e, n: (
-            answer(m, p, e, n, see=lambda ids: ids[: len(p)])
-        ),
-        "one token too many: at most max_tokens": lambda m, p, e, n: answer(m, p, e, n + 1),
-        "one token too few: up to max_tokens": lambda m, p, e, n: answer(m, p, e, n - 1),
-        "with max_tokens = 0 nothing is to be written": lambda m, p, e, n: answer(
-            m, p, e, max(n, 1)
-        ),
-        "`end` is not always 0": lambda m, p, e, n: answer(m, p, 0, n),
-        "this takes the least likely token": lambda m, p, e, n: answer(
-            m, p, e, n, choose=torch.argmin
-        ),
-        "this stops because end-of-text is in the prompt, which begins with it": lambda m, p, e, n: [],
-    }
-    judge(attempt, answer, inputs, mistakes)
+    judge(attempt, greedy_by_steps, inputs, GREEDY_ANSWER_MISTAKES)

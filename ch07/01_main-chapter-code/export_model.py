@@ -64,7 +64,8 @@ except ImportError as error:
 
 WHAT_IT_IS = {
     "config.json": "the numbers of the architecture",
-    "generation_config.json": "how to generate if nothing else is said: greedily, up to the end-of-text token",
+    "generation_config.json": "how to generate if nothing else is said: greedily, up to the "
+    "end-of-text token",
     "model.safetensors": "the weights",
     "tokenizer.json": "the tokens, the merges and the pattern that cuts a text into words",
     "tokenizer_config.json": "the special tokens, and the chat template: how messages become a prompt",
@@ -118,6 +119,8 @@ def whole_or_nothing(folder):
     try:
         yield temporary
         temporary.rename(folder)
+    except OSError as error:  # NumPy, for one, only says how many bytes were not written
+        raise OSError(f"{folder} could not be written ({error}); is the disk full?") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -198,7 +201,8 @@ def modelfile(model, name):
     return f'''# ollama create {name} -f Modelfile    (in this folder), then: ollama run {name}
 FROM ./model.gguf
 
-# The prompt as the model learned it. An instruction is a user's message; {SYSTEM_IS[style_of(model) == "chat"]}
+# The prompt as the model learned it. An instruction is a user's message.
+# {SYSTEM_IS[style_of(model) == "chat"]}
 TEMPLATE """{go_template(style_of(model), end)}"""
 
 PARAMETER stop "{end}"
@@ -209,8 +213,8 @@ PARAMETER repeat_penalty 1
 
 
 SYSTEM_IS = (
-    "the text that it is about is the system message.",
-    "a system message takes the place of the usual one.",
+    "The text that it is about is the system message.",
+    "A system message takes the place of the usual one.",
 )
 
 # --- The command line -----------------------------------------------------------------------------
@@ -242,7 +246,8 @@ def main(options):
     model, name = open_model(options.model)
     folder = export(model, options.to, folder, name, options.dtype)
     print(
-        f"{name} is in {folder}, as {options.dtype}, {'with' if style_of(model) else 'without'} a chat template:"
+        f"{name} is in {folder}, as {options.dtype}, {'with' if style_of(model) else 'without'} a "
+        "chat template:"
     )
     for path in sorted(folder.iterdir()):
         print(f"  {path.name:22} {path.stat().st_size / 1000:12,.1f} kB   {WHAT_IT_IS[path.name]}")

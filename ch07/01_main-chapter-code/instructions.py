@@ -206,7 +206,8 @@ def show_kinds(entries):
     for name, kind in KINDS.items():
         graded = "graded" if kind.grade else "read"
         print(
-            f"{counts[name]:4d}  {name:13s} {graded:7s} {'made   ' if kind.make else 'written'}  {kind.description}"
+            f"{counts[name]:4d}  {name:13s} {graded:7s} {'made   ' if kind.make else 'written'}  "
+            f"{kind.description}"
         )
         example = examples.get(name)
         if example:
@@ -217,11 +218,13 @@ def show_kinds(entries):
             )
             output = " ".join(example["output"].split())
             print(
-                f"      {text if len(text) < 100 else text[:97] + '…'} -> {output if len(output) < 60 else output[:57] + '…'}"
+                f"      {text if len(text) < 100 else text[:97] + '…'} -> "
+                f"{output if len(output) < 60 else output[:57] + '…'}"
             )
     train, validation, test = split(entries)
     print(
-        f"{len(entries)} entries of {len(counts)} kinds: {len(train)} train, {len(validation)} validation, {len(test)} test"
+        f"{len(entries)} entries of {len(counts)} kinds: {len(train)} train, {len(validation)} "
+        f"validation, {len(test)} test"
     )
 
 

@@ -56,6 +56,27 @@ NOTEBOOK = FOLDER / "ch07.ipynb"
 END = 0
 
 
+def test_the_readme_names_every_module_and_draws_the_rooms():
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"```\n(tasks/.*?)```", readme, re.DOTALL)[1]
+    drawn, room = set(), ""
+    for line in tree.splitlines():
+        name = line.split()[0]
+        room = room if line.startswith(" ") else name
+        drawn.add(room if name == room else room + name)
+    rooms = {path.parent for path in FOLDER.glob("*/*.py")} - {
+        FOLDER / "figures",
+        FOLDER / "experiments",
+    }
+    modules = {path for room in rooms for path in room.glob("*.py")}
+    shown = {path for path in modules if not path.name.startswith("test_")}
+    assert drawn == {f"{path.name}/" for path in rooms} | {
+        path.relative_to(FOLDER).as_posix() for path in shown
+    }
+    here = [path.name for path in FOLDER.glob("*.py") if not path.name.startswith("test")]
+    assert all(f"| `{name}`" in readme for name in here) and len(here) <= 12
+
+
 # --- The notebook's code and the modules' ---------------------------------------------------------
 
 

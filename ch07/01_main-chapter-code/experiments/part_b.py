@@ -1,7 +1,7 @@
 """Part B of the chapter: SmolLM2 learns this course's format by LoRA. Made once, logged in
 part-b.jsonl beside this script.
 
-    python experiments/part_b.py                # seeds 1, 2 and 3; the same command goes on where it was stopped
+    python experiments/part_b.py                # seeds 1, 2 and 3; the same command goes on after a stop
 
 SmolLM2 is an Instruct model: it knows the `chat` format, and is taught the `alpaca` format with
 this course's entries. Measured before and after: exact scores in both formats (`alpaca` on the test

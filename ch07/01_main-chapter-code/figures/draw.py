@@ -20,7 +20,8 @@ def course_map():
         760,
         196,
         "Where chapter 7 stands in the course",
-        "Text goes through the tokenizer and data loader of chapter 2, the attention of chapter 3, the GPT of "
+        "Text goes through the tokenizer and data loader of chapter 2, the attention of chapter 3, "
+        "the GPT of "
         "chapter 4 and the pretraining of chapter 5; from there into chapter 6, classifying, and chapter 7, "
         "instructions, which is highlighted.",
     )
@@ -52,7 +53,8 @@ def one_loss():
         760,
         224,
         "The same loss, another text",
-        "Above: a story, in which every token is a target, so the model learns to go on with any text. Below: a "
+        "Above: a story, in which every token is a target, so the model learns to go on with any "
+        "text. Below: a "
         "prompt, an answer and an end token, of which only the answer and the end are targets, so the model "
         "learns to answer and to stop.",
     )
@@ -77,8 +79,10 @@ def row():
         760,
         252,
         "One row, token by token",
-        "Inputs: END, Mia, saw, Now?, Mia, sees, and two places of padding. Targets, one to the left: minus 100 "
-        "under END, Mia and saw; Mia under Now?; sees under the second Mia; END under sees; minus 100 under the "
+        "Inputs: END, Mia, saw, Now?, Mia, sees, and two places of padding. Targets, one to the "
+        "left: minus 100 "
+        "under END, Mia and saw; Mia under Now?; sees under the second Mia; END under sees; minus "
+        "100 under the "
         "padding.",
     )
     left, width, height = 96, 78, 34
@@ -123,7 +127,8 @@ def split_by_source():
         760,
         254,
         "A split by source",
-        "Three tales. All entries that were made from the first and the second tale go to the training part, all "
+        "Three tales. All entries that were made from the first and the second tale go to the "
+        "training part, all "
         "that were made from the third to the test part: no tale has entries on both sides.",
     )
     tales = (

@@ -4,7 +4,7 @@ It listens on this machine, and still it can be reached from elsewhere: a web pa
 opens here may send requests to 127.0.0.1, and a page whose name has been made to mean 127.0.0.1 may
 even read the answers (DNS rebinding). So each request is asked for three things before it is read:
 
-    Host             the name by which the server was called: localhost, the address itself, or an allowed name
+    Host             by which name the server was called: localhost, its address, an allowed name
     Origin           what a browser says of the page that asks: the server's own, or an allowed one
     Authorization    the key, if the server has one
 """
@@ -63,7 +63,8 @@ class Access:
         """Raises ValueError for an address beyond this machine, unless there is a key or `open`."""
         if not (self.api_key or self.open or ipaddress.ip_address(address).is_loopback):
             raise ValueError(
-                f"{address} can be reached from other machines; give --api-key KEY, or --open to let everybody in"
+                f"{address} can be reached from other machines; give --api-key KEY, or --open to "
+                "let everybody in"
             )
 
 

@@ -293,7 +293,10 @@ async def refuse(request, error):
 
 async def no_such_place(request, error):
     """A path that is not here, or one that is asked in the wrong way."""
-    message = f"{request.method} {request.url.path}: {error.detail}; see /v1/chat/completions, /v1/completions"
+    message = (
+        f"{request.method} {request.url.path}: {error.detail}; see /v1/chat/completions, "
+        "/v1/completions"
+    )
     return JsonResponse(
         ApiError(error.status_code, message).content(), error.status_code, error.headers
     )

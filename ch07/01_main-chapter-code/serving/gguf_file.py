@@ -5,9 +5,9 @@ llama.cpp has code for GPT-2 and for Llama, and finds the weights by names of it
 `gguf`, which is made by the people of llama.cpp, knows these names beside Hugging Face's, and
 Hugging Face's names are those that our own checkpoints have. Three things differ from our models:
 
-    biases       llama.cpp's GPT-2 wants biases of queries, keys and values: where ours has none, they are zeros
-    q and k      its Llama turns neighbours, rows (0, 1), (2, 3), …; ours turns row i with row i + head_dim / 2
-    tokenizer    the way of cutting a text into words is no pattern in the file but a name that llama.cpp must know
+    biases       llama.cpp's GPT-2 wants biases of queries, keys and values: zeros, where ours has none
+    q and k      its Llama turns rows (0, 1), (2, 3), …; ours turns row i with row i + head_dim / 2
+    tokenizer    how a text is cut into words is told by a name that llama.cpp must know, not by a pattern
 """
 
 import json

@@ -242,7 +242,10 @@ def stops_asked(data):
 
 
 def too_long(size, model, field):
-    message = f"the prompt has {size}, the model reads {model.config.context_length:,} tokens; make it shorter"
+    message = (
+        f"the prompt has {size}, the model reads {model.config.context_length:,} tokens; "
+        "make it shorter"
+    )
     return ApiError(400, message, field, "context_length_exceeded")
 
 

@@ -3,10 +3,11 @@
 Programs that use language models talk in messages, `{"role": "system" | "user" | "assistant",
 "content": str}`. The style in which a model was taught decides what it can take:
 
-    tales, alpaca, turns    the last user message is the instruction, the last system message the text that it is about;
-                            earlier questions and answers are left out: the model has seen one instruction at a time
+    tales, alpaca, turns    the last user message is the instruction, the last system message the
+                            text that it is about; earlier questions and answers are left out: the
+                            model has seen one instruction at a time
     chat                    all messages, in their order
-    none                    a language model that was taught no instructions continues texts, and takes no messages
+    none                    a model that was taught no instructions continues texts and takes no messages
 
 The same is said in the two languages in which other programs want to read it. Three styles are
 written by `format_prompt` itself, filled with placeholders; the turns of a chat are written by
@@ -80,7 +81,10 @@ def jinja_template(style):
             f"{{% if add_generation_prompt %}}{ANSWER}{{% endif %}}"
         )
     with_text, without = both_forms(style, "{{ said.instruction }}", "{{ said.text }}")
-    return f"{JINJA_LAST_WORDS}{{{{ bos_token }}}}{{% if said.text %}}{with_text}{{% else %}}{without}{{% endif %}}"
+    return (
+        f"{JINJA_LAST_WORDS}{{{{ bos_token }}}}{{% if said.text %}}{with_text}{{% else "
+        f"%}}{without}{{% endif %}}"
+    )
 
 
 def go_template(style, first_token):
@@ -100,5 +104,6 @@ def go_template(style, first_token):
     with_text, without = both_forms(style, "{{ .Content }}", "{{ $.System }}")
     return (
         "{{ range $i, $_ := .Messages }}{{ if eq (len (slice $.Messages $i)) 1 }}"  # the last message
-        f"{first_token}{{{{ if $.System }}}}{with_text}{{{{ else }}}}{without}{{{{ end }}}}{{{{ end }}}}{{{{ end }}}}"
+        f"{first_token}{{{{ if $.System }}}}{with_text}{{{{ else }}}}{without}{{{{ end }}}}{{{{ "
+        f"end }}}}{{{{ end }}}}"
     )

@@ -2,6 +2,9 @@
 same tokens, and nothing is overwritten or left half written."""
 
 import functools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -496,16 +499,23 @@ def test_without_a_name_the_newest_model_is_meant(tmp_path, monkeypatch):
     assert name == "follower-1" and model.style == "turns"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_export_that_fails_half_way_leaves_nothing(kind, tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
+FULL_DISK = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # no file may be larger, as if the disk were full
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
-    model = tiny_gpt(style="tales")
-    target = "write_json" if kind == "hf" else "write_gguf" if kind == "gguf" else "modelfile"
-    monkeypatch.setattr(export_model, target, full)
-    with pytest.raises(OSError, match="No space"):
-        export(model, kind, tmp_path / "out")
+
+@pytest.mark.skipif(os.name == "nt", reason="limits as on Unix")
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_that_fails_half_way_leaves_nothing(kind, tmp_path):
+    flags = ["tales-gpt", "--to", kind, "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-c", FULL_DISK, str(FOLDER / "export_model.py"), *flags]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1 and run.stderr.count("\n") == 1, run.stderr
+    assert run.stderr.startswith(f"export_model.py: {tmp_path / 'out'} could not be written (")
+    assert run.stderr.endswith("is the disk full?\n")
     assert not list(tmp_path.iterdir())
 
 

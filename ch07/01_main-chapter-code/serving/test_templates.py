@@ -11,16 +11,15 @@ import jinja2
 import pytest
 
 from ch02_01_main_chapter_code.bpe import BPETokenizer
-from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM
+from ch05_01_main_chapter_code.chat import END, START, SYSTEM
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import STYLES, format_prompt, prompt_ids
 from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template, message_ids
 
 EOT = "<|endoftext|>"
 # What templates, tokenizers and their languages might take for their own.
 PIECES = (
-    f"Mia the fox é 😀 ' \" \\ \\n \n \t {{{{ }}}} {{% %}} {{# #}} $ .System . <b> &amp; {EOT} {START} {END}".split(
-        " "
-    )
+    f"Mia the fox é 😀 ' \" \\ \\n \n \t {{{{ }}}} {{% %}} {{# #}} $ .System . <b> &amp; {EOT} "
+    f"{START} {END}".split(" ")
     + [
         " ",
         "  ",

@@ -115,7 +115,10 @@ def make_tense(rng):
 def make_voice(rng):
     (_, _, past, participle, thing, number), subject = rng.choice(ACTIONS), rng.choice(SUBJECTS)
     active = f"{subject} {past} {thing}."
-    passive = f"{thing.capitalize()} {'was' if number == 'is' else 'were'} {participle} by {in_sentence(subject)}."
+    passive = (
+        f"{thing.capitalize()} {'was' if number == 'is' else 'were'} {participle} by "
+        f"{in_sentence(subject)}."
+    )
     if rng.random() < 0.5:
         return (
             rng.choice(["Turn this into the passive.", "Rewrite this in the passive voice."]),
@@ -288,7 +291,10 @@ def make_sorting(rng):
         wording = ["Sort these words by the alphabet.", "Put these words in alphabetical order."]
         return rng.choice(wording), ", ".join(words), ", ".join(sorted(words))
     numbers, falling = rng.sample(range(2, 500), rng.randint(4, 6)), rng.random() < 0.5
-    wording = f"Sort these numbers from the {'largest to the smallest' if falling else 'smallest to the largest'}."
+    wording = (
+        "Sort these numbers from the "
+        f"{'largest to the smallest' if falling else 'smallest to the largest'}."
+    )
     return (
         wording,
         ", ".join(map(str, numbers)),
@@ -441,17 +447,20 @@ def make_time(rng):
     return rng.choice(
         [
             (
-                f"A train leaves at {clock(start)} and takes {length} minutes. When does it arrive? Answer as HH:MM.",
+                f"A train leaves at {clock(start)} and takes {length} minutes. When does it "
+                "arrive? Answer as HH:MM.",
                 "",
                 clock(start + length),
             ),
             (
-                f"{name} starts at {clock(start)} and stops at {clock(start + length)}. How many minutes is that?",
+                f"{name} starts at {clock(start)} and stops at {clock(start + length)}. How many "
+                "minutes is that?",
                 "",
                 str(length),
             ),
             (
-                f"The bread must be out of the oven at {clock(start + length)}. It bakes {length} minutes. When does it go in? "
+                f"The bread must be out of the oven at {clock(start + length)}. It bakes {length} "
+                "minutes. When does it go in? "
                 "Answer as HH:MM.",
                 "",
                 clock(start),
@@ -502,7 +511,8 @@ def roman(number):
 def number_in_words(number):
     """347 is "three hundred and forty-seven"; for numbers below 1000."""
     small = (
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen "
         "eighteen nineteen"
     ).split()
     tens = "twenty thirty forty fifty sixty seventy eighty ninety".split()

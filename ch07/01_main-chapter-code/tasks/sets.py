@@ -202,7 +202,8 @@ def plain_entries(entries, path):
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict) or not {"instruction", "output"} <= set(entry):
             raise ValueError(
-                f"{path}, entry {number}: an entry has the fields instruction and output, and may have an input"
+                f"{path}, entry {number}: an entry has the fields instruction and output, and may "
+                "have an input"
             )
         values = [entry.get(field, "") for field in FIELDS[:3]]
         if not all(isinstance(value, str) for value in values):

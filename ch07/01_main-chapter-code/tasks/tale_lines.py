@@ -292,23 +292,30 @@ TOLD = [
     "Near the {place} (lived/lives) a {trait} {hero.kind} called {hero}.",
     "Everyone at the {place} (knew/knows) {me}, the {trait} {hero.kind}.",
     "Nobody (expected/expects) [trouble|anything] on such a {weather} {day}.",
-    "Just then {friend}, a {trait2} {friend.kind}, [(came/comes) by|(looked/looks) in|(wandered/wanders) up].",
+    "Just then {friend}, a {trait2} {friend.kind}, [(came/comes) by|(looked/looks) "
+    "in|(wandered/wanders) up].",
     "Along (came/comes) a {trait2} {friend.kind} called {friend}.",
     "A {trait2} {friend.kind} (had/has) been watching [from far away|the whole time|with great interest].",
-    "They (went/go) home past the {place}, the {hero.kind} in front and the {friend.kind} [close|humming|yawning] behind.",
+    "They (went/go) home past the {place}, the {hero.kind} in front and the {friend.kind} "
+    "[close|humming|yawning] behind.",
     "That night the {place} (was/is) quiet again, and so (were/are) the {friend.kind} and the {hero.kind}, "
     "[for a while|almost|more or less].",
-    "The {hero.kind} (waved/waves) goodbye to the {place} and [(agreed/agrees)|(nodded/nods)|(yawned/yawns)].",
+    "The {hero.kind} (waved/waves) goodbye to the {place} and "
+    "[(agreed/agrees)|(nodded/nods)|(yawned/yawns)].",
     # stuck
     "{He} (had/has) a new {thing}, and {he} (could/can) not stop looking at it.",
     "A new {thing} (was/is) [all that|the best thing] {he} (owned/owns).",
-    "Then the wind [(grabbed/grabs)|(stole/steals)|(snatched/snatches)] the {thing} and (hung/hangs) it on the tallest "
+    "Then the wind [(grabbed/grabs)|(stole/steals)|(snatched/snatches)] the {thing} and "
+    "(hung/hangs) it on the tallest "
     "{tree}.",
-    "But one gust (was/is) enough, and the {thing} [(sailed/sails)|(danced/dances)|(flew/flies)] to the very top of the "
+    "But one gust (was/is) enough, and the {thing} [(sailed/sails)|(danced/dances)|(flew/flies)] "
+    "to the very top of the "
     "{tree}.",
-    "So {I} (climbed/climbs) on {friend.his} shoulders, (reached/reaches) out, and down (came/come) the {thing} and the "
+    "So {I} (climbed/climbs) on {friend.his} shoulders, (reached/reaches) out, and down "
+    "(came/come) the {thing} and the "
     "{tool}.",
-    "In the end they (shook/shake) the trunk together, and the {tool} and the {thing} (fell/fall) [on their heads|at "
+    "In the end they (shook/shake) the trunk together, and the {tool} and the {thing} (fell/fall) "
+    "[on their heads|at "
     "their feet].",
     # lost
     "{hero} the {hero.kind} (woke/wakes) up and (knew/knows) at once that {his} {thing} (was/is) gone.",
@@ -317,14 +324,19 @@ TOLD = [
     "{I} (felt/feels) {his} {spot}.",
     "It (was/is) the {thing}, and it (had/has) been with {his} {spot} all day.",
     # last-bun
-    "On the table (lay/lies) the last {food}, and {I} [(reached/reaches) for|(sat/sits) down before|(had/has) dreamed of] "
+    "On the table (lay/lies) the last {food}, and {I} [(reached/reaches) for|(sat/sits) down "
+    "before|(had/has) dreamed of] "
     "it.",
     "There (was/is) one {food} left in the [whole wide|entire] world, or so it (seemed/seems) to {me}.",
-    "{I} (pulled/pulls) on the left side and {friend} (pulled/pulls) on the right, and neither (let/lets) go.",
-    "While they (argued/argue), a crow [(flew/flies) down|(hopped/hops) over|(said/says) thank you] and (ate/eats) it all.",
-    "They (argued/argue) so loudly that no one (saw/sees) the crow, which [quietly|politely|slowly] (carried/carries) it "
+    "{I} (pulled/pulls) on the left side and {friend} (pulled/pulls) on the right, and neither "
+    "(let/lets) go.",
+    "While they (argued/argue), a crow [(flew/flies) down|(hopped/hops) over|(said/says) thank "
+    "you] and (ate/eats) it all.",
+    "They (argued/argue) so loudly that no one (saw/sees) the crow, which "
+    "[quietly|politely|slowly] (carried/carries) it "
     "off.",
-    "The next day {I} (came/comes) with a fresh {food} for {friend}, and {friend} (came/comes) with a fresh {food} for "
+    "The next day {I} (came/comes) with a fresh {food} for {friend}, and {friend} (came/comes) "
+    "with a fresh {food} for "
     "{me}.",
     "Next morning they (baked/bake) a new {food} together, and it (was/is) so big that they [(called/call)|"
     "(invited/invite)|(fed/feed)] the crow.",
@@ -336,27 +348,35 @@ TOLD = [
     "So {friend} (played/plays) the {thing} until the sun (came/comes) up, and nobody (slept/sleeps).",
     "The {thing} (sang/sings), and soon the whole neighbourhood (was/is) dancing in pyjamas.",
     # ship
-    "All {he} (wanted/wants) (was/is) {thing.a}, to see [the sea|where the river goes|what is on the other side].",
+    "All {he} (wanted/wants) (was/is) {thing.a}, to see [the sea|where the river goes|what is on "
+    "the other side].",
     "{He} (made/makes) the {thing} out of old {stuff} and a great deal of [hope|noise|hurry].",
-    "{He} (found/finds) some old {stuff} and (hammered/hammers) until {he} (had/has) something like {thing.a}.",
+    "{He} (found/finds) some old {stuff} and (hammered/hammers) until {he} (had/has) something "
+    "like {thing.a}.",
     "Then the {stuff} (went/go) their own ways.",
     "Down it (went/goes), and only the {stuff} (came/come) up again.",
     "With {patch} the {thing} (floated/floats), and {I} (made/makes) {friend} captain.",
-    "Thanks to the {patch} the new {thing} [(creaked/creaks)|(leaked/leaks)|(turned/turns) in circles] only a little, and "
+    "Thanks to the {patch} the new {thing} [(creaked/creaks)|(leaked/leaks)|(turned/turns) in "
+    "circles] only a little, and "
     "{I} (sang/sings).",
     # broken
     "{friend} the {friend.kind} (lived/lives) at the {place} and (owned/owns) a beautiful {thing}.",
-    "At the {place} (stood/stands) a beautiful {thing} that (belonged/belongs) to {friend} the {friend.kind}.",
-    "On a {weather} {day} {hero}, a {trait} {hero.kind}, [(danced/dances)|(turned/turns) around|(stretched/stretches)] too "
+    "At the {place} (stood/stands) a beautiful {thing} that (belonged/belongs) to {friend} the "
+    "{friend.kind}.",
+    "On a {weather} {day} {hero}, a {trait} {hero.kind}, [(danced/dances)|(turned/turns) "
+    "around|(stretched/stretches)] too "
     "close to it.",
     "One {weather} {day} a {trait} {hero.kind} named {hero} only (wanted/wants) to [look at|dust|hold] it.",
     "{I} [quickly|quietly] (pushed/pushes) the pieces under the {hide}.",
-    "In a moment all the pieces (were/are) under the {hide}, and {I} (was/is) [whistling|reading|asleep, or nearly].",
+    "In a moment all the pieces (were/are) under the {hide}, and {I} (was/is) "
+    "[whistling|reading|asleep, or nearly].",
     "But {he} (could/can) not eat, and at night the pieces (seemed/seem) to whisper.",
-    "But the cake (tasted/tastes) of nothing, and every tick of the evening (sounded/sounds) like [crash|who did it].",
+    "But the cake (tasted/tastes) of nothing, and every tick of the evening (sounded/sounds) like "
+    "[crash|who did it].",
     "At last {I} (looked/looks) under the {hide} and (took/takes) out the pieces.",
     # race
-    "{hero} the {hero.kind} (told/tells) everyone that no one (could/can) beat {him} in a race to the {place}.",
+    "{hero} the {hero.kind} (told/tells) everyone that no one (could/can) beat {him} in a race to "
+    "the {place}.",
     "{I} (was/is) far ahead when {he} (heard/hears) a cry.",
     "Halfway there {I} (looked/looks) back and (saw/sees) only two ears.",
     "{friend} (had/has) fallen into the {mud}.",
@@ -370,9 +390,11 @@ TOLD = [
     "{friend} (tasted/tastes) the soup and (coughed/coughs).",
     "Then the neighbours (smelled/smell) it and (brought/bring) whatever they (had/have).",
     # swap
-    "{He} (had/has) a fine {mine}, but {he} [(wanted/wants)|(dreamed/dreams) of|(talked/talks) of] {yours.a}.",
+    "{He} (had/has) a fine {mine}, but {he} [(wanted/wants)|(dreamed/dreams) of|(talked/talks) of] "
+    "{yours.a}.",
     "{He} (was/is) tired of {his} {mine}.",
-    "But that night {I} (could/can) not [fit|keep|enjoy] the {yours} in bed, and {friend} (missed/misses) it.",
+    "But that night {I} (could/can) not [fit|keep|enjoy] the {yours} in bed, and {friend} "
+    "(missed/misses) it.",
     "By evening {I} (had/has) fallen off the {yours} twice, and {friend} (had/has) [bent|dented] the {mine}.",
     "They (swapped/swap) back, and {I} [(kissed/kisses)|(polished/polishes)|(patted/pats)] the old {mine}.",
     # pit
@@ -381,20 +403,24 @@ TOLD = [
     "{I} (looked/looks) down {hole.a}, and up (looked/looks) {friend}, a {trait2} {friend.kind}.",
     "{I} (fetched/fetches) {tool.a} and (let/lets) it down into the {hole}.",
     "{I} (had/has) {tool.a}, but it (ended/ends) halfway down the {hole}.",
-    "So {he} (tied/ties) {his} belt to the {tool} and (pulled/pulls) [and (pulled/pulls)|with all {his} might|until it "
+    "So {he} (tied/ties) {his} belt to the {tool} and (pulled/pulls) [and (pulled/pulls)|with all "
+    "{his} might|until it "
     "(creaked/creaks)].",
-    "Then {he} (lay/lies) on {his} belly, (held/holds) the {tool} in {his} teeth, and [(hummed/hums)|(waited/waits)|"
+    "Then {he} (lay/lies) on {his} belly, (held/holds) the {tool} in {his} teeth, and "
+    "[(hummed/hums)|(waited/waits)|"
     "(grew/grows) red].",
     "Up (came/comes) {friend} out of the {hole}, [singing|blinking|a little muddy].",
     "One, two, three, and {friend} [(popped/pops)|(flew/flies)|(rolled/rolls)] out of the {hole}.",
     # letter
-    "A letter [(blew/blows)|(fluttered/flutters)|(tumbled/tumbles)] down the path and (stuck/sticks) to {his} nose.",
+    "A letter [(blew/blows)|(fluttered/flutters)|(tumbled/tumbles)] down the path and "
+    "(stuck/sticks) to {his} nose.",
     "Out of the sky (fell/falls) a letter, and it (landed/lands) on {his} head.",
     "It (was/is) a very small {feast}, and a very good one, with [too much|just enough|hardly any] cake.",
     "So there (was/is) a {feast} for two, with [far too much|three kinds of|a mountain of] cake.",
     # moon
     "One {weather} night {hero} the {hero.kind} (saw/sees) the moon floating in the water near the {place}.",
-    "Each time the {tool} (came/comes) up, the moon [(slipped/slips) out|(broke/breaks)|(wobbled/wobbles) away].",
+    "Each time the {tool} (came/comes) up, the moon [(slipped/slips) "
+    "out|(broke/breaks)|(wobbled/wobbles) away].",
     "The {tool} (came/comes) up full of water and [empty of|without any|with no] moon.",
     "{friend.He} (filled/fills) {bowl.a} with water and (put/puts) it on the grass.",
     "And there in the {bowl} (was/is) the moon, small and [still|shy|shining].",

@@ -323,6 +323,29 @@ def test_numbers_and_numerals_agree():
     assert all(seen[text] == number for text, number in spoken.items() if text in seen)
 
 
+# mm, g, ml, seconds, pieces and months in each unit
+IN_SMALL_UNITS = dict(
+    km=1e6,
+    m=1e3,
+    cm=10,
+    mm=1,
+    kg=1e3,
+    g=1,
+    t=1e6,
+    l=1e3,
+    ml=1,
+    minutes=60,
+    seconds=1,
+    hours=3600,
+    days=86400,
+    weeks=604800,
+    dozen=12,
+    pieces=1,
+    years=12,
+    months=1,
+)
+
+
 def test_times_dates_and_units_agree():
     for entry in make_entries(300, 3, ["time"]):
         clocks = [
@@ -344,29 +367,9 @@ def test_times_dates_and_units_agree():
                 except ValueError:
                     continue
         assert len(days) == 1 and entry["input"] != entry["output"]
-    in_small = dict(
-        km=1e6,
-        m=1e3,
-        cm=10,
-        mm=1,
-        kg=1e3,
-        g=1,
-        t=1e6,
-        l=1e3,
-        ml=1,
-        minutes=60,
-        seconds=1,
-        hours=3600,
-        days=86400,
-        weeks=604800,
-        dozen=12,
-        pieces=1,
-        years=12,
-        months=1,
-    )
     for entry in make_entries(200, 3, ["units"]):
         sizes = [
-            float(number) * in_small[unit]
+            float(number) * IN_SMALL_UNITS[unit]
             for number, unit in (entry["input"].split(), entry["output"].split())
         ]
         assert (

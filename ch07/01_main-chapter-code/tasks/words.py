@@ -646,9 +646,10 @@ GOODS = [
     "tiles",
 ]
 PLAIN_WORDS = """
-anchor basket blanket bottle branch bridge bucket button candle carpet cellar circus coffee cotton curtain dragon engine
-feather fiddle flower forest garden ginger hammer harbour honey island jungle kettle kitten ladder lantern lemon letter
-magnet marble meadow mirror monkey needle orange paddle parrot pebble pencil pepper pillow planet pocket puzzle rabbit
-ribbon rocket saddle shadow silver spider spring statue sugar summer temple thunder ticket tunnel turnip velvet village
-walnut window winter wizard yellow
+anchor basket blanket bottle branch bridge bucket button candle carpet cellar circus coffee cotton
+curtain dragon engine feather fiddle flower forest garden ginger hammer harbour honey island jungle
+kettle kitten ladder lantern lemon letter magnet marble meadow mirror monkey needle orange paddle
+parrot pebble pencil pepper pillow planet pocket puzzle rabbit ribbon rocket saddle shadow silver
+spider spring statue sugar summer temple thunder ticket tunnel turnip velvet village walnut window
+winter wizard yellow
 """.split()
