@@ -52,6 +52,7 @@ try:
         run_script,
         runs_folder,
         tokenizer_of,
+        write_files,
     )
     from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
     from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf
@@ -68,6 +69,7 @@ WHAT_IT_IS = {
     "model.safetensors": "the weights",
     "tokenizer.json": "the tokens, the merges and the pattern that cuts a text into words",
     "tokenizer_config.json": "the special tokens, and the chat template: how messages become a prompt",
+    "manifest.json": "checksums: which files were written together",
     "model.gguf": "settings, tokens, chat template and weights in one file",
     "Modelfile": "what Ollama must know beside it: template, stop words, parameters",
 }
@@ -150,19 +152,20 @@ def write_hf(model, folder, dtype="f32"):
     for parameter in written.parameters():
         parameter.data = as_dtype(parameter.data, dtype)
     written.save_pretrained(folder, tokenizer)
-    shutil.copymode(
-        folder / "config.json", folder / "model.safetensors"
-    )  # which safetensors gives to its owner alone
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    write_json(
-        folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"}
-    )
     end = tokenizer.end_of_text
-    generation = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "do_sample": False}
-    write_json(
-        folder / "generation_config.json", generation | {"max_length": model.config.context_length}
-    )
-    write_json(folder / "tokenizer_config.json", tokenizer_settings(model))
+    contents = {
+        "config.json": settings | {"dtype": "float16" if dtype == "f16" else "float32"},
+        "generation_config.json": {
+            "bos_token_id": end,
+            "eos_token_id": end,
+            "pad_token_id": end,
+            "do_sample": False,
+            "max_length": model.config.context_length,
+        },
+        "tokenizer_config.json": tokenizer_settings(model),
+    }
+    write_files(folder, {name: json_writer(content) for name, content in contents.items()})
 
 
 def tokenizer_settings(model):
@@ -187,8 +190,9 @@ def end_text(model):
     return tokenizer.decode([tokenizer.end_of_text])
 
 
-def write_json(path, content):
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def json_writer(content):
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return lambda path: path.write_text(text, encoding="utf-8")
 
 
 # --- For Ollama -----------------------------------------------------------------------------------

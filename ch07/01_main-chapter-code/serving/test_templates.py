@@ -11,7 +11,8 @@ import jinja2
 import pytest
 
 from ch02_01_main_chapter_code.bpe import BPETokenizer
-from ch05_05_bonus_gpt_to_llama.smollm2 import END, START, SYSTEM
+from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
+from ch05_05_bonus_gpt_to_llama.partial_bpe import END, START, SYSTEM, PartialBPETokenizer
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import STYLES, format_prompt, prompt_ids
 from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template, message_ids
 
@@ -72,7 +73,8 @@ def as_talk(entry, style):
 @pytest.fixture(scope="module")
 def tokenizer():
     """One with the tokens of all styles; it joins nothing, so that ids are bytes."""
-    return BPETokenizer.train("", 259, special_tokens=(EOT, START, END))
+    plain = BPETokenizer.train("", 259, special_tokens=(EOT, START, END))
+    return PartialBPETokenizer(plain.vocab, {}, plain.special_tokens, GPT2_PATTERN)
 
 
 def first_token(style):
