@@ -26,7 +26,7 @@ from typing import NamedTuple
 # than Python 3.6 here.
 
 ROOT = Path(__file__).resolve().parents[1]
-OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 14)
 OK, NOTE, FAIL = "ok", "note", "FAIL"
 
 SMALLEST = {"torch": (2, 11)}  # runs with this one too; for other packages see `too_old`
@@ -181,7 +181,7 @@ def kernel_command():
     """The Python that Jupyter starts for the kernel python3, and the folder where that is written
     down.
     """
-    import ipykernel  # noqa: F401  without it the kernel cannot start
+    import_package("ipykernel")  # without it the kernel cannot start
     from jupyter_client.kernelspec import KernelSpecManager
 
     spec = KernelSpecManager().get_kernel_spec("python3")
@@ -434,6 +434,23 @@ def check_names(answers):
             yield Line(OK, f"{name} is {place}")
 
 
+def check_editor():
+    """Can an editor follow the import names? It needs links for that (tools/editor_links.py)."""
+    links = ROOT / ".editor-links"
+    names = import_names()
+    right = [
+        name
+        for name, place in names
+        if (links / name).is_dir() and os.path.samefile(str(links / name), str(ROOT / place))
+    ]
+    if names and len(right) == len(names):
+        yield Line(OK, "an editor can follow the names of the chapters")
+        return
+    some = "some names" if right else "the names"
+    cure = this_python() + " tools/editor_links.py"
+    yield Line(NOTE, f"an editor cannot follow {some} of the chapters yet", cure)
+
+
 def check_torch(answers):
     """Does torch calculate, and on what?"""
     reply = answers["torch"]
@@ -672,6 +689,7 @@ def look(network):
         ("Packages of requirements.txt", check_packages, [answers]),
         ("Packages of requirements-dev.txt (optional)", check_development, []),
         ("The course's own import names", check_names, [answers]),
+        ("Editor (optional)", check_editor, []),
         ("Calculating", check_torch, [answers]),
         ("Jupyter", check_jupyter, [answers]),
         ("Memory and disk", check_machine, []),
@@ -696,6 +714,9 @@ def look(network):
 
 def main():
     """The command line. Returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # old consoles lack letters of a folder's name
+            stream.reconfigure(errors="replace")
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument(
@@ -710,11 +731,6 @@ def main():
     if options.answer:
         answer(options.answer)
         return 0
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # old Windows consoles cannot show every letter of a folder's name
-            stream.reconfigure(errors="replace")
     try:
         return 1 if look(options.network) else 0
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ machine does them, and for how much, are assumptions; yours:
 
 import argparse
 import math
+import sys
 
 H100_PEAK = (
     989e12  # operations per second in bf16, dense, by NVIDIA's data sheet for the SXM version
@@ -119,6 +120,8 @@ def table(laptop=1e11, gpu_share=0.4, price=3.0):
 
 def main():
     """The command line."""
+    if hasattr(sys.stdout, "reconfigure"):  # not every console has "·"
+        sys.stdout.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(
         description="Print what training language models costs, estimated as 6·N·D."
     )

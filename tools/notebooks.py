@@ -31,7 +31,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,12 +59,12 @@ class Report:
     path: Path
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    seconds: float = 0.0  # of the processor, the kernel's included
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # What the optional cells need
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def data_folders():
@@ -110,9 +109,9 @@ def missing_needs(cell):
     return [what for what in needs if what in AVAILABLE and not AVAILABLE[what]()]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Finding, reading and writing
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def repository_files(root=ROOT):
@@ -201,9 +200,9 @@ def write(path, nb):
         temporary.unlink(missing_ok=True)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Normalising
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def normalise(nb):
@@ -318,9 +317,9 @@ def error_line(output):
     return f"{output.ename}: {output.evalue}" if output.evalue else output.ename
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Executing
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def place(nb, index):
@@ -451,9 +450,9 @@ def stderr_problems(nb):
     return problems
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Comparing
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 # 3, -0.5, 1., .5, 1,024, 2.5e-7; not the digits of h0, float32, 640x480 (its second half) or 1.2.3
 # (after 1.2).
@@ -647,9 +646,9 @@ def compare_notebooks(stored, fresh):
     return problems
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # The stored notebook
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def tag_problems(nb):
@@ -706,16 +705,23 @@ def stored_problems(nb):
     return problems or form_problems(nb)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # The two commands
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
+
+
+def spent():
+    """The seconds that this process and those that it waited for have computed, all threads. (On
+    Windows only its own; the system does not count the others.)"""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def run_notebook(path, timeout=DEFAULT_TIMEOUT):
     """Execute a notebook in place and normalise it. Returns a Report; if it has problems, the file
     is as it was.
     """
-    report, start = Report(Path(path)), time.perf_counter()
+    report, start = Report(Path(path)), spent()
     try:
         nb = read(path)
         report.problems = tag_problems(nb)
@@ -728,7 +734,7 @@ def run_notebook(path, timeout=DEFAULT_TIMEOUT):
             write(path, normalise(nb))
     except NotebookError as error:
         report.problems = [str(error)]
-    report.seconds = time.perf_counter() - start
+    report.seconds = spent() - start
     return report
 
 
@@ -736,7 +742,7 @@ def check_notebook(path, timeout=DEFAULT_TIMEOUT):
     """Execute a copy of a notebook in memory and compare it with the file, which stays as it is.
     Returns a Report.
     """
-    report, start = Report(Path(path)), time.perf_counter()
+    report, start = Report(Path(path)), spent()
     try:
         stored = read(path)
         report.problems = stored_problems(stored)
@@ -751,7 +757,7 @@ def check_notebook(path, timeout=DEFAULT_TIMEOUT):
             report.notes = need_notes(stored, "not compared without")
     except NotebookError as error:
         report.problems = [str(error)]
-    report.seconds = time.perf_counter() - start
+    report.seconds = spent() - start
     return report
 
 
@@ -767,7 +773,7 @@ def need_notes(nb, text):
 def show(report):
     """Print a Report: one line, then its problems and notes, indented."""
     print(
-        f"{'FAIL' if report.problems else 'ok':4}  {report.seconds:6.1f} s  {os.path.relpath(report.path)}"
+        f"{'FAIL' if report.problems else 'ok':4}  {report.seconds:6.1f} CPU s  {os.path.relpath(report.path)}"
     )
     for label, lines in (("", report.problems), ("note: ", report.notes)):
         for line in lines:

@@ -1,10 +1,10 @@
-"""The rules that the whole repository keeps; `tools/repository.py` and `tools/links.py` say what
-each one is.
+"""The rules that the whole repository keeps; `repository.py`, `form.py`, `imports.py` and `links.py`
+say what each one is.
 """
 
 import pytest
 
-from scratch_llm_tools import repository
+from scratch_llm_tools import form, imports, repository
 from scratch_llm_tools.links import link_problems
 from scratch_llm_tools.notebooks import ROOT, repository_files
 
@@ -19,6 +19,13 @@ RULES = {
     "previous_chapters_only_re_exports": repository.door_problems,
     "chapters_import_earlier_chapters_only": repository.import_problems,
     "one_home_for_each_concept": repository.home_problems,
+    "lines_are_short": form.line_problems,
+    "functions_fit_a_screen": form.function_problems,
+    "no_comment_silences_a_tool": form.silencing_problems,
+    "no_circles_at_load": imports.load_circle_problems,
+    "no_circles_at_all": imports.circle_problems,
+    "no_bonus_behind_a_main_chapter": imports.bonus_problems,
+    "re_exports_are_used": imports.unused_door_problems,
 }
 
 

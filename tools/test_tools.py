@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 from nbformat import v4
 
-from scratch_llm_tools import notebooks, repository
+from scratch_llm_tools import form, imports, measuring, notebooks, repository
 from scratch_llm_tools.links import link_problems, links_in, markdown_anchors
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions, plain_python
 from scratch_llm_tools.notebooks import compare_exact, compare_outputs, compare_trained
+from scratch_llm_tools.processes import run_without
 
 TOOL = Path(notebooks.__file__)
 PACKAGES = "[tool.setuptools]\npackages = ['{}']\n[tool.setuptools.package-dir]\na = 'tools'\n"
@@ -61,9 +62,9 @@ def shown(data, kind="display_data", **metadata):
     return v4.new_output(kind, data=data, metadata=metadata)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Comparing texts
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 EQUAL = [
     ("loss 1.5000", "loss 1.5014"),  # 0.1 %
@@ -189,9 +190,9 @@ def test_tags_choose_how_a_cell_is_compared(monkeypatch):
     assert changed_cells(*changes) == [1, 3, 5]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Normalising, reading, writing
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def png(*chunks):
@@ -312,9 +313,9 @@ def test_writing_keeps_every_byte_of_what_was_read(tmp_path):
     assert path.read_bytes() == before
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # The stored notebook, the files, what is at hand
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def test_a_well_stored_notebook_has_no_problem():
@@ -464,19 +465,22 @@ def test_wrong_usage_is_one_line(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_help_is_quick():
-    start = time.perf_counter()
-    shown_help = subprocess.run(
-        [sys.executable, str(TOOL), "--help"], capture_output=True, text=True, check=True
+def test_help_loads_nothing_that_is_slow(tmp_path):
+    shown_help = run_without(
+        tmp_path / "none", TOOL, "--help", packages=("nbclient", "nbformat", "numpy")
     )
-    assert "needs:smollm2" in shown_help.stdout
-    assert time.perf_counter() - start < 2 * float(os.environ.get("SCRATCH_LLM_TIME_FACTOR", "2"))
-    loads = "import sys; sys.argv = ['x', '--help']; import runpy\ntry: runpy.run_path({!r}, run_name='__main__')\n"
-    script = (
-        loads.format(str(TOOL))
-        + "except SystemExit: assert not {'nbclient', 'nbformat'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert shown_help.returncode == 0 and "needs:smollm2" in shown_help.stdout
+    refused = run_without(tmp_path / "none", "-c", "import nbformat", packages=("nbformat",))
+    assert refused.returncode == 1 and "nbformat was loaded" in refused.stderr
+
+
+def test_what_is_measured_is_told_and_fails_nothing():
+    with measuring.CpuTime() as cost:
+        sum(number * number for number in range(300_000))
+    assert cost.seconds > 0 and measuring.reference_product() > 0
+    assert "12.0 CPU seconds, within the budget of 60; " in measuring.measured_line("a", 12, 60)
+    assert "72.0 CPU seconds, over the budget of 60; " in measuring.measured_line("a", 72, 60)
+    assert "budget" not in measuring.measured_line("a", 72)
 
 
 def test_budgets_follow_the_chapters():
@@ -493,9 +497,9 @@ def test_budgets_follow_the_chapters():
     assert budget("ch07/01_main-chapter-code/load-finetuned-model.ipynb") == 60
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # With a kernel
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 WHERE = """
 import os, sys
@@ -631,9 +635,9 @@ def test_a_run_that_is_ended_leaves_the_file(tmp_path, sent, status):
     ]  # nor was the second one begun
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # The same code in notebook and module
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 MODULE = '''
 class Norm(Base):
@@ -715,9 +719,9 @@ def test_broken_python_in_a_notebook_names_the_cell(tmp_path):
         notebook_definitions(path)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # Links
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 LINKED = {
     "ch02/README.md": "# What's new?\n\n## The `mask` in *use*\n",
@@ -802,9 +806,9 @@ def test_headings_in_code_are_no_anchors():
     assert [link.line for link in links_in("one\n\n[a](b)\n```\n[c](d)\n```\n[e](f)")] == [3, 7]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 # The rules of the repository
-# ---------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 DOOR = '''"""What chapter 5 uses."""
 try:
@@ -818,7 +822,8 @@ __all__ = ["GPT"]
 
 
 def rule_problems(rule, root, files):
-    return getattr(repository, rule)(root, tree(root, files))
+    home = next(home for home in (repository, form, imports) if hasattr(home, rule))
+    return getattr(home, rule)(root, tree(root, files))
 
 
 def main_code(chapter, name):
@@ -963,7 +968,73 @@ RULES = [
 ]
 
 
+COURSE = {
+    "pyproject.toml": "[tool.setuptools.package-dir]\n"
+    + "".join(f"ch0{n}_01_main_chapter_code = 'ch0{n}/01_main-chapter-code'\n" for n in (4, 5))
+    + "ch05_05_bonus = 'ch05/05_bonus'\n"
+}
+INSIDE = "def f():\n    "
+A_ASKS_B = "from ch05_01_main_chapter_code.tasks.b import x"
+B_ASKS_A = "from ch05_01_main_chapter_code import a"
+A, B = main_code(5, "a.py"), main_code(5, "tasks/b.py")
+BONUS = "from ch05_05_bonus.llama import Llama"
+DOOR5 = main_code(5, "previous_chapters.py")
+USES = "from ch05_01_main_chapter_code.previous_chapters import GPT"
+SILENT = "x = [1,2]  # " + "fmt: skip"
+RULES += [
+    ("line_problems", {"a.py": "x\n" * 99 + "y" * 120}, {"a.py": "x\n" * 98 + "y" * 120}),
+    (
+        "function_problems",
+        {"a.py": "def f():\n" + "    x\n" * 44, "tests.py": "def f():\n" + "    x\n" * 45},
+        {"a.py": "class A:\n  def f():\n" + "    x\n" * 45},
+    ),
+    ("silencing_problems", {"a.py": "x = 1  # the format: short"}, {"a.py": SILENT}),
+    ("silencing_problems", {}, {"tests.py": "import a  # " + "NOQA: F401"}),
+    (
+        "load_circle_problems",
+        {**COURSE, A: A_ASKS_B, B: INSIDE + B_ASKS_A},
+        {**COURSE, A: A_ASKS_B, B: B_ASKS_A},
+    ),
+    (
+        "circle_problems",
+        {**COURSE, A: A_ASKS_B, B: "", main_code(5, "tests.py"): B_ASKS_A},
+        {**COURSE, A: A_ASKS_B, B: INSIDE + B_ASKS_A},
+    ),
+    (
+        "circle_problems",
+        {**COURSE, CHECKPOINT: INSIDE + B_ASKS_A, A: "import ch04_01_main_chapter_code.checkpoint"},
+        {**COURSE, "ch05/02_x/a.py": "import b", "ch05/02_x/b.py": INSIDE + "import a"},
+    ),
+    (
+        "bonus_problems",
+        {
+            **COURSE,
+            "ch05/05_bonus/llama.py": B_ASKS_A,
+            main_code(5, "gpt_generate.py"): f"def model_class():\n    {BONUS}",
+        },
+        {**COURSE, "ch05/05_bonus/llama.py": "", main_code(5, "gpt_generate.py"): INSIDE + BONUS},
+    ),
+    ("bonus_problems", {}, {**COURSE, "ch05/05_bonus/llama.py": "", A: BONUS}),
+    (
+        "unused_door_problems",
+        {**COURSE, main_code(4, "gpt.py"): "", DOOR5: DOOR, "ch05/02_x/a.ipynb": [code(USES)]},
+        {**COURSE, main_code(4, "gpt.py"): "", DOOR5: DOOR, A: "x = 'GPT'"},
+    ),
+]
+
+
+def test_an_exception_that_offends_no_more_must_go(tmp_path):
+    tree(tmp_path, {"a.py": "", "b.py": ""})
+    allowed = {("a.py", "f"), ("b.py", "g"), ("of another tree.py", "h")}
+    found = {("a.py", "f"): "f is long", ("a.py", "new"): "new is long"}
+    messages = form.without(found, allowed, tmp_path)
+    assert messages[0] == "new is long" and messages[1].startswith("b.py g is on the list")
+    assert len(messages) == 2
+
+
 @pytest.mark.parametrize(("rule", "good", "bad"), RULES)
-def test_a_rule_passes_what_is_well_and_catches_what_is_not(tmp_path, rule, good, bad):
+def test_a_rule_passes_what_is_well_and_catches_what_is_not(tmp_path, monkeypatch, rule, good, bad):
+    monkeypatch.setattr(imports, "CIRCLES", set())
+    monkeypatch.setattr(imports, "BONUS_BEHIND_MAIN", set())
     assert rule_problems(rule, tmp_path / "good", good) == []
     assert len(rule_problems(rule, tmp_path / "bad", bad)) == bool(bad)

@@ -28,9 +28,11 @@ def plot_attention(weights, tokens, key_tokens=None, titles=None, columns=4):
         ax.axis("off")
     for number, (ax, head) in enumerate(zip(axes.flat, maps.numpy(), strict=False)):
         image = ax.imshow(head, cmap="Blues", vmin=0, vmax=1)
-        ax.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, fontsize=8)
-        ax.set_yticks(range(len(tokens)), tokens, fontsize=8)
+        as_is = dict(fontsize=8, parse_math=False)  # a token such as "$" is no formula
+        ax.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, **as_is)
+        ax.set_yticks(range(len(tokens)), tokens, **as_is)
         if titles or len(maps) > 1:
-            ax.set_title(titles[number] if titles else f"head {number}", fontsize=10)
+            title = titles[number] if titles else f"head {number}"
+            ax.set_title(title, fontsize=10, parse_math=False)
     figure.colorbar(image, ax=axes, shrink=0.6, label="attention weight")
     return figure

@@ -457,6 +457,17 @@ def test_plot_attention_writes_the_words_on_the_axes():
     plt.close(figure)
 
 
+def test_plot_attention_takes_words_as_words(tmp_path):
+    """A "$" begins no formula, neither in a word nor in a title; it is drawing that would fail."""
+    import matplotlib.pyplot as plt
+
+    words = ["$", "$x_{", "a$b$", "%", "\\frac", "_"]
+    figure = plot_attention(torch.rand(2, 6, 6), words, titles=["$5 and $", "$\\no$"])
+    figure.savefig(tmp_path / "maps.png")
+    assert labels(figure.axes[0].xaxis) == words and figure.axes[1].get_title() == "$\\no$"
+    plt.close(figure)
+
+
 def test_plot_attention_draws_a_map_per_head():
     import matplotlib.pyplot as plt
 

@@ -34,6 +34,7 @@ from ch04_01_main_chapter_code.weight_files import (
     weight_files,
     weights_path,
 )
+from scratch_llm_tools.console import open_console
 
 OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
 PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -350,6 +351,7 @@ def main(arguments=None):
     )
     parser.add_argument("command", choices=["seal"], help="write manifest.json for what is there")
     parser.add_argument("folder", help="a checkpoint, a run or adapters")
+    open_console()
     args = parser.parse_args(arguments)
     try:
         names = seal(args.folder)

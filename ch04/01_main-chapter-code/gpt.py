@@ -12,7 +12,7 @@ if (
         description="Show a model's size and cost, and what it says untrained."
     )
     parser.add_argument(
-        "--preset", default="gpt2-small", help="tales, gpt2-small … gpt2-xl (default: %(default)s)"
+        "--preset", default="gpt2-small", help="tales, gpt2-small to gpt2-xl (default: %(default)s)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="of the random weights (default: %(default)s)"
@@ -300,6 +300,9 @@ def main(preset="gpt2-small", seed=0):
 
 
 if __name__ == "__main__":
+    from scratch_llm_tools.console import open_console
+
+    open_console()
     try:
         main(OPTIONS.preset, OPTIONS.seed)
     except ValueError as error:

@@ -22,11 +22,13 @@ MANIFEST, NEXT = "manifest.json", "manifest-next.json"
 # What `seal` lists in a folder, beside what its old manifest listed: the files of a checkpoint.
 SEALED = (
     "config.json",
+    "generation_config.json",
     "*.safetensors",
     "*.safetensors.index.json",
     "pytorch_model*.bin",
     "pytorch_model.bin.index.json",
     "tokenizer.json",
+    "tokenizer_config.json",
     "vocab.json",
     "merges.txt",
     "training-*.pt",

@@ -9,6 +9,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import get_args, get_origin
 
+from scratch_llm_tools.console import open_console, printable
+
 
 @dataclass
 class TrainConfig:
@@ -175,6 +177,7 @@ def parse_with(parser, argv=None, others=()):
     """The flags of a script that makes runs, as (settings that were given, {field: value}; the
     others by name: `name`, `resume`, `overwrite`, and what `others` names).
     """
+    open_console()
     options = vars(parser.parse_args(argv))
     apart = {key: options.pop(key) for key in ("name", "resume", "overwrite", *others)}
     return options, apart
@@ -194,10 +197,11 @@ def run_script(main, *arguments):
     A user's mistake, or a machine that lacks something, becomes one line on stderr and the status
     1; Ctrl-C gives 130.
     """
+    open_console()
     try:
         sys.exit(main(*arguments))
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        sys.exit(f"{Path(sys.argv[0]).name}: {message}")
+        sys.exit(f"{Path(sys.argv[0]).name}: {printable(message)}")

@@ -216,7 +216,7 @@ def read_text(path, keep_line_ends=False):
     return text if keep_line_ends else re.sub("\r\n?", "\n", text)
 
 
-def read_json(path):
+def read_values(path):
     """The value of a JSON file in UTF-8; of a file with a JSON value on each line, the list of them.
 
     Raises ValueError, with one sentence that says what is wrong where.

@@ -14,6 +14,7 @@ from pathlib import Path
 try:
     from ch05_01_main_chapter_code.arguments import add_model_flags, run_script
     from ch05_01_main_chapter_code.run_folders import newest_run, runs_folder
+    from scratch_llm_tools.console import open_console
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -36,6 +37,7 @@ def parse_arguments(argv=None):
         help="prompts are messages in turn, to be answered (default: you type)",
     )
     add_model_flags(parser)
+    open_console()
     return parser.parse_args(argv)
 
 
@@ -45,6 +47,7 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 import torch
 from safetensors import SafetensorError, safe_open
 
+from ch05_01_main_chapter_code.chat import chat_ids
 from ch05_01_main_chapter_code.previous_chapters import (
     GPT,
     KVCache,
@@ -385,7 +388,7 @@ def model_class(name_or_folder):
         kind = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))[
             "model_type"
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         kind = "llama" if str(name_or_folder) == "smollm2-135m" else None
     if kind != "llama":
         return GPT  # which says what is wrong, if anything is
@@ -411,24 +414,15 @@ def typed_lines():
         yield line
 
 
-def chat_form(model):
-    """The function from a conversation to ids that the tokenizer of a model tuned for chat brings
-    along. Raises ValueError for another model.
-    """
-    if not hasattr(model.tokenizer, "chat_ids"):
-        raise ValueError("this model was not tuned for chat; smollm2-135m was")
-    return model.tokenizer.chat_ids
-
-
 def converse(model, messages, max_tokens, **settings):
     """Print the model's reply to each of the user's messages, as it is written; each sees all that
     was said before. Raises ValueError for a model that was not tuned for chat.
     """
-    chat_ids, conversation = chat_form(model), []
+    conversation = []
     for message in messages:
         conversation.append({"role": "user", "content": message})
         reply = ""
-        for piece in stream(model, chat_ids(conversation), max_tokens, **settings):
+        for piece in stream(model, chat_ids(model.tokenizer, conversation), max_tokens, **settings):
             print(piece, end="", flush=True)
             reply += piece
         print()
@@ -446,7 +440,7 @@ def main(options):
     found = find_model(options.model)
     model = load_model(found, pick_device(options.device))
     if options.chat:
-        chat_form(model)  # refuses before anything is written
+        chat_ids(model.tokenizer, [])  # refuses before anything is written
     ends = tokenizer_of(model).end_of_text is not None
     print(f"model  {describe_model(found)}", file=sys.stderr)
     if not ends:

@@ -9,8 +9,8 @@ from ch05_01_main_chapter_code.corpora import (
     find_texts,
     load_corpus,
     open_corpus,
-    read_json,
     read_text,
+    read_values,
 )
 
 STRAY = (
@@ -145,11 +145,11 @@ def test_json_and_json_lines(tmp_path):
     rows = [{"text": "a line\u2028that goes on"}, {"text": "é"}]
     path = tmp_path / "rows.jsonl"
     path.write_text("\ufeff" + "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
-    assert read_json(path) == rows
+    assert read_values(path) == rows
     path.write_text(json.dumps(rows[0]))
-    assert read_json(path) == rows[:1]
+    assert read_values(path) == rows[:1]
     path.write_text(json.dumps(rows, indent=1))
-    assert read_json(path) == rows
+    assert read_values(path) == rows
 
 
 @pytest.mark.parametrize(
@@ -166,5 +166,5 @@ def test_json_and_json_lines(tmp_path):
 def test_what_is_no_json_is_told_in_one_line(tmp_path, content, told):
     (tmp_path / "rows.json").write_text(content)
     with pytest.raises(ValueError, match=told) as caught:
-        read_json(tmp_path / "rows.json")
+        read_values(tmp_path / "rows.json")
     assert "\n" not in str(caught.value)

@@ -64,7 +64,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server,
             self.server.pages.get(self.path, Page(b"nothing here", status=404)),
         )
-        sent = SimpleNamespace(path=self.path, range=self.headers["Range"], bytes=0)
+        sent = SimpleNamespace(path=self.path, range=self.headers["Range"], bytes=0, ended=False)
         server.log.append(sent)
         page.go.wait(page.silence)
         start = self.start_of_range(page)
@@ -87,6 +87,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sent.bytes = len(page.data[start : start + cut])
         self.wfile.write(page.data[start : start + cut])
         server.closing.wait(page.stall)
+        sent.ended = True
 
     def start_of_range(self, page):
         found = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
@@ -256,11 +257,10 @@ def test_a_part_that_is_complete_needs_no_more_than_the_check(server, target, mo
 
 
 def test_the_end_of_the_connection_is_not_awaited(server, target, monkeypatch):
-    monkeypatch.setattr(gpt_download, "STALL_SECONDS", 30)
-    server.pages["/file"] = Page(stall=30)
-    begin = time.monotonic()
+    monkeypatch.setattr(gpt_download, "STALL_SECONDS", 600)
+    server.pages["/file"] = Page(stall=60)
     download(server.url + "/file", target)
-    assert time.monotonic() - begin < 5
+    assert not server.log[0].ended  # the server still holds the connection
 
 
 def test_an_address_that_sends_nothing_is_not_asked_again(server, target):
@@ -271,10 +271,9 @@ def test_an_address_that_sends_nothing_is_not_asked_again(server, target):
 
 
 def test_a_stalled_download_goes_on(server, target):
-    server.pages["/file"] = Page(cuts=[300_000], stall=30)
-    begin = time.monotonic()
+    server.pages["/file"] = Page(cuts=[300_000], stall=300)
     download(server.url + "/file", target)
-    assert target.read_bytes() == DATA and time.monotonic() - begin < 2
+    assert target.read_bytes() == DATA and not server.log[0].ended
     assert server.log[1].range == "bytes=300000-"
 
 
@@ -370,7 +369,7 @@ def test_a_wrong_size_that_the_server_did_not_say_is_noticed(server, target):
         (Page(status=500), "HTTP 500"),
         (Page(status=302, location="/file"), "HTTP 302"),
         (Page(b"<html>Log in", type="text/html"), "web page"),
-        (Page(silence=30), "no answer within"),
+        (Page(silence=300), "no answer within"),
     ],
     ids=["404", "500", "redirects to itself", "login page", "silent"],
 )
@@ -414,15 +413,13 @@ def test_without_network_gpt2_fails_soon_and_says_what_to_do(
     if lookup:
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
     if address == "silent":
-        server.pages = SimpleNamespace(get=lambda *_: Page(silence=30))
+        server.pages = SimpleNamespace(get=lambda *_: Page(silence=300))
     address = {"refused": refused_url(), "silent": server.url}.get(address, address)
     monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setitem(gpt_download.ADDRESSES, "openai", address)
-    begin = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         download_gpt2("gpt2", source=source)
     message = str(caught.value)
-    assert time.monotonic() - begin < 2
     assert said in message and address in message and "\n" not in message
     file = {"hub": "Put model.safetensors into", "openai": "model.ckpt.data-00000-of-00001 into"}[
         source
@@ -446,9 +443,8 @@ def test_the_real_time_limit_leaves_room_in_fifteen_seconds():
 
 
 def test_the_program_ends_while_a_silent_server_still_holds_the_connection(server):
-    server.pages = SimpleNamespace(get=lambda *_: Page(silence=30))
+    server.pages = SimpleNamespace(get=lambda *_: Page(silence=300))
     code = "import gpt_download as g, sys; g.FIRST_BYTE_SECONDS = 0.5; sys.exit(g.main(['weights', 'gpt2']))"
-    begin = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", code],
         cwd=SCRIPT.parent,
@@ -456,15 +452,14 @@ def test_the_program_ends_while_a_silent_server_still_holds_the_connection(serve
         capture_output=True,
     )
     assert ended.returncode == 1 and b"no answer within 0.5 seconds" in ended.stderr
-    assert time.monotonic() - begin < 8
+    assert server.log and not any(sent.ended for sent in server.log)
 
 
 def test_many_silent_addresses_share_one_time_limit(server, target):
-    server.pages = SimpleNamespace(get=lambda *_: Page(silence=30))
-    begin = time.monotonic()
+    server.pages = SimpleNamespace(get=lambda *_: Page(silence=300))
     with pytest.raises(DownloadError):
         download([f"{server.url}/{number}" for number in range(4)], target)
-    assert time.monotonic() - begin < 2 and len(server.log) == 4
+    assert len(server.log) == 4 and not any(sent.ended for sent in server.log)
 
 
 # --- The disk -------------------------------------------------------------------------------------
@@ -898,7 +893,7 @@ def test_list_says_what_is_here(capsys, server, monkeypatch, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_is_one_line_and_the_next_run_goes_on(server):
     path = "/openai-community/gpt2-medium/resolve/main/model.safetensors"
-    server.pages[path] = Page(cuts=[300_000], stall=30)
+    server.pages[path] = Page(cuts=[300_000], stall=300)
     process = run(
         "weights", "gpt2-medium", python=(sys.executable, "-I", "-S"), HF_ENDPOINT=server.url
     )

@@ -30,6 +30,7 @@ from safetensors.torch import load_file
 from ch04_01_main_chapter_code.checkpoint import bare, name_pairs, read_settings
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
 from ch04_01_main_chapter_code.gpt2_settings import config_from_settings
+from scratch_llm_tools.console import open_console
 
 # --- From their names to ours ---------------------------------------------------------------------
 
@@ -205,6 +206,7 @@ def measure_all(ways, folder):
 
 
 if __name__ == "__main__":
+    open_console()
     parser = argparse.ArgumentParser(
         description="Load a GPT-2 directory in some ways and say what each took."
     )

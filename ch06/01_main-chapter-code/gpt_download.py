@@ -36,6 +36,7 @@ import zlib
 
 try:
     from ch06_01_main_chapter_code.previous_chapters import downloads, write_atomically
+    from scratch_llm_tools.console import open_console
 except ImportError as error:
     raise SystemExit(f"{error}") from None
 
@@ -92,6 +93,7 @@ def read_member(archive, advice):
 
 def main(given):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
+    open_console()
     folder = given.folder or downloads.data_folder()
     if given.name == "list":
         here = "here" if downloads.is_there(folder / SMS_FILE, SMS_SIZE) else ""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
+from scratch_llm_tools.console import printable
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -159,9 +161,8 @@ def plot_report(report, path=None):
     With two classes the curves are those of the last one, else there is one for each. `path`: where
     to save it.
     """
-    from matplotlib.figure import (
-        Figure,
-    )  # no window, and nothing of the caller's own figures is touched
+    # With no window; nothing of the caller's own figures is touched.
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 7), layout="constrained")
     (matrix, roc), (precision_recall, calibration) = figure.subplots(2, 2)
@@ -169,9 +170,10 @@ def plot_report(report, path=None):
     names = report.classes[1:] if len(report.classes) == 2 else report.classes
     for name, color in zip(names, COLORS * len(names), strict=False):
         curve = report.roc(name)
-        roc.plot(curve.x, curve.y, color=color, label=f"{name}: area {curve.area:.3f}")
+        label = f"{printable(name)}: area"
+        roc.plot(curve.x, curve.y, color=color, label=f"{label} {curve.area:.3f}")
         curve = report.precision_recall(name)
-        precision_recall.plot(curve.x, curve.y, color=color, label=f"{name}: area {curve.area:.3f}")
+        precision_recall.plot(curve.x, curve.y, color=color, label=f"{label} {curve.area:.3f}")
     roc.plot([0, 1], [0, 1], color="gray", ls="--", lw=1)
     roc.set(xlabel="share of the others called so", ylabel="share of them found", title="ROC curve")
     precision_recall.set(
@@ -179,10 +181,20 @@ def plot_report(report, path=None):
     )
     draw_calibration(calibration, report)
     for ax in (roc, precision_recall):
-        ax.legend(frameon=False, loc="lower left" if ax is precision_recall else "lower right")
+        draw_legend(ax, "lower left" if ax is precision_recall else "lower right")
     if path is not None:
         figure.savefig(path, dpi=100)
     return figure
+
+
+def draw_legend(ax, place):
+    """A legend that shows the names of classes as they are: a "$" begins no formula, and a name that
+    begins with "_" is not left out.
+    """
+    curves = [line for line in ax.lines if not line.get_label().startswith("_child")]
+    legend = ax.legend(curves, [line.get_label() for line in curves], frameon=False, loc=place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
@@ -206,8 +218,9 @@ def draw_confusion(ax, report):
         ylabel="right class",
         title=f"{100 * report.accuracy:.2f} % right",
     )
-    ax.set_xticklabels(report.classes, rotation=30 if n > 3 else 0)
-    ax.set_yticklabels(report.classes)
+    names = [printable(name) for name in report.classes]
+    ax.set_xticklabels(names, rotation=30 if n > 3 else 0, parse_math=False)
+    ax.set_yticklabels(names, parse_math=False)
 
 
 def draw_calibration(ax, report):

@@ -18,7 +18,7 @@ DTYPES = ("f32", "f16")
 def build_parser():
     parser = argparse.ArgumentParser(description="Write a model so that other programs can run it.")
     parser.add_argument(
-        "model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl"
+        "model", metavar="RUN", help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 to gpt2-xl"
     )
     parser.add_argument(
         "--to", required=True, choices=KINDS, help="for transformers, for llama.cpp, or for Ollama"
@@ -51,8 +51,8 @@ try:
         merge_lora,
         run_script,
         runs_folder,
+        seal,
         tokenizer_of,
-        write_files,
     )
     from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
     from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf
@@ -69,7 +69,7 @@ WHAT_IT_IS = {
     "model.safetensors": "the weights",
     "tokenizer.json": "the tokens, the merges and the pattern that cuts a text into words",
     "tokenizer_config.json": "the special tokens, and the chat template: how messages become a prompt",
-    "manifest.json": "checksums: which files were written together",
+    "manifest.json": "size and hash of each file: our own scripts notice a changed one",
     "model.gguf": "settings, tokens, chat template and weights in one file",
     "Modelfile": "what Ollama must know beside it: template, stop words, parameters",
 }
@@ -153,19 +153,16 @@ def write_hf(model, folder, dtype="f32"):
         parameter.data = as_dtype(parameter.data, dtype)
     written.save_pretrained(folder, tokenizer)
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_json(
+        folder / "config.json", settings | {"dtype": "float16" if dtype == "f16" else "float32"}
+    )
     end = tokenizer.end_of_text
-    contents = {
-        "config.json": settings | {"dtype": "float16" if dtype == "f16" else "float32"},
-        "generation_config.json": {
-            "bos_token_id": end,
-            "eos_token_id": end,
-            "pad_token_id": end,
-            "do_sample": False,
-            "max_length": model.config.context_length,
-        },
-        "tokenizer_config.json": tokenizer_settings(model),
-    }
-    write_files(folder, {name: json_writer(content) for name, content in contents.items()})
+    generation = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "do_sample": False}
+    write_json(
+        folder / "generation_config.json", generation | {"max_length": model.config.context_length}
+    )
+    write_json(folder / "tokenizer_config.json", tokenizer_settings(model))
+    seal(folder)
 
 
 def tokenizer_settings(model):
@@ -190,9 +187,8 @@ def end_text(model):
     return tokenizer.decode([tokenizer.end_of_text])
 
 
-def json_writer(content):
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    return lambda path: path.write_text(text, encoding="utf-8")
+def write_json(path, content):
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 # --- For Ollama -----------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ import sys
 
 try:
     from ch07_01_main_chapter_code.previous_chapters import downloads, write_atomically
+    from scratch_llm_tools.console import open_console
 except ImportError as error:
     raise SystemExit(f"{error}") from None
 
@@ -92,6 +93,7 @@ def problem_of(content):
 
 def main(given):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
+    open_console()
     folder = given.folder or downloads.data_folder()
     if given.name == "list":
         here = "here" if (folder / ALPACA_FILE).is_file() else ""

@@ -21,7 +21,7 @@ from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
-from ch07_01_main_chapter_code.previous_chapters import read_json, run_script
+from ch07_01_main_chapter_code.previous_chapters import read_values, run_script
 from ch07_01_main_chapter_code.tasks.kinds import Kind, from_material, same_words
 from ch07_01_main_chapter_code.tasks.plain_kinds import PLAIN_KINDS
 from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
@@ -159,7 +159,7 @@ def load_entries(path=DATA_FILE):
     """Read a file of entries; raises ValueError with one sentence that says what is wrong with
     which entry.
     """
-    entries = read_json(path)
+    entries = read_values(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} must hold a list of entries, [{{…}}, {{…}}], and at least one")
     first = {}

@@ -3,12 +3,14 @@
 try:
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
+    from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
-    from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
+    from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
-    from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_json
+    from ch05_01_main_chapter_code.chat import END, ROLES, START, SYSTEM, can_chat, chat_ids
+    from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_values
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
         evaluating,
@@ -45,8 +47,7 @@ try:
         suited_rate,
         train,
     )
-    from ch05_05_bonus_gpt_to_llama.partial_bpe import DIGITS_PATTERN, END, START, SYSTEM
-    from ch05_05_bonus_gpt_to_llama.smollm2 import chat_ids, find_smollm2
+    from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
     from ch06_01_main_chapter_code.classifier import crc
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import replay_rows
@@ -79,6 +80,7 @@ __all__ = [
     "PUBLISHED",
     "Run",
     "SHE",
+    "ROLES",
     "START",
     "SYSTEM",
     "TABLES",
@@ -87,6 +89,7 @@ __all__ = [
     "apply_lora",
     "batches_by_length",
     "begin_folder",
+    "can_chat",
     "chat_ids",
     "check_files",
     "checkpoint_activations",
@@ -120,13 +123,14 @@ __all__ = [
     "pick_device",
     "plan_epochs",
     "polite_interrupt",
-    "read_json",
     "read_json_lines",
+    "read_values",
     "replay_rows",
     "run_script",
     "runs_folder",
     "sample_stories",
     "save_adapters",
+    "seal",
     "spared_loss",
     "states",
     "stream_ids",

@@ -44,7 +44,7 @@ def build_parser():
     add(
         "--model",
         metavar="RUN",
-        help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 … gpt2-xl (default: the "
+        help="RUN, FOLDER, tales-gpt, smollm2-135m, gpt2 to gpt2-xl (default: the "
         "newest that follows instructions, else the newest run, else tales-gpt)",
     )
     add(

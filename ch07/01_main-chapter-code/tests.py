@@ -844,6 +844,7 @@ def test_a_run_leaves_everything_that_it_promises(quick, capsys):
         "model.safetensors",
         "config.json",
         "tokenizer.json",
+        "manifest.json",
     }
     assert {file.name for file in folder.iterdir()} == made | {"manifest.json", "run.lock"}
     summary = json.loads((folder / "summary.json").read_text())

@@ -22,7 +22,7 @@ from near_duplicates import duplicate_groups, exact_pairs, near_pairs, nearest_b
 try:
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
     from ch05_01_main_chapter_code.arguments import run_script
-    from ch05_01_main_chapter_code.corpora import read_json
+    from ch05_01_main_chapter_code.corpora import read_values
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -49,7 +49,7 @@ def read_entries(path):
 
     Raises ValueError, with one sentence that says what is wrong where.
     """
-    entries = read_json(path)
+    entries = read_values(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(
             f"{path} must hold a list of entries, [{{…}}, {{…}}], or one entry on each line; it has none"

@@ -198,7 +198,7 @@ def checkpoint():
         760,
         262,
         "What a run leaves behind",
-        "The folder of a run. config.json, model.safetensors and tokenizer.json are a checkpoint that "
+        "The folder of a run. config.json, model.safetensors and tokenizer.json, tied by manifest.json, are a checkpoint that "
         "transformers reads, too. training-001200.pt holds what only resuming needs: the optimizer's two "
         "averages, the step, the random states, and a checksum of the data. Beside them lie records for "
         "people.",
@@ -213,8 +213,8 @@ def checkpoint():
             "enough to write, and to fine-tune",
             BLUE,
             LIGHT_BLUE,
-            ["config.json", "model.safetensors", "tokenizer.json"],
-            ["sizes and settings", "the weights, and checksums", "the vocabulary"],
+            ["config.json", "model.safetensors", "tokenizer.json", "manifest.json"],
+            ["sizes and settings", "the weights", "the vocabulary", "size and hash of each"],
         ),
         (
             "the training state",
@@ -250,9 +250,11 @@ def checkpoint():
             for row, words in enumerate(contents):
                 drawing.text(left + 26, 133 + 19 * row, words, size=12, color=GREY, anchor="start")
         else:
+            step = 102 // len(files)
             for row, (file, words) in enumerate(zip(files, contents, strict=True)):
-                drawing.text(left + 14, 110 + 34 * row, file, size=13, anchor="start")
-                drawing.text(left + 26, 125 + 34 * row, words, size=12, color=GREY, anchor="start")
+                top = 107 + step * row
+                drawing.text(left + 14, top, file, size=13, anchor="start")
+                drawing.text(left + 26, top + 13, words, size=11, color=GREY, anchor="start")
     drawing.text(
         24,
         246,

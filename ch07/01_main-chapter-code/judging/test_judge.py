@@ -489,10 +489,8 @@ def test_one_trouble_is_got_over_and_a_lasting_one_is_named(server, trouble):
         "trickle": "did not reply in time",
         "error": "out of memory",
     }[trouble]
-    started = time.monotonic()
     with pytest.raises(NoReply, match=f"no reply in 2 tries: .*{told}"):
         quick(server).score(entry(), "mice")
-    assert time.monotonic() - started < 5
 
 
 def test_a_question_that_is_refused_is_not_asked_again(server):

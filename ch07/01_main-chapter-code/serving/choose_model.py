@@ -4,9 +4,8 @@ from pathlib import Path
 
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import find_instruct, load_instruct
 from ch07_01_main_chapter_code.previous_chapters import (
-    END,
-    START,
     TALES_GPT,
+    can_chat,
     load_model,
     newest_run,
     tokenizer_of,
@@ -26,9 +25,7 @@ def open_model(name=None, device="cpu"):
         place = name or newest_run() or TALES_GPT
         model = load_model(place, device).eval()
         model.tokenizer = tokenizer_of(model)
-        model.style = (
-            "chat" if {START, END} <= set(getattr(model.tokenizer, "special_tokens", ())) else None
-        )
+        model.style = "chat" if can_chat(model.tokenizer) else None
     else:
         place, model = folder, load_instruct(folder, device)
     return model, Path(place).expanduser().resolve().name

@@ -31,6 +31,7 @@ from ch07_01_main_chapter_code.serving.access import Access
 from ch07_01_main_chapter_code.serving.choose_model import open_model
 from ch07_01_main_chapter_code.serving.engine import AT_ONCE, QUEUE, AnswerText, Engine, Job
 from ch07_01_main_chapter_code.serving.openai_requests import NOT_HERE, UNDERSTOOD, WITHOUT_EFFECT
+from scratch_llm_tools.processes import run_without
 
 FOLDER = Path(__file__).parents[1]  # of the scripts
 TALE = "One misty night Mia the fox saw the moon floating in the water near the orchard."
@@ -1054,14 +1055,9 @@ def test_the_command_serves_until_ctrl_c_and_a_second_one_finds_the_port_taken(t
         (["--allow-origin", "http://a/b"], 2, "http://localhost:3000"),
     ],
 )
-def test_help_and_mistyped_flags_are_answered_before_torch_is_loaded(flags, status, told):
-    code = (
-        f"import runpy, sys; sys.argv = ['serve.py', *{flags!r}]\n"
-        f"try: runpy.run_path({str(FOLDER / 'serve.py')!r}, run_name='__main__')\n"
-        f"except SystemExit as end: assert end.code == {status} and 'torch' not in sys.modules"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert run.returncode == 0 and told in run.stderr, run.stderr
+def test_help_and_mistyped_flags_are_answered_before_torch_is_loaded(flags, status, told, tmp_path):
+    run = run_without(tmp_path / "none", FOLDER / "serve.py", *flags)
+    assert run.returncode == status and told in run.stderr, run.stderr
 
 
 def test_a_place_where_nobody_can_listen_is_told():

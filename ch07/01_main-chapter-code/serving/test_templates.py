@@ -11,8 +11,7 @@ import jinja2
 import pytest
 
 from ch02_01_main_chapter_code.bpe import BPETokenizer
-from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN
-from ch05_05_bonus_gpt_to_llama.partial_bpe import END, START, SYSTEM, PartialBPETokenizer
+from ch05_01_main_chapter_code.chat import END, START, SYSTEM
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import STYLES, format_prompt, prompt_ids
 from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template, message_ids
 
@@ -73,8 +72,7 @@ def as_talk(entry, style):
 @pytest.fixture(scope="module")
 def tokenizer():
     """One with the tokens of all styles; it joins nothing, so that ids are bytes."""
-    plain = BPETokenizer.train("", 259, special_tokens=(EOT, START, END))
-    return PartialBPETokenizer(plain.vocab, {}, plain.special_tokens, GPT2_PATTERN)
+    return BPETokenizer.train("", 259, special_tokens=(EOT, START, END))
 
 
 def first_token(style):

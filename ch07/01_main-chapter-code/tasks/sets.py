@@ -19,7 +19,7 @@ from ch07_01_main_chapter_code.instructions import (
     make_entries,
     split,
 )
-from ch07_01_main_chapter_code.previous_chapters import downloads, read_json
+from ch07_01_main_chapter_code.previous_chapters import downloads, read_values
 from ch07_01_main_chapter_code.tasks.tale_kinds import (
     CHANGES,
     TALE_KINDS,
@@ -182,7 +182,7 @@ def read_entries(data):
             else "give tales, own, alpaca or a JSON file"
         )
         raise FileNotFoundError(f"there are no instructions at {path}; {advice}")
-    entries = read_json(path)
+    entries = read_values(path)
     if (
         isinstance(entries, list)
         and entries

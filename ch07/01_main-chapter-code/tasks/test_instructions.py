@@ -49,6 +49,7 @@ from ch07_01_main_chapter_code.tasks.tale_kinds import (
     told_in,
 )
 from ch07_01_main_chapter_code.tasks.tale_lines import ASKED, ASKED_OF_ALL, TOLD
+from scratch_llm_tools.measuring import CpuTime, measured_line
 
 TALES_GPT = Path(__file__).parents[3] / "ch05" / "01_main-chapter-code" / "tales-gpt"
 WHOLE_TALES = ("tale-write",)
@@ -690,6 +691,13 @@ def test_kinds_that_cannot_be_made_are_refused_with_the_list_of_those_that_can(k
         ValueError, match="cannot make .*; the kinds that can be made are spelling, grammar"
     ):
         make_entries(5, 1, kinds)
+
+
+def test_what_making_costs(record_property):
+    with CpuTime() as cost:
+        made = make_entries(1000, 17)
+    assert len(made) == 1000
+    record_property("measured", measured_line("1,000 instructions made", cost.seconds))
 
 
 # --- Files and the command line -------------------------------------------------------------------
