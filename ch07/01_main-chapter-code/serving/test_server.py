@@ -268,22 +268,25 @@ def test_a_stream_is_the_answer_in_pieces(url):
 # --- A model that writes what it is told to -------------------------------------------------------
 
 
-def writer(text, again=False, context_length=64):
+def writer(text, again=False, context_length=64, unused=0):
     """A GPT that writes the bytes of `text`, each of them once, and ends, or begins again: it looks
-    at the last one only.
+    at the last one only. `unused` rows of its vocabulary belong to no token, and are likeliest.
     """
     tokenizer = BPETokenizer.train("", 257)
     order = [ord(">"), *text.encode(), ord(">") if again else tokenizer.end_of_text]
     assert len(set(order[:-1])) == len(order) - 1
     model = GPT(
-        GPTConfig(257, context_length, emb_dim=257, n_heads=1, n_layers=1, tie_weights=False)
+        GPTConfig(
+            257 + unused, context_length, emb_dim=257, n_heads=1, n_layers=1, tie_weights=False
+        )
     ).eval()
     with torch.no_grad():
         for parameter in model.blocks.parameters():
             parameter.zero_()
         model.pos_emb.weight.zero_()
-        model.tok_emb.weight.copy_(torch.eye(257))
+        model.tok_emb.weight.copy_(torch.eye(257 + unused, 257))
         model.head.weight.zero_()
+        model.head.weight[257:] = 9
         for byte, following in zip(order, order[1:], strict=False):
             model.head.weight[following, byte] = 1
     model.tokenizer, model.style = tokenizer, None
@@ -984,6 +987,16 @@ def test_prompts_that_are_refused_leave_nothing_behind(url):
     for number in range(5, 35):  # 27 MB of text
         refuse(number)
     assert megabytes() - before < 15
+
+
+def test_a_vocabulary_padded_beyond_its_tokens_writes_tokens_only():
+    with serving(writer("ok", unused=7), "writer") as url:
+        assert post(url, "/v1/completions", {"prompt": ">"})[1]["choices"][0]["text"] == "ok"
+        for seed in range(10):
+            body = {"prompt": ">", "max_tokens": 20, "temperature": 2, "seed": seed}
+            assert post(url, "/v1/completions", body)[0] == 200
+        status, content = post(url, "/v1/completions", {"prompt": [260]})
+        assert_refused(status, content)
 
 
 def test_ids_that_the_model_has_no_row_for_are_refused():
