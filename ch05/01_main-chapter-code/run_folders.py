@@ -111,7 +111,7 @@ def going_on(given, make, folder, settings_file, read=None, may_grow=None):
     try:
         settings = read(path) if read else json.loads(path.read_text(encoding="utf-8"))
         config = make(**settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
     changed = changed_fields(config, given)
     grown = may_grow in changed and given[may_grow] > getattr(config, may_grow)

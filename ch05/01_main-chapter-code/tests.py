@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
 import torch
 
+from ch04_01_main_chapter_code.damage import unnoticed
 from ch05_01_main_chapter_code import gpt_generate, gpt_train, tales
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
 from ch05_01_main_chapter_code.corpora import load_corpus
@@ -58,8 +59,8 @@ from ch05_01_main_chapter_code.previous_chapters import (
     generate_greedy,
     language_model_loss,
 )
-from ch05_01_main_chapter_code.run import Run
-from ch05_01_main_chapter_code.run_folders import claimed, runs_folder
+from ch05_01_main_chapter_code.run import Run, read_state
+from ch05_01_main_chapter_code.run_folders import claimed, going_on, runs_folder
 from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
 from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
 from ch05_01_main_chapter_code.training import full_loss, pick_dtype
@@ -1166,6 +1167,30 @@ def test_a_full_disk_ends_in_one_line_and_leaves_the_state_before(script, text_f
         "training-000012.pt"
     ]
     assert gpt_train.main(*flags("--name", "full", "--resume")) == 0
+
+
+def test_no_damage_to_any_file_of_a_run_is_resumed(script, text_file, tmp_path):
+    """Each file that resuming reads, in more than ten ways, another run's files among them."""
+    for seed, name in ((1, "mine"), (2, "other")):
+        words = ["--data", text_file, "--vocab-size", 300, *SMALL, "--name", name, "--seed", seed]
+        assert gpt_train.main(*flags(*words)) == 0
+        (script.folder / name / "summary.json").unlink()  # as if it had not come to its end
+
+    def accepts(folder):
+        try:
+            going_on({}, TrainConfig, folder, "run.json")
+            load_model(folder)
+            read_state(folder, "run.json")
+        except (ValueError, FileNotFoundError) as error:
+            return None if "\n" not in str(error) else f"several lines: {error}"
+        return "resumed"
+
+    mine, other = script.folder / "mine", script.folder / "other"
+    names = ["training-000012.pt", "run.json", "manifest.json"]
+    names += ["model.safetensors", "config.json", "tokenizer.json"]
+    assert accepts(mine) == "resumed"
+    tried, found = unnoticed(mine, names, accepts, tmp_path, other)
+    assert found == [] and tried > 6 * 10
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):

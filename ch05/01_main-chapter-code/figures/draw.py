@@ -199,7 +199,7 @@ def checkpoint():
         262,
         "What a run leaves behind",
         "The folder of a run. config.json, model.safetensors and tokenizer.json, tied by manifest.json, are a checkpoint that "
-        "transformers reads, too. training-001200.pt holds what only resuming needs: the optimizer's two "
+        "transformers reads, too. training-001200.pt holds what resuming needs: the newest weights, the optimizer's two "
         "averages, the step, the random states, and a checksum of the data. Beside them lie records for "
         "people.",
     )
@@ -214,7 +214,7 @@ def checkpoint():
             BLUE,
             LIGHT_BLUE,
             ["config.json", "model.safetensors", "tokenizer.json", "manifest.json"],
-            ["sizes and settings", "the weights", "the vocabulary", "size and hash of each"],
+            ["sizes and settings", "the best weights", "the vocabulary", "size and hash of each"],
         ),
         (
             "the training state",
@@ -223,9 +223,9 @@ def checkpoint():
             LIGHT_GREEN,
             ["training-001200.pt"],
             [
+                "the newest weights",
                 "AdamW's m and v",
-                "the step, the tokens seen",
-                "random states",
+                "step, random states",
                 "checksum of the data",
             ],
         ),
