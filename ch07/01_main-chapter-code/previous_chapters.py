@@ -9,7 +9,7 @@ try:
     from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
-    from ch05_01_main_chapter_code.chat import END, START, SYSTEM, can_chat, chat_ids
+    from ch05_01_main_chapter_code.chat import END, ROLES, START, SYSTEM, can_chat, chat_ids
     from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_values
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
@@ -80,6 +80,7 @@ __all__ = [
     "PUBLISHED",
     "Run",
     "SHE",
+    "ROLES",
     "START",
     "SYSTEM",
     "TABLES",
