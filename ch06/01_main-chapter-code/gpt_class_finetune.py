@@ -59,6 +59,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     TALES_GPT,
     Batches,
     BPETokenizer,
+    EpochHistory,
     GPTConfig,
     Run,
     autocast,
@@ -175,7 +176,8 @@ def fine_tune(
     on_step=None,
     **settings,
 ):
-    """Train a model to tell the classes of `train_dataset` apart. Returns the model and its history.
+    """Train a model to tell the classes of `train_dataset` apart. Returns the model and its history
+    (see chapter 5's `EpochHistory`).
 
     A language model becomes a classifier first, in place: `train` says what learns (`head`,
     `last-block`, `all`, `lora`; default: what `to_classifier` was told, or `last-block`).
@@ -183,31 +185,25 @@ def fine_tune(
     of text for the language model, a batch of which is learned along with each step, against
     forgetting. `cache`: compute frozen layers once. `settings`: those of `training_plan`.
 
-    The history: `losses` of all steps, and `epochs`, a row for each with its mean loss and, where
-    there is a `val_dataset`, loss and accuracy on that. Given together with its `optimizer`,
-    training goes on where it ended. `on_step(step, loss, row)` is called after each step, `row`
-    being that of the epoch it completed, or None; it ends the training by returning True.
-
-    Raises ValueError for classes or texts that do not fit the model, FloatingPointError if the loss
-    is no number.
+    With its `history` and `optimizer`, training goes on where it ended. `on_step(step, loss, row)`
+    is called after each step, `row` being that of the epoch it completed, or None; it ends the
+    training by returning True. Raises ValueError for classes or texts that do not fit the model,
+    FloatingPointError if the loss is no number.
     """
     prepare_classifier(model, train_dataset, train, settings.get("seed", 0))
     rows = as_rows(model, train_dataset, cache)
     val_rows = None if val_dataset is None else as_rows(model, val_dataset, cache)
     plan = training_plan(model, len(rows), num_epochs, **settings)
-    optimizer = optimizer or make_optimizer(model, plan)
-    history, per_epoch = history or {"losses": [], "epochs": []}, plan.steps // num_epochs
-    lesson, losses = Lesson(model, rows, plan, per_epoch, weights, replay), history["losses"]
-    for step in range(len(losses), plan.steps):
-        losses.append(lesson.add_gradients(step))
+    optimizer, per_epoch = optimizer or make_optimizer(model, plan), plan.steps // num_epochs
+    epochs = EpochHistory(per_epoch, history, partial(validation, model, val_rows))
+    lesson = Lesson(model, rows, plan, per_epoch, weights, replay)
+    for step in range(len(epochs.history["losses"]), plan.steps):
+        loss = lesson.add_gradients(step)
         update(model, optimizer, lesson.scaler, learning_rate(step, plan), plan.clip)
-        row = None
-        if (step + 1) % per_epoch == 0:
-            row = epoch_row(model, step // per_epoch, losses[-per_epoch:], val_rows)
-            history["epochs"].append(row)
-        if on_step and on_step(step, losses[-1], row):
+        row = epochs.add(loss)
+        if on_step and on_step(step, loss, row):
             break
-    return model.eval(), history
+    return model.eval(), epochs.history
 
 
 class Lesson:
@@ -275,12 +271,12 @@ class Order:
         return [place for place in places if place < self.n_rows]
 
 
-def epoch_row(model, epoch, losses, val_rows):
-    row = {"epoch": epoch + 1, "train_loss": sum(losses) / len(losses)}
-    if val_rows is not None:
-        report = evaluate(model, val_rows)
-        row |= {"val_loss": report.loss, "val_accuracy": report.accuracy}
-    return row
+def validation(model, rows):
+    """Loss and accuracy on held-out rows, for the history; nothing without rows."""
+    if rows is None:
+        return {}
+    report = evaluate(model, rows)
+    return {"val_loss": report.loss, "val_accuracy": report.accuracy}
 
 
 def as_weights(weights, rows):

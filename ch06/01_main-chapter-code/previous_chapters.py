@@ -35,6 +35,7 @@ try:
     )
     from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens, training_rows
     from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
+    from ch05_01_main_chapter_code.json_lines import write_json_lines
     from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden, shallow_copy
     from ch05_01_main_chapter_code.run import Run, in_words
     from ch05_01_main_chapter_code.run_folders import (
@@ -49,6 +50,7 @@ try:
     from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
     from ch05_01_main_chapter_code.training import (
         Batches,
+        EpochHistory,
         autocast,
         checked,
         checkpoint_activations,
@@ -72,6 +74,7 @@ __all__ = [
     "DOWNLOADED_CORPORA",
     "DocumentRows",
     "EMBEDDED_CORPORA",
+    "EpochHistory",
     "GPT",
     "GPTConfig",
     "Mistake",
@@ -132,4 +135,5 @@ __all__ = [
     "whole_path",
     "write_atomically",
     "write_files",
+    "write_json_lines",
 ]

@@ -40,6 +40,7 @@ try:
     from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, make_tales, parse_tale
     from ch05_01_main_chapter_code.training import (
         Batches,
+        EpochHistory,
         checkpoint_activations,
         learning_rate,
         make_optimizer,
@@ -71,6 +72,7 @@ __all__ = [
     "DocumentRows",
     "EMBEDDED_CORPORA",
     "END",
+    "EpochHistory",
     "GPT",
     "GPT2_PATTERN",
     "GPTConfig",
@@ -78,9 +80,9 @@ __all__ = [
     "PLOTS",
     "PRONOUNS",
     "PUBLISHED",
+    "ROLES",
     "Run",
     "SHE",
-    "ROLES",
     "START",
     "SYSTEM",
     "TABLES",
