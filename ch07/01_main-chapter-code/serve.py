@@ -98,6 +98,7 @@ try:
     from ch07_01_main_chapter_code.serving.access import Access
     from ch07_01_main_chapter_code.serving.app import build_app
     from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
+    from scratch_llm_tools.console import printable
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -168,8 +169,8 @@ def serving(model, name="model", host=HOST, port=0, access=None):
     `access` is an `Access`: without one, this machine alone is let in, and without a key. Raises
     what `listen` raises.
 
-    >>> with serving(model) as url:
-    ...     answer = urllib.request.urlopen(url + "/v1/models")
+        with serving(model) as url:
+            answer = urllib.request.urlopen(url + "/v1/models")
     """
     access = access or Access()
     listening = listen(host, port, access)  # whoever asks too early waits
@@ -208,7 +209,7 @@ def print_address(listening, name, style, access):
     if not (access.api_key or ipaddress.ip_address(listening.getsockname()[0]).is_loopback):
         print(f"serve.py: whoever reaches this machine can use {url}", file=sys.stderr)
     kinds = "chat and completions" if style else "completions"
-    print(f"{name} is served at {url}/v1 ({kinds}). Ctrl-C stops it.")
+    print(f"{printable(name)} is served at {url}/v1 ({kinds}). Ctrl-C stops it.")
     place, words = "completions", '"prompt": "One misty night"'
     if style:
         place = "chat/completions"

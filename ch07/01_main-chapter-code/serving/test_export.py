@@ -462,6 +462,16 @@ def run_main(capsys, *flags):
     return code, capsys.readouterr().out, code if isinstance(code, str) else ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names as on Unix")
+def test_a_name_cannot_steer_the_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
+    name = "fox\x1b[2J\r"
+    save_instruct(tiny_gpt(style="tales"), tmp_path / name, "tales", "tales-gpt")
+    for kind in KINDS:
+        status, out, error = run_main(capsys, name, "--to", kind)
+        assert status == 0 and r"fox\x1b[2J\r" in out and not {"\x1b", "\r"} & set(out + error)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_command_exports_a_run(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
