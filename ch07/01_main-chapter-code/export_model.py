@@ -197,6 +197,7 @@ def write_json(path, content):
 
 def modelfile(model, name):
     """The text of a Modelfile for the model.gguf beside it."""
+    name = " ".join(name.split())  # a line break would end the comment
     end = end_text(model)
     temperature = 0 if style_of(model) else 0.8
     return f'''# ollama create {name} -f Modelfile    (in this folder), then: ollama run {name}

@@ -449,6 +449,7 @@ def test_the_modelfile(style, tmp_path):
     ]
     assert template_of(text) == go_template(style, "<|endoftext|>") and text.count('"""') == 2
     assert "ollama create fox -f Modelfile" in text
+    assert modelfile(model, "fox\nFROM elsewhere").count("\nFROM") == 1
 
 
 # --- The command line, and what goes wrong --------------------------------------------------------
