@@ -621,7 +621,7 @@ def test_gpt_generate_uses_a_folder_of_openais_files(small_gpt2, tmp_path):
     with torch.no_grad():
         for _ in range(5):
             ids = torch.cat([ids, small_gpt2(ids).logits[:, -1:].argmax(-1)], dim=1)
-    assert result.stderr == ""
+    assert result.stderr == f"model  {tmp_path / 'openai'}/\n"
     assert result.stdout.strip() == gpt2_tokenizer().decode(ids[0].tolist()).strip()
 
 
