@@ -16,6 +16,7 @@ from pathlib import Path
 BLACK, GREY, WHITE = "#000000", "#6E6E6E", "#FFFFFF"
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"  # queries, keys, values
 SKY, VERMILION, PURPLE, YELLOW = "#56B4E9", "#D55E00", "#CC79A7", "#F0E442"
+DARK = "#004B76"  # a darker blue, for lines and points in plots
 FONT = "font-family='DejaVu Sans, Verdana, Arial, sans-serif'"
 
 

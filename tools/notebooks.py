@@ -42,7 +42,7 @@ TINY = 1e-4  # numbers below this are noise around zero: both tiny is equal
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE_INFO = {"name": "python", "pygments_lexer": "ipython3"}
-KEPT_CELL_METADATA = {"tags", "jupyter"}  # "jupyter" holds source_hidden and outputs_hidden
+KEPT_CELL_METADATA = {"tags", "jupyter", "cellView"}  # the latter two collapse a cell
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 

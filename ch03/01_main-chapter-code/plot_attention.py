@@ -1,4 +1,4 @@
-"""Draw attention weights with the words on the axes."""
+"""Draw matrices, and attention weights with the words on the axes."""
 
 import matplotlib.pyplot as plt
 import torch
@@ -36,3 +36,17 @@ def plot_attention(weights, tokens, key_tokens=None, titles=None, columns=4):
             ax.set_title(title, fontsize=10, parse_math=False)
     figure.colorbar(image, ax=axes, shrink=0.6, label="attention weight")
     return figure
+
+
+def draw_matrix(ax, values, rows, columns, title, cmap="Blues", digits=1, limits=(None, None)):
+    """A matrix on `ax` as an image, with its numbers written into the cells; `rows` and `columns`
+    are the words beside them.
+    """
+    ax.imshow(values, cmap=cmap, vmin=limits[0], vmax=limits[1], aspect="auto", alpha=0.75)
+    ax.set_xticks(range(len(columns)), columns, parse_math=False)
+    ax.set_yticks(range(len(rows)), rows, parse_math=False)
+    ax.tick_params(length=0)
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            ax.text(j, i, f"{values[i][j]:.{digits}f}", ha="center", va="center", fontsize=9)
+    ax.set_title(title)

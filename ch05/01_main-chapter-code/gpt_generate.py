@@ -14,7 +14,7 @@ from pathlib import Path
 try:
     from ch05_01_main_chapter_code.arguments import add_model_flags, run_script
     from ch05_01_main_chapter_code.run_folders import newest_run, runs_folder
-    from scratch_llm_tools.console import open_console
+    from scratch_llm_tools.console import open_console, printable
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -423,7 +423,7 @@ def converse(model, messages, max_tokens, **settings):
         conversation.append({"role": "user", "content": message})
         reply = ""
         for piece in stream(model, chat_ids(model.tokenizer, conversation), max_tokens, **settings):
-            print(piece, end="", flush=True)
+            print(printable(piece), end="", flush=True)
             reply += piece
         print()
         conversation.append({"role": "assistant", "content": reply})
@@ -451,12 +451,13 @@ def main(options):
     if options.chat:
         converse(model, options.prompt or typed_lines(), options.max_tokens, **settings)
     elif len(prompts) == 1:
-        print(prompts[0], end="", flush=True)
+        print(printable(prompts[0]), end="", flush=True)
         for piece in stream(model, prompts[0], options.max_tokens, **settings):
-            print(piece, end="", flush=True)
+            print(printable(piece), end="", flush=True)
         print()
     else:
-        print("\n\n".join(generate(model, prompts, options.max_tokens, **settings)))
+        texts = generate(model, prompts, options.max_tokens, **settings)
+        print(printable("\n\n".join(texts)))
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ class BrokenTale:
 
 
 def break_tale(tale, rng, details=DETAILS):
-    """Choose one of the `details` of a `Tale` with the dice `rng`, and put another word of its kind
-    in the place of one of its mentions. Returns a `BrokenTale`.
+    """Choose one of the `details` of a `Tale` with `rng`, a `random.Random`, and put another word of
+    its kind in the place of one of its mentions. Returns a `BrokenTale`.
 
     >>> break_tale(make_tale(random.Random(3)), random.Random(3)).detail
-    'place'
+    'friend.kind'
     """
     while True:
         detail = rng.choice(details)

@@ -90,6 +90,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     write_atomically,
 )
 from ch06_01_main_chapter_code.reports import Report, plot_report
+from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
     "ClassifierRun",
@@ -572,9 +573,7 @@ def print_settings(run):
     config, data = run.config, run.data
     trained, total = trained_share(run.model)
     test = data.subset(run.test_places).counts()
-    classes = ", ".join(
-        f"{name} {count:,}" for name, count in data.subset(run.train_places).counts().items()
-    )
+    train = data.subset(run.train_places).counts()
     print(
         f"run        {run.folder.name}"
         + (f", from step {len(run.history['losses'])}" if run.history["losses"] else "")
@@ -587,36 +586,46 @@ def print_settings(run):
         f"trained ({100 * trained / total:.2f} %)"
     )
     print(
-        f"data       {len(data):,} texts, {int(run.dataset.lengths.sum()):,} tokens; to learn from: {classes}; "
-        f"to test: {', '.join(f'{name} {count:,}' for name, count in test.items())}"
+        f"data       {len(data):,} texts, {int(run.dataset.lengths.sum()):,} tokens; to learn from: {in_line(train)}; "
+        f"to test: {in_line(test)}"
     )
+    if data.summary:
+        print(f"read       {printable(data.summary)}")
     if run.dataset.n_cut:
         print(
             f"long texts {run.dataset.n_cut} are cut after {int(run.dataset.lengths.max()):,} tokens; the rest is not read"
         )
 
 
+def in_line(counts):
+    """{class: how many} in words."""
+    return ", ".join(f"{printable(name)} {count:,}" for name, count in counts.items())
+
+
 def print_report(report, summary):
     """The test in a few lines: a row per class, and where the mistakes are."""
-    width = max(map(len, report.classes)) + 2
+    names = [printable(name) for name in report.classes]
+    width = max(map(len, names)) + 2
     print(
         f"accuracy {100 * report.accuracy:.2f} %, loss {report.loss:.4f}, calibration error {report.calibration_error():.4f}"
     )
     print(
-        f"{'':{width}}  precision  recall      F1  | right class in rows, verdict in columns: {', '.join(report.classes)}"
+        f"{'':{width}}  precision  recall      F1  | right class in rows, verdict in columns: {', '.join(names)}"
     )
     for name, counts in zip(report.classes, report.confusion.tolist(), strict=True):
         numbers = (
             f"{report.precision(name):11.3f} {report.recall(name):7.3f} {report.f1(name):7.3f}"
         )
-        print(f"{name:{width}}{numbers}  | " + " ".join(f"{count:6}" for count in counts))
+        print(
+            f"{printable(name):{width}}{numbers}  | " + " ".join(f"{count:6}" for count in counts)
+        )
 
 
 def classify_texts(texts, model=None):
     """Print the verdict of a trained classifier on each text."""
     classifier = load_classifier(model)
     for text, (name, probability) in zip(texts, classify(classifier, texts), strict=True):
-        print(f"{name}  {probability:.3f}  {text}")
+        print(f"{printable(name)}  {probability:.3f}  {printable(text)}")
     return 0
 
 

@@ -822,7 +822,7 @@ def test_class_folders(tmp_path):
 
 
 def test_names_of_classes_are_drawn_as_text(tmp_path):
-    names = ("$", "_hidden", "a $x_{$ b", "\x1b[31mred", "100 % {text}", "狐")
+    names = ("$", "_hidden", "a $x_{$ b", "\x1b[31mred", "100 % {text}", "é")
     numbers = torch.arange(len(names)).repeat(2)
     report = Report(F.one_hot(numbers).float(), numbers, names)
     figure = plot_report(report, tmp_path / "report.png")  # drawing is where a formula would fail

@@ -20,6 +20,7 @@ from pathlib import Path
 
 try:
     from ch05_01_main_chapter_code.arguments import run_script
+    from scratch_llm_tools.console import printable
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -284,12 +285,12 @@ def main(data, text_column, label_column, test_share, seeds, log):
     texts = (
         load_sms(fetch=False) if data == "sms" else load_labelled(data, text_column, label_column)
     )
-    counts = ", ".join(f"{name} {count:,}" for name, count in texts.counts().items())
+    counts = ", ".join(f"{printable(name)} {n:,}" for name, n in texts.counts().items())
     print(
         f"{len(texts):,} texts: {counts}; {test_share:.0%} of each class are the test", flush=True
     )
     rows = list(compare(texts, seeds, test_share))
-    print(table_of(rows, texts.classes))
+    print(printable(table_of(rows, texts.classes)))
     if log is not None:
         command = f"python baselines.py --data {data} --test-share {test_share} --seeds {' '.join(map(str, seeds))}"
         head = {

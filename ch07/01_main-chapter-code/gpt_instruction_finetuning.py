@@ -74,6 +74,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
 from ch07_01_main_chapter_code.previous_chapters import train as take_steps
 from ch07_01_main_chapter_code.tasks.score_reports import curve_of, exact, plot_scores
 from ch07_01_main_chapter_code.tasks.sets import load_instructions, score, wilson
+from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
     "InstructionDataset",
@@ -146,7 +147,9 @@ class InstructionDataset(Dataset):
     are prompt. An entry of which the model would read more than `max_tokens` ids is left out;
     `n_left_out` counts these.
 
-    >>> dataset = InstructionDataset(load_entries(), gpt2_tokenizer(), max_tokens=1024)
+    >>> from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+    >>> entries = [{"instruction": "Write the plural.", "input": "ox", "output": "oxen"}]
+    >>> dataset = InstructionDataset(entries, gpt2_tokenizer(), max_tokens=1024)
     >>> inputs, targets = dataset[0]
     """
 
@@ -684,7 +687,7 @@ def answer_prompts(prompts, given, model, device="cpu", max_tokens=200):
         [{"instruction": prompt, "input": given} for prompt in prompts],
         max_tokens=max_tokens,
     ):
-        print(answer)
+        print(printable(answer))
     return 0
 
 

@@ -90,6 +90,8 @@ try:
     from ch07_01_main_chapter_code.judging.reports import judge_report, share_text
     from ch07_01_main_chapter_code.previous_chapters import (
         find_smollm2,
+        read_json_lines,
+        read_values,
         run_script,
         runs_folder,
         write_atomically,
@@ -187,6 +189,7 @@ def parse_judgement(reply, field, allowed):
     """The `Judgement` in a `Reply`: JSON as a whole, and nothing around it but white space or a
     code fence.
 
+    >>> from ch07_01_main_chapter_code.judging.client import Reply
     >>> parse_judgement(Reply('{"reason": "as the reference", "score": 5}'), "score", SCALE).value
     5
     >>> parse_judgement(Reply("I would say 5."), "score", SCALE).problem
@@ -213,9 +216,8 @@ class Judge:
     """A language model on a server that judges answers to entries ({"instruction", "input",
     "output"}).
 
-    >>> judge = Judge("http://localhost:11434", "llama3.2")
-    >>> judge.score(entry, "The plural of mouse is mice.").value
-    4
+        judge = Judge("http://localhost:11434", "llama3.2")
+        judge.score(entry, "The plural of mouse is mice.").value    # such as 4
 
     Raises what `Client` raises: ValueError for an address that is none, ServerError where no judge
     answers; and with a question NoReply. What a judge says is a `Judgement`, also where it cannot
@@ -282,15 +284,7 @@ def load_answers(path):
             f"there are no answers at {path}; gpt_instruction_finetuning.py writes a run's answers to "
             "runs/NAME/answers-after.jsonl: give that with --file"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-        entries = (
-            [json.loads(line) for line in text.splitlines()]
-            if path.suffix == ".jsonl"
-            else json.loads(text)
-        )
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from None
+    entries = read_values(path)
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"{path} must hold a list of entries, and at least one")
     return [
@@ -469,8 +463,8 @@ class JudgeLog:
 
 def read_judgements(path):
     """The rows of a log, for `judging/reports.py`: of a question that was asked twice, the last."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()[1:]
-    return list({(row["entry"], row["ask"]): row for row in map(json.loads, lines)}.values())
+    rows = read_json_lines(Path(path))[1:]
+    return list({(row["entry"], row["ask"]): row for row in rows}.values())
 
 
 # --- Command line ---------------------------------------------------------------------------------

@@ -168,8 +168,8 @@ def serving(model, name="model", host=HOST, port=0, access=None):
     `access` is an `Access`: without one, this machine alone is let in, and without a key. Raises
     what `listen` raises.
 
-    >>> with serving(model) as url:
-    ...     answer = urllib.request.urlopen(url + "/v1/models")
+        with serving(model) as url:
+            answer = urllib.request.urlopen(url + "/v1/models")
     """
     access = access or Access()
     listening = listen(host, port, access)  # whoever asks too early waits
