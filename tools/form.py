@@ -20,7 +20,6 @@ SILENCING_ALLOWED = {
 }
 LONG_FUNCTIONS = {
     "ch01/figures/draw.py": ["course_map", "next_word"],
-    "ch02/01_main-chapter-code/bpe.py": ["BPETokenizer.save"],
     "ch02/01_main-chapter-code/checks.py": [
         "check_join_documents",
         "check_count_changes",
