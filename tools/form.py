@@ -18,7 +18,55 @@ SILENCING_ALLOWED = {
     # An import that is only tried, in a file where any other unused import is a mistake.
     "ch04/01_main-chapter-code/gpt.py": 1
 }
-LONG_FUNCTIONS = {}
+LONG_FUNCTIONS = {
+    "ch01/figures/draw.py": ["course_map", "next_word"],
+    "ch02/01_main-chapter-code/bpe.py": ["BPETokenizer.save"],
+    "ch02/01_main-chapter-code/checks.py": [
+        "check_join_documents",
+        "check_count_changes",
+        "check_count_windows",
+        "check_document_starts",
+        "check_embed",
+        "check_table_gradient",
+    ],
+    "ch02/01_main-chapter-code/figures/draw.py": ["pipeline", "lookup"],
+    "ch03/01_main-chapter-code/checks.py": ["check_multi_head", "check_attend_next"],
+    "ch03/01_main-chapter-code/figures/draw.py": ["heads_reshape"],
+    "ch04/01_main-chapter-code/checks.py": [
+        "check_layer_norm",
+        "check_transformer_block",
+        "check_next_token_loss",
+        "check_gpt_parameters",
+        "check_texts_that_fit",
+        "check_greedy",
+        "check_write_with_cache",
+    ],
+    "ch04/01_main-chapter-code/figures/draw.py": ["block"],
+    "ch05/01_main-chapter-code/checks.py": [
+        "check_perplexity",
+        "check_adamw_step",
+        "check_clip_gradients",
+        "check_keep_top_p",
+    ],
+    "ch05/01_main-chapter-code/figures/draw.py": ["targets", "accumulation", "checkpoint"],
+    "ch05/05_bonus_gpt-to-llama/figures/draw.py": ["two_blocks"],
+    "ch06/01_main-chapter-code/checks.py": [
+        "check_last_token_vectors",
+        "check_weighted_loss",
+        "check_precision_recall_f1",
+        "check_roc_area",
+        "check_cheapest_threshold",
+        "check_calibration_gap",
+    ],
+    "ch06/01_main-chapter-code/figures/draw.py": ["three_kinds", "which_token"],
+    "ch06/01_main-chapter-code/gpt_class_finetune.py": ["fine_tune"],
+    "ch07/01_main-chapter-code/figures/draw.py": ["row"],
+    "ch07/01_main-chapter-code/gpt_instruction_finetuning.py": ["fine_tune"],
+    "ch07/01_main-chapter-code/ollama_evaluate.py": ["build_parser", "main"],
+    "ch07/02_bonus_dataset-utilities/dataset_utilities.py": ["build_parser"],
+    "ch07/04_bonus_preference-tuning-with-dpo/dpo.py": ["build_parser"],
+    "ch07/04_bonus_preference-tuning-with-dpo/preference_training.py": ["tune"],
+}
 
 
 def without(found, allowed, root):

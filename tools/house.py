@@ -40,7 +40,8 @@ def floors(root, files):
         if not number:
             continue
         floor = house.setdefault(number, {"inside": set(), "modules": 0, "bonus": set()})
-        module = path.suffix == ".py" and not is_test(path)
+        aside = len(parts) > 2 and parts[-2] in ("figures", "experiments")  # scripts, no rooms
+        module = path.suffix == ".py" and not is_test(path) and not aside
         if len(parts) > 2 and "_bonus" in parts[1]:
             floor["bonus"].add(parts[1])
         elif module:

@@ -1,4 +1,5 @@
-"""Starts a script in a Python that cannot load some packages, to prove that it does without them.
+"""How tests run scripts: in a Python that cannot load some packages, to prove that it does without
+them, or in this very process, to load torch only once.
 
 How long `--help` takes depends on the machine; that it comes before torch is loaded does not.
 """
@@ -30,3 +31,18 @@ def run_without(folder, *command, packages=HEAVY, **options):
         env=environment,
         **options,
     )
+
+
+def ended(capsys, call):
+    """What a script ends with when `call()` does its work in this process: (status, out, err), as a
+    process of its own would have them. `call` must end in SystemExit, as `run_script` does."""
+    try:
+        call()
+    except SystemExit as end:
+        code = end.code
+    else:
+        raise AssertionError("the script did not say how it ended")
+    out, err = capsys.readouterr()
+    if isinstance(code, str):  # sys.exit("words")
+        return 1, out, err + code + "\n"
+    return code or 0, out, err

@@ -21,7 +21,7 @@ from scratch_llm_tools import form, imports, measuring, notebooks, repository
 from scratch_llm_tools.links import link_problems, links_in, markdown_anchors
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions, plain_python
 from scratch_llm_tools.notebooks import compare_exact, compare_outputs, compare_trained
-from scratch_llm_tools.processes import run_without
+from scratch_llm_tools.processes import ended, run_without
 
 TOOL = Path(notebooks.__file__)
 PACKAGES = "[tool.setuptools]\npackages = ['{}']\n[tool.setuptools.package-dir]\na = 'tools'\n"
@@ -474,9 +474,20 @@ def test_help_loads_nothing_that_is_slow(tmp_path):
     assert refused.returncode == 1 and "nbformat was loaded" in refused.stderr
 
 
+@pytest.mark.parametrize(("code", "status", "err"), [("one line", 1, "one line\n"), (130, 130, "")])
+def test_what_a_script_ends_with_is_seen_in_this_process(capsys, code, status, err):
+    def call():
+        print("out")
+        sys.exit(code)
+
+    assert ended(capsys, call) == (status, "out\n", err)
+    with pytest.raises(AssertionError, match="did not say"):
+        ended(capsys, lambda: None)
+
+
 def test_what_is_measured_is_told_and_fails_nothing():
     with measuring.CpuTime() as cost:
-        sum(number * number for number in range(300_000))
+        sum(number * number for number in range(3_000_000))
     assert cost.seconds > 0 and measuring.reference_product() > 0
     assert "12.0 CPU seconds, within the budget of 60; " in measuring.measured_line("a", 12, 60)
     assert "72.0 CPU seconds, over the budget of 60; " in measuring.measured_line("a", 72, 60)

@@ -112,16 +112,17 @@ class BPETokenizer:
 
     def _cut(self, text):
         """The words of a text, and whatever the pattern leaves between them, so that nothing is
-        lost.
+        lost. Behind a match of nothing the search goes on one character later, as in `tokenizers`.
         """
         if not self._words.groups:
             words = self._words.findall(text)
-            if sum(map(len, words)) == len(text):
+            if sum(map(len, words)) == len(text) and "" not in words:
                 return words
-        words, end = [], 0
-        for match in self._words.finditer(text):
+        words, end, start = [], 0, 0
+        while start <= len(text) and (match := self._words.search(text, start)):
             words += [text[end : match.start()], match[0]]
             end = match.end()
+            start = end if match[0] else end + 1
         return [word for word in [*words, text[end:]] if word]
 
     def _encode_word(self, word):

@@ -27,7 +27,7 @@ import numpy as np
 import regex
 import torch
 
-from ch02_01_main_chapter_code import checks
+from ch02_01_main_chapter_code import bpe, checks
 from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
 from ch02_01_main_chapter_code.tokenizer import (
@@ -318,6 +318,8 @@ CORPORA = {
     "scripts": (["नमस्ते नमस्ते दुनिया", "你好你好世界", "😀😀😃 😀😃"], 60),
     "nothing left to merge": (["ab", "cd"], 50),
     "empty": ([""], 5),
+    "without spaces": (["".join(random.Random(0).choices("abcdefgh", k=2000))], 120),
+    "one letter": (["a" * 1000, "a" * 77], 20),
     **{f"two letters, seed {seed}": ([random_words(seed, "ab", 14)], 120) for seed in range(6)},
     **{f"three letters, seed {seed}": ([random_words(seed, "aab", 9)], 80) for seed in range(6)},
 }
@@ -333,6 +335,21 @@ def test_training_equals_recounting_everything(name):
         len(made) == len(tokenizer.merges) == tokenizer.n_vocab - 257
     )  # each merge makes a new token
     assert sorted(tokenizer.tokens) == list(range(tokenizer.n_vocab))
+
+
+def test_training_on_text_without_spaces_takes_steps_in_proportion_to_the_text(monkeypatch):
+    """Counted in steps, not in seconds: how many places are looked at for all merges together."""
+    looked_at = []
+    pair = bpe._Words.pair
+    monkeypatch.setattr(bpe._Words, "pair", lambda *given: looked_at.append(1) or pair(*given))
+
+    def steps(length):
+        looked_at.clear()
+        text = "".join(random.Random(length).choices("abcdefghijklmnopqrstuvwxyz", k=length))
+        BPETokenizer.train(text, vocab_size=257 + length // 4)
+        return len(looked_at)
+
+    assert steps(8000) < 2.5 * steps(4000) and steps(8000) < 12 * 8000
 
 
 def test_of_equally_frequent_pairs_the_greater_byte_strings_come_first():
@@ -595,6 +612,18 @@ def test_a_billion_tokens_on_disk_take_no_memory(tmp_path):
     [
         (dict(tokens=[1, 2, 3], context_length=3), "3 tokens are too few.*at most 2"),
         (dict(tokens=[], context_length=3), "0 tokens are too few"),
+        (
+            dict(tokens=[[1, 2], [3, 4]], context_length=1),
+            r"one row .* not int64 of shape \(2, 2\)",
+        ),
+        (dict(tokens=torch.ones(2, 4).long(), context_length=1), r"torch.int64 of shape \(2, 4\)"),
+        (dict(tokens=np.ones((2, 4), int), context_length=1), r"int64 of shape \(2, 4\)"),
+        (dict(tokens=np.int64(3), context_length=1), r"shape \(\)"),
+        (dict(tokens=[1.0, 2.5, 3.0], context_length=1), "whole numbers, not float64"),
+        (dict(tokens=torch.rand(9), context_length=1), "whole numbers, not torch.float32"),
+        (dict(tokens=np.ones(9, np.float16), context_length=1), "whole numbers, not float16"),
+        (dict(tokens=[1, None, 3], context_length=1), "whole numbers, not object"),
+        (dict(tokens=torch.ones(9).bool(), context_length=1), "whole numbers, not torch.bool"),
         (dict(tokens=[1, 2, 3], context_length=0), "must be at least 1"),
         (dict(tokens=[1, 2, 3], context_length=2, stride=0), "must be at least 1"),
         (dict(tokens=[1, 2, 3], context_length=1, stride=1, starts=[0]), "not both"),
@@ -1261,7 +1290,7 @@ def test_the_notebooks_plain_bpe_gives_the_same_results(plain, name):
         assert plain.decode_tokens(tokens) == text
 
 
-@pytest.mark.parametrize("name", ["tokenizer", "bpe", "dataloader", "checks"])
+@pytest.mark.parametrize("name", ["tokenizer", "tokenizer_files", "bpe", "dataloader", "checks"])
 def test_the_examples_in_the_documentation_are_true(name):
     module = importlib.import_module(f"ch02_01_main_chapter_code.{name}")
     failed, attempted = doctest.testmod(module, optionflags=doctest.ELLIPSIS)

@@ -114,7 +114,7 @@ GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", None)
 ESCAPE = r"\\[pP]\{\^?(?:[CLMNPSZ][a-z]?|Han|Latin)\}|\\[sSdDrnt]|\\[][(){}.*+?|^$\\/-]"
 CLASS = rf"\[\^?(?:{ESCAPE}|[^\\\[\]&^])+\]"
 SHORT_FORMS = r"\(\?i:(?:'s\|'t\|'re\|'ve\|'m\|'ll\|'d|\[sdmt\]\|ll\|ve\|re)\)"
-GROUP = r"\((?:\?(?:[:=!>]|<[=!]))?|\)|\|"
+GROUP = r"\((?!\?)|\(\?(?:[:=!>]|<[=!])|\)|\|"
 REPEATS = r"[*+?][+?]?|\{\d+(?:,\d*)?\}(?![+?])"
 READ_ALIKE = regex.compile(
     rf"(?:{ESCAPE}|{CLASS}|{SHORT_FORMS}|{GROUP}|{REPEATS}|[^\\\[\](){{}}^$*+?|])*+"

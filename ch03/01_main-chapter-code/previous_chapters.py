@@ -3,7 +3,7 @@
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import Mistake, difference, exercise_check, judge
-    from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
+    from ch02_01_main_chapter_code.dataloader import create_dataloader
     from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
 except ModuleNotFoundError as error:
     raise ImportError(
@@ -14,7 +14,6 @@ __all__ = [
     "BPETokenizer",
     "Mistake",
     "SimpleTokenizer",
-    "TokenDataset",
     "create_dataloader",
     "difference",
     "exercise_check",

@@ -24,10 +24,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ch04_01_main_chapter_code.foreign_settings import build_config, read_json
+from ch04_01_main_chapter_code.foreign_settings import build_config, load_settings
 from ch04_01_main_chapter_code.gpt2_settings import config_from_settings, settings_from_config
 from ch04_01_main_chapter_code.manifest import MANIFEST, check_files, seal, write_files
-from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, find_tokenizer, gpt2_tokenizer
+from ch04_01_main_chapter_code.previous_chapters import (
+    PAIRS,
+    BPETokenizer,
+    find_tokenizer,
+    gpt2_tokenizer,
+)
 from ch04_01_main_chapter_code.weight_files import (
     LAYOUTS,
     open_matrices,
@@ -36,6 +41,7 @@ from ch04_01_main_chapter_code.weight_files import (
 )
 from scratch_llm_tools.console import open_console
 
+TOKENIZER_NOTES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 OPENAI_FILES = ("hparams.json", "model.ckpt.index", "model.ckpt.data-00000-of-00001")
 PUBLISHED = ("gpt2", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
 
@@ -143,9 +149,9 @@ def check_finite(tensors, folder):
 def check_checkpoint(folder):
     """Raise ValueError, with its name, for a file of a checkpoint that is not the one that was
     written with the others, as far as a manifest says so."""
-    names = {"config.json", "tokenizer.json", LAYOUTS[0], *weight_files(folder)}
+    names = {"config.json", "tokenizer.json", *TOKENIZER_NOTES, LAYOUTS[0], *weight_files(folder)}
     if not (folder / "tokenizer.json").exists():
-        names |= {"vocab.json", "merges.txt"}
+        names |= {name for pair in PAIRS for name in pair}
     check_files(folder, names)
 
 
@@ -193,8 +199,8 @@ def read_settings(folder):
     """The path and the content of config.json, or of OpenAI's hparams.json in the same words."""
     if is_openais(folder):
         source = folder / "hparams.json"
-        return source, published().openai_settings(read_json(source))
-    return folder / "config.json", read_json(folder / "config.json")
+        return source, published().openai_settings(load_settings(source))
+    return folder / "config.json", load_settings(folder / "config.json")
 
 
 # --- The weights ----------------------------------------------------------------------------------
@@ -294,7 +300,7 @@ def read_weights(path, matrices, model):
     for ours, theirs, transposed in name_pairs(model.config):
         tensor = stored(path, unread, bare(theirs)).read()
         del unread[bare(theirs)]
-        state |= checked(path, ours, bare(theirs), tensor, transposed, expected)
+        state |= checked_weight(path, ours, bare(theirs), tensor, transposed, expected)
     head = unread.pop("lm_head.weight", None)
     if unread:
         raise ValueError(
@@ -309,7 +315,7 @@ def read_weights(path, matrices, model):
     return state
 
 
-def checked(path, ours, theirs, tensor, transposed, expected):
+def checked_weight(path, ours, theirs, tensor, transposed, expected):
     """{our name: tensor} with the shape that the model expects, or {} for a bias of zeros that it
     does without.
     """

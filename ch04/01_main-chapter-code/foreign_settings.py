@@ -76,7 +76,7 @@ COMMON_HARMLESS = set(
 # --- Reading --------------------------------------------------------------------------------------
 
 
-def read_json(path):
+def load_settings(path):
     """The settings in a JSON file. Raises ValueError in one line unless it holds {name: value},
     each name once."""
     try:
@@ -100,7 +100,7 @@ def no_name_twice(pairs):
     return settings
 
 
-def check_settings(settings, source, model, kinds, fixed, harmless, required=()):
+def refuse_other_settings(settings, source, model, kinds, fixed, harmless, required=()):
     """Raise ValueError, naming the first setting that is missing, of the wrong kind, or asks for
     something that `model`, in words, does not compute.
 

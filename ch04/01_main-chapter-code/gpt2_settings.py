@@ -8,9 +8,9 @@ from ch04_01_main_chapter_code.foreign_settings import (
     POSITIVE,
     SHARE,
     YES_OR_NO,
-    check_settings,
     is_whole_number,
     or_null,
+    refuse_other_settings,
     refuse_other_type,
 )
 
@@ -80,7 +80,7 @@ def config_from_settings(settings, source):
     fixed = COMMON_FIXED | FIXED_SETTINGS
     if is_whole_number(width):
         fixed["n_inner"] = (None, 4 * width)
-    check_settings(settings, source, "our GPT", KINDS, fixed, HARMLESS, NEEDED)
+    refuse_other_settings(settings, source, "our GPT", KINDS, fixed, HARMLESS, NEEDED)
     return {
         "vocab_size": settings["vocab_size"],
         "context_length": settings["n_positions"],

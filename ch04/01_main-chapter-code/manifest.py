@@ -13,6 +13,7 @@ mixture. Nothing here needs PyTorch.
 import hashlib
 import json
 import os
+import re
 import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,10 @@ SEALED = (
     "pytorch_model.bin.index.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "encoder.json",
+    "vocab.bpe",
     "vocab.json",
     "merges.txt",
     "training-*.pt",
@@ -50,12 +55,8 @@ def write_files(folder, writers, remove=()):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    finish(folder)
-    for leftover in folder.glob("*.next"):  # of a write that was killed
-        leftover.unlink()
-    listed = {
-        name: entry for name, entry in old_manifest(folder).items() if name not in set(remove)
-    }
+    remove = set(remove) - set(writers)
+    listed = {name: entry for name, entry in settled(folder).items() if name not in remove}
     waiting = []
     try:
         for name, write in writers.items():
@@ -148,6 +149,18 @@ def finish(folder):
     flush_folder(folder)
 
 
+def settled(folder):
+    """The manifest of a folder that is about to be written to, after what a kill left was finished
+    or cleared away."""
+    try:
+        finish(folder)
+    except ValueError:
+        (folder / NEXT).unlink()
+    for leftover in folder.glob("*.next"):
+        leftover.unlink()
+    return old_manifest(folder)
+
+
 def next_path(folder, name, entry):
     """Where a file of the next state waits. Its hash is part of the name, so that it can never be
     taken for another's."""
@@ -155,8 +168,10 @@ def next_path(folder, name, entry):
 
 
 def flush_folder(folder):
-    """Make names that changed in a folder survive a power cut; Windows knows no such call."""
-    if os.name != "nt":
+    """Make names that changed in a folder survive a power cut. Windows and some network disks know
+    no such call, and keep names in their own way.
+    """
+    with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -243,7 +258,11 @@ def others(listed, name):
 
 
 def advice(folder):
-    return f"if it is meant to be so, seal the folder anew: python checkpoint.py seal {folder}"
+    """How a folder is accepted as it is."""
+    return (
+        "if it is meant to be so, seal the folder anew, in ch04/01_main-chapter-code: "
+        f"python checkpoint.py seal {folder.resolve()}"
+    )
 
 
 def is_whole(path):
@@ -256,7 +275,7 @@ def is_whole(path):
         elif path.suffix in (".pt", ".bin"):
             with zipfile.ZipFile(path) as archive:
                 return archive.testzip() is None
-    except (ValueError, RecursionError, OSError, KeyError, TypeError, zipfile.BadZipFile):
+    except Exception:  # whatever a damaged file raises, which is nearly anything
         return False
     return path.stat().st_size > 0
 
@@ -282,13 +301,11 @@ def seal(folder):
     Returns their names. Raises FileNotFoundError where there is nothing to seal.
     """
     folder = Path(folder).expanduser()
-    with suppress(ValueError):
-        finish(folder)
-    try:
-        names = set(old_manifest(folder))
-    except ValueError:  # a damaged manifest is what sealing mends
-        names = set()
-    names |= {path.name for pattern in SEALED for path in folder.glob(pattern)}
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder")
+    names = set(settled(folder)) | {
+        path.name for pattern in SEALED for path in folder.glob(pattern)
+    }
     names = sorted(name for name in names if (folder / name).is_file())
     if not names:
         raise FileNotFoundError(f"{folder} holds no files of a checkpoint to seal")
@@ -306,8 +323,12 @@ def manifest_text(listed):
 
 
 def old_manifest(folder):
-    """{file: {"bytes": …, "sha256": …}} of a folder; {} without a manifest."""
-    return read_manifest(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+    """{file: {"bytes": …, "sha256": …}} of a folder that is written to; {} without a manifest, and
+    with a damaged one, which writing anew mends."""
+    try:
+        return read_manifest(folder / MANIFEST)
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def read_manifest(path):
@@ -316,13 +337,13 @@ def read_manifest(path):
         content = path.read_bytes().decode()
         listed = json.loads(content)
         right = manifest_text(listed) == content and all(
-            Path(name).name == name
+            Path(name).name == name != ".."
             and set(entry) == {"bytes", "sha256"}
             and isinstance(entry["bytes"], int)
-            and len(entry["sha256"]) == 64
+            and re.fullmatch("[0-9a-f]{64}", entry["sha256"])
             for name, entry in listed.items()
         )
-    except (ValueError, RecursionError, TypeError, AttributeError):
+    except (ValueError, RecursionError, TypeError, AttributeError):  # another program's, or damaged
         right = False
     if not right:
         raise ValueError(f"{path} is damaged; {advice(path.parent)}")

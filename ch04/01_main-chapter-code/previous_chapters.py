@@ -3,11 +3,9 @@
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
-    from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
-    from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
-    from ch02_01_main_chapter_code.tokenizer_files import find_tokenizer
+    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
+    from ch02_01_main_chapter_code.tokenizer_files import PAIRS, find_tokenizer
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
-    from ch03_01_main_chapter_code.plot_attention import plot_attention
 except ModuleNotFoundError as error:
     raise ImportError(
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
@@ -18,12 +16,9 @@ __all__ = [
     "KVCache",
     "Mistake",
     "MultiHeadAttention",
-    "SimpleTokenizer",
-    "TokenDataset",
-    "create_dataloader",
+    "PAIRS",
     "exercise_check",
     "find_tokenizer",
     "gpt2_tokenizer",
     "judge",
-    "plot_attention",
 ]

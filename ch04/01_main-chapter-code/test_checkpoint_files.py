@@ -251,6 +251,28 @@ def test_no_damage_to_any_file_of_a_checkpoint_is_accepted(saved, tmp_path):
     assert found == [] and tried > 20
 
 
+def test_no_damage_to_what_resuming_needs_is_accepted(saved, tmp_path):
+    """Files that a run writes in the same step, as damaged as the others."""
+    state = {"step": 7, "exp_avg": torch.randn(40)}
+    for name in ("run", "other"):
+        state["exp_avg"] = state["exp_avg"] + 1
+        tiny().save_pretrained(
+            tmp_path / name, beside={"training-000007.pt": lambda path: torch.save(state, path)}
+        )
+    check_files(tmp_path / "run")
+
+    def accepts(folder):
+        try:
+            check_files(folder, ["training-000007.pt"])
+        except ValueError as error:
+            return None if str(error).startswith(str(folder / "training-000007.pt")) else str(error)
+        return "accepted"
+
+    names = ["training-000007.pt"]
+    tried, found = unnoticed(tmp_path / "run", names, accepts, tmp_path, tmp_path / "other")
+    assert found == [] and tried > 14
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_the_damaged_file_itself_is_named(copy, name):
     file = copy / name
@@ -267,7 +289,7 @@ def test_another_programs_folder_is_told_from_a_damaged_one(copy):
     theirs.save_pretrained(copy)
     said = refusal(copy)
     assert "well-formed, so another program or hand has rewritten" in said
-    assert said.endswith(f"seal the folder anew: python checkpoint.py seal {copy}")
+    assert said.endswith(f"python checkpoint.py seal {copy.resolve()}")
     seal(copy)
     model, idx = GPT.from_pretrained(copy), torch.randint(290, (1, 20))
     torch.testing.assert_close(model(idx), theirs.eval()(idx).logits, atol=1e-5, rtol=1e-5)
@@ -283,6 +305,42 @@ def test_a_file_that_came_later_is_named(saved, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "manifest-next.json"])
+def test_a_damaged_manifest_stops_reading_but_neither_saving_nor_sealing(copy, name):
+    for mend in (tiny(2).save_pretrained, seal):
+        (copy / name).write_bytes(b'{"model.safe')
+        (copy / "model.safetensors.12345678.next").write_bytes(b"half")
+        assert str(copy / name) in refusal(copy)
+        mend(copy)
+        assert torch.equal(GPT.from_pretrained(copy).tok_emb.weight, tiny(2).tok_emb.weight)
+        assert not list(copy.glob("*next*"))
+
+
+@pytest.mark.parametrize("manifest_file", ["manifest.json", "manifest-next.json"])
+@pytest.mark.parametrize(
+    "name, sha256",
+    [
+        ("../a", "0" * 64),
+        ("..", "0" * 64),
+        ("a", "/../x/ab" * 8),
+        ("a", ["0"] * 64),
+        ("a", "A" * 64),
+    ],
+)
+def test_a_manifest_names_files_of_its_folder_only(copy, manifest_file, name, sha256):
+    listed = {name: {"bytes": 1, "sha256": sha256}}
+    (copy / manifest_file).write_text(manifest.manifest_text(listed))
+    assert f"{manifest_file} is damaged" in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+)
+def test_notes_about_a_tokenizer_that_came_later_are_named(copy, name):
+    (copy / name).write_text('{"eos_token": "<|end|>"}')
+    assert f"{name} was not written with config.json and model" in refusal(copy)
+
+
 def test_sealing_on_the_command_line(copy, tmp_path):
     (copy / "manifest.json").write_text("{")
     script = Path(checkpoint.__file__)
@@ -295,7 +353,7 @@ def test_sealing_on_the_command_line(copy, tmp_path):
     GPT.from_pretrained(copy)
     done = subprocess.run([*command, tmp_path / "nowhere"], capture_output=True, text=True)
     assert done.returncode and "Traceback" not in done.stderr
-    assert "holds no files of a checkpoint" in done.stderr
+    assert done.stderr.strip() == f"{tmp_path / 'nowhere'} is no folder"
 
 
 # --- config.json of others ------------------------------------------------------------------------

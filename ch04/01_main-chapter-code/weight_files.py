@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ch04_01_main_chapter_code.foreign_settings import read_json, shown
+from ch04_01_main_chapter_code.foreign_settings import load_settings, shown
 
 LAYOUTS = (
     "model.safetensors",
@@ -52,7 +52,7 @@ def weight_files(folder):
 
 def read_index(path):
     """{name of a matrix: name of its file} of an index."""
-    shards = read_json(path).get("weight_map")
+    shards = load_settings(path).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise ValueError(f"{path} is damaged: it has no weight_map")
     ending = path.name.removesuffix(".index.json").rpartition(".")[2]

@@ -46,17 +46,35 @@ class TrainConfig:
     eval_every: int = 500
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "grad_accum", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("min_lr", "warmup", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
+        check_least(self, steps=1, batch_size=1, grad_accum=1, eval_every=1)
+        check_least(self, min_lr=0, warmup=0, weight_decay=0)
+        check_positive(self, "lr", "clip")
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 must be at least 0 and below 1, not {self.beta2}")
+
+
+def check_least(config, **least):
+    """Raises ValueError for a field of settings that is smaller than it may be; None is no number."""
+    for name, lowest in least.items():
+        value = getattr(config, name)
+        if value is not None and not value >= lowest:
+            what = f"at least {lowest}, not {value}" if lowest else f"0 or more, not {value}"
+            raise ValueError(f"{name} must be {what}")
+
+
+def check_positive(config, *names):
+    """Raises ValueError for a field of settings that is not above 0; None is no number."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be above 0, not {value}")
+
+
+def check_share(config, *names):
+    """Raises ValueError for a field of settings that is no share of something."""
+    for name in names:
+        if not 0 < getattr(config, name) < 1:
+            raise ValueError(f"{name} must be between 0 and 1, not {getattr(config, name)}")
 
 
 HELP = {

@@ -37,7 +37,6 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from ch04_01_main_chapter_code.manifest import check_files
 from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, open_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     load_model,
@@ -51,6 +50,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     BPETokenizer,
     GPTConfig,
     TokenDataset,
+    check_files,
     count_parameters,
     gpt2_tokenizer,
     needed_end_of_text,
@@ -135,6 +135,7 @@ def load_tokenizer(name, texts, vocab_size):
         raise FileNotFoundError(
             f"no tokenizer is called {name!r}; use auto, bpe, gpt2 or the path of a tokenizer.json"
         )
+    check_files(path.parent, (path.name,))
     return BPETokenizer.load(path)
 
 

@@ -4,22 +4,16 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import exercise_check, judge
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
-    from ch02_01_main_chapter_code.tokenizer import (
-        SimpleTokenizer,
-        gpt2_tokenizer,
-        needed_end_of_text,
-    )
-    from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
-    from ch03_01_main_chapter_code.plot_attention import plot_attention
+    from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
+    from ch03_01_main_chapter_code.attention import KVCache
     from ch04_01_main_chapter_code.gpt import (
         GPT,
         GPTConfig,
         count_parameters,
-        flops_per_token,
         generate_greedy,
         language_model_loss,
     )
-    from ch04_01_main_chapter_code.manifest import write_atomically
+    from ch04_01_main_chapter_code.manifest import check_files, write_atomically
     from ch04_01_main_chapter_code.weight_files import StoredMatrix
 except ModuleNotFoundError as error:
     raise ImportError(
@@ -31,19 +25,16 @@ __all__ = [
     "GPT",
     "GPTConfig",
     "KVCache",
-    "MultiHeadAttention",
-    "SimpleTokenizer",
     "StoredMatrix",
     "TokenDataset",
+    "check_files",
     "count_parameters",
     "create_dataloader",
     "exercise_check",
-    "flops_per_token",
     "generate_greedy",
     "gpt2_tokenizer",
     "judge",
     "language_model_loss",
     "needed_end_of_text",
-    "plot_attention",
     "write_atomically",
 ]

@@ -39,6 +39,22 @@ def newest_run():
     return newest("model.safetensors")
 
 
+def find_folder(name_or_folder, files, what, script):
+    """The folder in which these files lie, by the name of a run or as a path; None is that of the
+    run whose first file was written last. Raises FileNotFoundError, which calls it `what`.
+    """
+    if name_or_folder is None:
+        if folder := newest(files[0]):
+            return folder
+        raise FileNotFoundError(f"there is no {what} in {runs_folder()}; python {script} makes one")
+    folder = runs_folder() / name_or_folder
+    folder = folder if folder.is_dir() else Path(name_or_folder).expanduser()
+    for name in files:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is no {what}: {name} not found")
+    return folder
+
+
 def whole_path(value, names=()):
     """A relative path made whole, so that a run can be resumed from any folder. What is among
     `names`, is the name of a run, or is no path of anything, stays as it is.

@@ -28,7 +28,9 @@ from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_a
 from ch05_01_main_chapter_code.corpora import load_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     TALES_GPT,
+    describe_model,
     evaluating,
+    find_model,
     generate,
     generate_ids,
     load_model,
@@ -1355,9 +1357,56 @@ def test_gpt_generate_refuses_in_one_line(script, tmp_path, capsys):
     refused_by_argparse(parse_arguments, ["--device", "quantum"], "quantum", capsys)
 
 
+def test_a_folder_with_the_name_of_a_published_model_is_never_taken_for_it(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path / "runs"))
+    assert find_model("gpt2") == "gpt2" and describe_model("gpt2") == "gpt2 (published)"
+    (tmp_path / "gpt2").mkdir()
+    refused(gpt_generate.main, generate_flags("--model", "gpt2"), "gpt2 is no checkpoint", "rename")
+    model = load_model("tales-gpt")
+    model.save_pretrained("gpt2", metadata={"step": "7"})
+    assert find_model("gpt2") == Path("gpt2") and load_model("gpt2").config == model.config
+    gpt_generate.main(*generate_flags("--model", "gpt2", "--max-tokens", 1))
+    assert capsys.readouterr().err == "model  gpt2/ (step 7)\n"
+    model.save_pretrained("runs/gpt2")
+    assert find_model("gpt2") == tmp_path / "runs" / "gpt2"
+    refused(gpt_generate.main, generate_flags("--model", "gpt2/config.json"), "is a file", "folder")
+
+
+def test_a_folder_with_its_own_pair_of_files_has_this_tokenizer(tmp_path):
+    texts = ["the fox saw the moon, and the moon saw the fox"]
+    tokenizer = BPETokenizer.train(texts, 300, ("</s>",))
+    model = tiny_model(vocab_size=50_257)  # as many as GPT-2's
+    model.save_pretrained(tmp_path, tokenizer)
+    data = json.loads((tmp_path / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "manifest.json").unlink(missing_ok=True)
+    assert GPT.from_pretrained(tmp_path).tokenizer.n_vocab == 50_257  # says nothing of a tokenizer
+    (tmp_path / "vocab.json").write_text(json.dumps(data["model"]["vocab"]))
+    with pytest.raises(ValueError, match="half a tokenizer"):
+        GPT.from_pretrained(tmp_path)
+    merges = "\n".join(" ".join(pair) for pair in data["model"]["merges"])
+    (tmp_path / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    (tmp_path / "special_tokens_map.json").write_text('{"eos_token": "</s>"}')
+    own = GPT.from_pretrained(tmp_path).tokenizer
+    assert own.encode(texts[0]) == tokenizer.encode(texts[0])
+    assert own.end_of_text == tokenizer.special_tokens["</s>"]
+    corpus = TrainConfig(data="story", tokenizer=str(tmp_path))
+    assert prepare(corpus, 16, 300).validation[0][0] == own.end_of_text
+
+
+def test_a_tokenizer_without_an_end_of_text_is_one_sentence_when_data_are_made():
+    tokenizer = BPETokenizer.train("the fox", 258, ("<|user|>",))
+    with pytest.raises(ValueError, match="ends a text; name it"):
+        prepare(TrainConfig(data="story"), 16, 258, tokenizer)
+
+
 def test_gpt_generate_continues_a_built_in_prompt(script):
     result = script("gpt_generate.py", "--seed", 1)
     assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"model  .*tales-gpt/ \(step 3500\)\n", result.stderr)
     assert "fox" in result.stdout and len(result.stdout.split()) > 60
 
 

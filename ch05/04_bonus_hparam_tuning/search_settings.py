@@ -6,7 +6,13 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 import argparse
 from dataclasses import dataclass
 
-from ch05_01_main_chapter_code.arguments import CHOICES, add_fields, add_run_flags, parse_with
+from ch05_01_main_chapter_code.arguments import (
+    CHOICES,
+    add_fields,
+    add_run_flags,
+    check_least,
+    parse_with,
+)
 
 BATCH_SIZES = (4, 8, 16, 32)
 
@@ -29,18 +35,7 @@ class Search:
     device: str = "auto"
 
     def __post_init__(self):
-        least = {
-            "trials": 1,
-            "eta": 2,
-            "rungs": 1,
-            "finalists": 0,
-            "repeats": 0,
-            "emb_dim": 1,
-            "n_layers": 1,
-        }
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise ValueError(f"{name} must be at least {value}, not {getattr(self, name)}")
+        check_least(self, trials=1, eta=2, rungs=1, finalists=0, repeats=0, emb_dim=1, n_layers=1)
         if self.budgets()[0] < max(BATCH_SIZES):
             rungs = f" over {self.rungs} rungs" if self.method == "halving" else ""
             raise ValueError(

@@ -23,8 +23,10 @@ import hparam_tuning as tuning
 import torch
 from search_settings import BATCH_SIZES, Search, parse_arguments
 
+from ch05_01_main_chapter_code.arguments import run_script
 from ch05_01_main_chapter_code.gpt_train import evaluate, train
 from ch05_01_main_chapter_code.previous_chapters import GPT
+from scratch_llm_tools.processes import ended
 
 FOLDER = Path(__file__).parent
 NOTEBOOK = FOLDER / "hparam-tuning.ipynb"
@@ -195,12 +197,6 @@ def start(*arguments, **options):
     )
 
 
-def run(*arguments):
-    process = start(*arguments)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
 def lines(folder):
     return (folder / "results.jsonl").read_text().splitlines()
 
@@ -265,8 +261,8 @@ def test_every_default_is_in_the_help_and_torch_is_not_needed_for_it(tmp_path):
         (["--emb-dim", "30", "--trials", "1"], "must be divisible by n_heads"),
     ],
 )
-def test_wrong_input_is_one_clear_line(runs, arguments, message):
-    status, out, err = run(*arguments)
+def test_wrong_input_is_one_clear_line(runs, capsys, arguments, message):
+    status, out, err = ended(capsys, lambda: run_script(tuning.main, *parse_arguments(arguments)))
     assert status in (1, 2) and message in err and "Traceback" not in err
     assert len(err.strip().splitlines()) == 1 or "usage:" in err
     assert not list(runs.glob("*/*"))

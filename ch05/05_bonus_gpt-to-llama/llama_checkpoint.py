@@ -15,7 +15,7 @@ from ch02_01_main_chapter_code.tokenizer_files import find_tokenizer
 from ch04_01_main_chapter_code.checkpoint import (
     Pretrained,
     check_checkpoint,
-    checked,
+    checked_weight,
     compare_sizes,
     find_checkpoint,
     stored,
@@ -29,10 +29,10 @@ from ch04_01_main_chapter_code.foreign_settings import (
     POSITIVE,
     YES_OR_NO,
     build_config,
-    check_settings,
     is_whole_number,
+    load_settings,
     or_null,
-    read_json,
+    refuse_other_settings,
     refuse_other_type,
 )
 from ch04_01_main_chapter_code.weight_files import open_matrices
@@ -118,7 +118,7 @@ class PretrainedLlama(Pretrained):
             return load_smollm2()
         check_checkpoint(find_checkpoint(folder))
         source = folder / "config.json"
-        settings = read_json(source)
+        settings = load_settings(source)
         config = build_config(LlamaConfig, config_from_settings(settings, source), source)
         model = cls.with_weights(config, *read_weights(folder, config))
         model.tokenizer = read_tokenizer(folder / "tokenizer.json", settings.get("eos_token_id"))
@@ -136,7 +136,7 @@ class PretrainedLlama(Pretrained):
         for ours, theirs in name_pairs(config):
             if theirs not in tensors:
                 raise ValueError(f"{source}: the matrix {theirs} is missing")
-            state |= checked(source, ours, theirs, tensors[theirs], False, expected)
+            state |= checked_weight(source, ours, theirs, tensors[theirs], False, expected)
         unknown = set(tensors) - {theirs for _, theirs in name_pairs(config)}
         if unknown:
             raise ValueError(
@@ -193,9 +193,9 @@ def config_from_settings(settings, source):
     """
     refuse_other_type(settings, "llama", source)
     fixed = FIXED | {"head_dim": (head_dim(settings), None)}
-    check_settings(settings, source, "our Llama", KINDS, fixed, HARMLESS, NEEDED)
+    refuse_other_settings(settings, source, "our Llama", KINDS, fixed, HARMLESS, NEEDED)
     rope = settings.get("rope_parameters") or {}
-    check_settings(rope, source, "our Llama", {"rope_theta": POSITIVE}, FIXED_ROPE, ())
+    refuse_other_settings(rope, source, "our Llama", {"rope_theta": POSITIVE}, FIXED_ROPE, ())
     return {
         "vocab_size": settings["vocab_size"],
         "context_length": settings["max_position_embeddings"],

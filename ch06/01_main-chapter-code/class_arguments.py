@@ -6,7 +6,14 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 import argparse
 from dataclasses import dataclass
 
-from ch05_01_main_chapter_code.arguments import add_fields, add_run_flags, parse_with
+from ch05_01_main_chapter_code.arguments import (
+    add_fields,
+    add_run_flags,
+    check_least,
+    check_positive,
+    check_share,
+    parse_with,
+)
 
 
 @dataclass
@@ -39,15 +46,9 @@ class FineTuneConfig:
     def __post_init__(self):
         if self.epochs is None:  # tales are made, never read twice
             self.epochs = 1 if self.data == "tales" else 3
-        for name in ("epochs", "batch_size", "grad_accum", "rank"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.context_length is not None and self.context_length < 2:
-            raise ValueError(f"context_length must be at least 2, not {self.context_length}")
-        if not 0 < self.test_share < 1:
-            raise ValueError(f"test_share must be between 0 and 1, not {self.test_share}")
-        if self.lr is not None and not self.lr > 0:
-            raise ValueError(f"lr must be above 0, not {self.lr}")
+        check_least(self, epochs=1, batch_size=1, grad_accum=1, rank=1, context_length=2)
+        check_positive(self, "lr")
+        check_share(self, "test_share")
 
 
 HELP = {

@@ -14,7 +14,6 @@ import json
 import zlib
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,11 +28,10 @@ from ch06_01_main_chapter_code.previous_chapters import (
     GPTConfig,
     check_files,
     checksum,
+    find_folder,
     gpt2_tokenizer,
     llama_bonus,
     load_model,
-    newest,
-    runs_folder,
     shallow_copy,
     write_files,
 )
@@ -203,18 +201,7 @@ def architecture(kind):
 
 def find_classifier(name_or_folder=None):
     """The folder of a classifier. Raises FileNotFoundError."""
-    if name_or_folder is None:
-        if not newest("classifier.json"):
-            raise FileNotFoundError(
-                f"there is no classifier in {runs_folder()}; python gpt_class_finetune.py makes one"
-            )
-        return newest("classifier.json")
-    folder = runs_folder() / name_or_folder
-    folder = folder if folder.is_dir() else Path(name_or_folder).expanduser()
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is no classifier: {name} not found")
-    return folder
+    return find_folder(name_or_folder, FILES, "classifier", "gpt_class_finetune.py")
 
 
 def weights_of(model):

@@ -26,8 +26,8 @@ from ch06_01_main_chapter_code.previous_chapters import (
     SHARE,
     check_files,
     check_finite,
-    check_settings,
-    read_json,
+    load_settings,
+    refuse_other_settings,
     write_files,
 )
 
@@ -276,10 +276,10 @@ def read_adapters(folder):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no adapters: {name} not found")
     check_files(folder, (CONFIG, WEIGHTS))
-    settings = read_json(folder / CONFIG)
+    settings = load_settings(folder / CONFIG)
     required = ("peft_type", "r", "lora_alpha", "target_modules")
     source = folder / CONFIG
-    check_settings(settings, source, "our LoRA", KINDS, FIXED_SETTINGS, HARMLESS, required)
+    refuse_other_settings(settings, source, "our LoRA", KINDS, FIXED_SETTINGS, HARMLESS, required)
     try:
         return settings, load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:

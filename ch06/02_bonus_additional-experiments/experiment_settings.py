@@ -6,7 +6,13 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 import argparse
 from dataclasses import dataclass, field, replace
 
-from ch05_01_main_chapter_code.arguments import add_fields, add_run_flags, parse_with
+from ch05_01_main_chapter_code.arguments import (
+    add_fields,
+    add_run_flags,
+    check_least,
+    check_share,
+    parse_with,
+)
 
 
 @dataclass(frozen=True)
@@ -93,11 +99,8 @@ class Experiment:
     def __post_init__(self):
         if self.epochs is None:
             self.epochs = 1 if self.data == "tales" else 5
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0 < self.test_share < 1:
-            raise ValueError(f"test_share must be between 0 and 1, not {self.test_share}")
+        check_least(self, epochs=1, batch_size=1)
+        check_share(self, "test_share")
         for name in ("groups", "seeds"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ValueError(

@@ -26,11 +26,13 @@ import torch
 from experiment_settings import GROUPS, HELP, USUAL, Experiment, Variant, parse_arguments
 
 from ch03_01_main_chapter_code.attention import MultiHeadAttention
+from ch05_01_main_chapter_code.arguments import run_script
 from ch06_01_main_chapter_code.class_arguments import FineTuneConfig
 from ch06_01_main_chapter_code.frozen_layers import FrozenRows, class_logits, pad_rows
 from ch06_01_main_chapter_code.gpt_class_finetune import SpamDataset, evaluate, fine_tune, load_base
 from ch06_01_main_chapter_code.labelled_texts import load_labelled
 from ch06_01_main_chapter_code.lora import lora_layers
+from scratch_llm_tools.processes import ended
 
 FOLDER = Path(__file__).parent
 SHORT = Experiment(data="messages", epochs=1, seeds=[1], groups=["padding"])
@@ -232,12 +234,6 @@ def start(*arguments, **options):
     )
 
 
-def run(*arguments):
-    process = start(*arguments)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
 def lines(folder):
     return (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
 
@@ -323,8 +319,8 @@ def test_damaged_results_are_told(runs, damage, message):
         (["--resume", "--overwrite"], "give one of them"),
     ],
 )
-def test_wrong_input_is_one_clear_line(runs, arguments, message):
-    status, out, err = run(*arguments)
+def test_wrong_input_is_one_clear_line(runs, capsys, arguments, message):
+    status, out, err = ended(capsys, lambda: run_script(lab.main, *parse_arguments(arguments)))
     assert status in (1, 2) and message in err and "Traceback" not in err
     assert len(err.strip().splitlines()) == 1 or "usage:" in err
     assert not list(runs.glob("*/*"))

@@ -8,7 +8,6 @@ adapters alone     where the base has a name by which anybody can get it, and wa
 import copy
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,12 +17,11 @@ from ch07_01_main_chapter_code.previous_chapters import (
     apply_lora,
     check_files,
     crc,
+    find_folder,
     load_adapters,
     load_model,
     lora_layers,
     merge_lora,
-    newest,
-    runs_folder,
     save_adapters,
     tokenizer_of,
     write_files,
@@ -140,16 +138,5 @@ def frozen_of(model):
 
 def find_instruct(name_or_folder=None):
     """The folder of a fine-tuned model. Raises FileNotFoundError."""
-    if name_or_folder is None:
-        if not newest("instruct.json"):
-            raise FileNotFoundError(
-                f"no model in {runs_folder()} follows instructions; python gpt_instruction_finetuning.py makes one"
-            )
-        return newest("instruct.json")
-    folder = runs_folder() / name_or_folder
-    folder = folder if folder.is_dir() else Path(name_or_folder).expanduser()
-    if not (folder / "instruct.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} is no model that was taught instructions: instruct.json not found"
-        )
-    return folder
+    what = "model that follows instructions"
+    return find_folder(name_or_folder, ["instruct.json"], what, "gpt_instruction_finetuning.py")

@@ -6,7 +6,14 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 import argparse
 from dataclasses import dataclass
 
-from ch05_01_main_chapter_code.arguments import add_fields, add_run_flags, parse_with
+from ch05_01_main_chapter_code.arguments import (
+    add_fields,
+    add_run_flags,
+    check_least,
+    check_positive,
+    check_share,
+    parse_with,
+)
 
 
 @dataclass
@@ -39,18 +46,10 @@ class InstructConfig:
     compile: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "grad_accum", "rank", "blocks", "max_tokens"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("made", "fresh"):
-            if getattr(self, name) is not None and getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
-        if self.context_length is not None and self.context_length < 2:
-            raise ValueError(f"context_length must be at least 2, not {self.context_length}")
-        if not 0 < self.replay_share < 1:
-            raise ValueError(f"replay_share must be between 0 and 1, not {self.replay_share}")
-        if self.lr is not None and not self.lr > 0:
-            raise ValueError(f"lr must be above 0, not {self.lr}")
+        check_least(self, epochs=1, batch_size=1, grad_accum=1, rank=1, blocks=1, max_tokens=1)
+        check_least(self, made=0, fresh=0, context_length=2)
+        check_positive(self, "lr")
+        check_share(self, "replay_share")
 
 
 HELP = {

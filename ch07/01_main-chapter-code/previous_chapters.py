@@ -9,7 +9,7 @@ try:
     from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
-    from ch05_01_main_chapter_code.chat import END, START, SYSTEM, can_chat, chat_ids
+    from ch05_01_main_chapter_code.chat import END, ROLES, START, SYSTEM, can_chat, chat_ids
     from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_values
     from ch05_01_main_chapter_code.gpt_generate import (
         TALES_GPT,
@@ -31,7 +31,7 @@ try:
         begin_folder,
         choose_run,
         claimed,
-        newest,
+        find_folder,
         newest_run,
         runs_folder,
         whole_path,
@@ -80,6 +80,7 @@ __all__ = [
     "PUBLISHED",
     "Run",
     "SHE",
+    "ROLES",
     "START",
     "SYSTEM",
     "TABLES",
@@ -98,6 +99,7 @@ __all__ = [
     "downloads",
     "evaluating",
     "exercise_check",
+    "find_folder",
     "find_smollm2",
     "flat_tokens",
     "generate_ids",
@@ -116,7 +118,6 @@ __all__ = [
     "make_tales",
     "merge_lora",
     "needed_end_of_text",
-    "newest",
     "newest_run",
     "parse_tale",
     "pick_device",

@@ -24,8 +24,10 @@ from judge_trials import findings_of, read_trials, report
 from spoilings import COMPARED, SCORED, choose_cases, pose, questions, truth_of
 from stand_ins import STAND_INS
 
+from ch05_01_main_chapter_code.arguments import run_script
 from ch07_01_main_chapter_code.instructions import grade
 from ch07_01_main_chapter_code.previous_chapters import find_smollm2
+from scratch_llm_tools.processes import ended
 
 FOLDER = Path(__file__).parent
 LOG = FOLDER / "trials-smollm2-135m.jsonl"
@@ -254,16 +256,15 @@ def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve):
         (("--local", "--name", "../x"), "plain folder name"),
     ],
 )
-def test_bad_input_costs_one_line(tmp_path, arguments, message):
+def test_bad_input_costs_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     if "SmolLM2" in message and find_smollm2() and "SCRATCH_LLM_DATA" not in os.environ:
         pytest.skip("SmolLM2 lies in the course's own data folder")
-    result = run(tmp_path, *arguments)
-    assert (
-        result.returncode == 1
-        and message in result.stderr
-        and len(result.stderr.strip().splitlines()) == 1
-    )
-    assert "Traceback" not in result.stderr and not list(tmp_path.iterdir())
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
+    monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "no-data"))
+    options = judge_trials.build_parser().parse_args(arguments)
+    status, _, err = ended(capsys, lambda: run_script(judge_trials.main, options))
+    assert status == 1 and message in err and len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_comes_before_the_chapters():

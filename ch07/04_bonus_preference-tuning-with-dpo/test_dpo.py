@@ -27,12 +27,14 @@ import torch
 from preference_training import answer_log_probs, dpo_loss, exact_score, tune
 from preferences import Answer, census, made_prompts, make_pairs, sample_answers
 
+from ch05_01_main_chapter_code.arguments import run_script
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, load_model
 from ch05_01_main_chapter_code.previous_chapters import GPT, GPTConfig
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import prompt_ids, save_instruct
 from ch07_01_main_chapter_code.instructions import grade, prompt_of, source_of
 from ch07_01_main_chapter_code.tasks.sets import fresh_entries
 from scratch_llm_tools.notebook_code import assert_same_code
+from scratch_llm_tools.processes import ended
 
 FOLDER = Path(__file__).parent
 NOTEBOOK = FOLDER / "preference-tuning-with-dpo.ipynb"
@@ -562,13 +564,11 @@ def test_after_ctrl_c_the_same_command_goes_on(runs):
         (("--model", "small", "--name", "../x"), "plain folder name"),
     ],
 )
-def test_bad_input_costs_one_line(runs, arguments, message):
-    result = run(runs, *arguments)
-    assert (
-        result.returncode == 1
-        and message in result.stderr
-        and len(result.stderr.strip().splitlines()) == 1
-    )
+def test_bad_input_costs_one_line(runs, monkeypatch, capsys, arguments, message):
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(runs))
+    options = dpo.build_parser().parse_args(arguments)
+    status, _, err = ended(capsys, lambda: run_script(dpo.main, options))
+    assert status == 1 and message in err and len(err.strip().splitlines()) == 1
     assert sorted(path.name for path in runs.iterdir()) == ["small"]
 
 

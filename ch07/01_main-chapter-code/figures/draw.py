@@ -20,10 +20,9 @@ def course_map():
         760,
         196,
         "Where chapter 7 stands in the course",
-        "Text goes through the tokenizer and data loader of chapter 2, the attention of chapter 3, "
-        "the GPT of "
-        "chapter 4 and the pretraining of chapter 5; from there into chapter 6, classifying, and chapter 7, "
-        "instructions, which is highlighted.",
+        "Text goes through the tokenizer and data loader of chapter 2, the attention of chapter "
+        "3, the GPT of chapter 4 and the pretraining of chapter 5; from there into chapter 6, "
+        "classifying, and chapter 7, instructions, which is highlighted.",
     )
     text = drawing.box(16, 40, 64, 48, "text", "str")
     data = drawing.box(122, 40, 108, 48, "chapter 2", "ids, vectors", color=GREY)
@@ -54,9 +53,8 @@ def one_loss():
         224,
         "The same loss, another text",
         "Above: a story, in which every token is a target, so the model learns to go on with any "
-        "text. Below: a "
-        "prompt, an answer and an end token, of which only the answer and the end are targets, so the model "
-        "learns to answer and to stop.",
+        "text. Below: a prompt, an answer and an end token, of which only the answer and the end "
+        "are targets, so the model learns to answer and to stop.",
     )
     drawing.text(20, 26, "pretraining: go on with any text", size=13, anchor="start", bold=True)
     story = ["One", "misty", "night", "Mia", "the", "fox", "saw", "the", "moon", "…"]
@@ -80,10 +78,8 @@ def row():
         252,
         "One row, token by token",
         "Inputs: END, Mia, saw, Now?, Mia, sees, and two places of padding. Targets, one to the "
-        "left: minus 100 "
-        "under END, Mia and saw; Mia under Now?; sees under the second Mia; END under sees; minus "
-        "100 under the "
-        "padding.",
+        "left: minus 100 under END, Mia and saw; Mia under Now?; sees under the second Mia; END "
+        "under sees; minus 100 under the padding.",
     )
     left, width, height = 96, 78, 34
     inputs = ["END", "Mia", "saw", "Now?", "Mia", "sees", "(pad)", "(pad)"]
@@ -128,8 +124,8 @@ def split_by_source():
         254,
         "A split by source",
         "Three tales. All entries that were made from the first and the second tale go to the "
-        "training part, all "
-        "that were made from the third to the test part: no tale has entries on both sides.",
+        "training part, all that were made from the third to the test part: no tale has entries "
+        "on both sides.",
     )
     tales = (
         ("tale 1", ("Who is the fox?", "Make the fox an owl.")),

@@ -15,9 +15,7 @@ written by `format_prompt` itself, filled with placeholders; the turns of a chat
 """
 
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import format_prompt, prompt_ids
-from ch07_01_main_chapter_code.previous_chapters import END, START, SYSTEM, chat_ids
-
-ROLES = ("system", "user", "assistant")
+from ch07_01_main_chapter_code.previous_chapters import END, ROLES, START, SYSTEM, chat_ids
 
 
 def message_ids(messages, tokenizer, style):

@@ -460,8 +460,7 @@ def make_time(rng):
             ),
             (
                 f"The bread must be out of the oven at {clock(start + length)}. It bakes {length} "
-                "minutes. When does it go in? "
-                "Answer as HH:MM.",
+                "minutes. When does it go in? Answer as HH:MM.",
                 "",
                 clock(start),
             ),
@@ -512,8 +511,7 @@ def number_in_words(number):
     """347 is "three hundred and forty-seven"; for numbers below 1000."""
     small = (
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen "
-        "eighteen nineteen"
+        "fifteen sixteen seventeen eighteen nineteen"
     ).split()
     tens = "twenty thirty forty fifty sixty seventy eighty ninety".split()
     if number >= 100:

@@ -287,8 +287,8 @@ ASKED = {
 TOLD = [
     # openings, meetings and endings
     "{I} (was/is) a {trait} {hero.kind} who (lived/lives) [close to|just behind|right beside] the {place}.",
-    "On a {weather} {day}, a {trait} {hero.kind} named {hero} [(was/is) walking|(came/comes) hurrying|"
-    "(went/goes) skipping] past the {place}.",
+    "On a {weather} {day}, a {trait} {hero.kind} named {hero} [(was/is) walking|(came/comes) "
+    "hurrying|(went/goes) skipping] past the {place}.",
     "Near the {place} (lived/lives) a {trait} {hero.kind} called {hero}.",
     "Everyone at the {place} (knew/knows) {me}, the {trait} {hero.kind}.",
     "Nobody (expected/expects) [trouble|anything] on such a {weather} {day}.",
@@ -298,25 +298,21 @@ TOLD = [
     "A {trait2} {friend.kind} (had/has) been watching [from far away|the whole time|with great interest].",
     "They (went/go) home past the {place}, the {hero.kind} in front and the {friend.kind} "
     "[close|humming|yawning] behind.",
-    "That night the {place} (was/is) quiet again, and so (were/are) the {friend.kind} and the {hero.kind}, "
-    "[for a while|almost|more or less].",
+    "That night the {place} (was/is) quiet again, and so (were/are) the {friend.kind} and the "
+    "{hero.kind}, [for a while|almost|more or less].",
     "The {hero.kind} (waved/waves) goodbye to the {place} and "
     "[(agreed/agrees)|(nodded/nods)|(yawned/yawns)].",
     # stuck
     "{He} (had/has) a new {thing}, and {he} (could/can) not stop looking at it.",
     "A new {thing} (was/is) [all that|the best thing] {he} (owned/owns).",
     "Then the wind [(grabbed/grabs)|(stole/steals)|(snatched/snatches)] the {thing} and "
-    "(hung/hangs) it on the tallest "
-    "{tree}.",
+    "(hung/hangs) it on the tallest {tree}.",
     "But one gust (was/is) enough, and the {thing} [(sailed/sails)|(danced/dances)|(flew/flies)] "
-    "to the very top of the "
-    "{tree}.",
+    "to the very top of the {tree}.",
     "So {I} (climbed/climbs) on {friend.his} shoulders, (reached/reaches) out, and down "
-    "(came/come) the {thing} and the "
-    "{tool}.",
+    "(came/come) the {thing} and the {tool}.",
     "In the end they (shook/shake) the trunk together, and the {tool} and the {thing} (fell/fall) "
-    "[on their heads|at "
-    "their feet].",
+    "[on their heads|at their feet].",
     # lost
     "{hero} the {hero.kind} (woke/wakes) up and (knew/knows) at once that {his} {thing} (was/is) gone.",
     "It (was/is) a {weather} {day}, and the {place} (was/is) [full of hiding places|very big|not even tidy].",
@@ -325,21 +321,18 @@ TOLD = [
     "It (was/is) the {thing}, and it (had/has) been with {his} {spot} all day.",
     # last-bun
     "On the table (lay/lies) the last {food}, and {I} [(reached/reaches) for|(sat/sits) down "
-    "before|(had/has) dreamed of] "
-    "it.",
+    "before|(had/has) dreamed of] it.",
     "There (was/is) one {food} left in the [whole wide|entire] world, or so it (seemed/seems) to {me}.",
     "{I} (pulled/pulls) on the left side and {friend} (pulled/pulls) on the right, and neither "
     "(let/lets) go.",
     "While they (argued/argue), a crow [(flew/flies) down|(hopped/hops) over|(said/says) thank "
     "you] and (ate/eats) it all.",
     "They (argued/argue) so loudly that no one (saw/sees) the crow, which "
-    "[quietly|politely|slowly] (carried/carries) it "
-    "off.",
+    "[quietly|politely|slowly] (carried/carries) it off.",
     "The next day {I} (came/comes) with a fresh {food} for {friend}, and {friend} (came/comes) "
-    "with a fresh {food} for "
-    "{me}.",
-    "Next morning they (baked/bake) a new {food} together, and it (was/is) so big that they [(called/call)|"
-    "(invited/invite)|(fed/feed)] the crow.",
+    "with a fresh {food} for {me}.",
+    "Next morning they (baked/bake) a new {food} together, and it (was/is) so big that they "
+    "[(called/call)|(invited/invite)|(fed/feed)] the crow.",
     # night-music
     "One {weather} night {hero} the {hero.kind} (sat/sits) up in bed.",
     "{He} only (took/takes) {tool.a} along [for company|to be polite].",
@@ -357,15 +350,13 @@ TOLD = [
     "Down it (went/goes), and only the {stuff} (came/come) up again.",
     "With {patch} the {thing} (floated/floats), and {I} (made/makes) {friend} captain.",
     "Thanks to the {patch} the new {thing} [(creaked/creaks)|(leaked/leaks)|(turned/turns) in "
-    "circles] only a little, and "
-    "{I} (sang/sings).",
+    "circles] only a little, and {I} (sang/sings).",
     # broken
     "{friend} the {friend.kind} (lived/lives) at the {place} and (owned/owns) a beautiful {thing}.",
     "At the {place} (stood/stands) a beautiful {thing} that (belonged/belongs) to {friend} the "
     "{friend.kind}.",
     "On a {weather} {day} {hero}, a {trait} {hero.kind}, [(danced/dances)|(turned/turns) "
-    "around|(stretched/stretches)] too "
-    "close to it.",
+    "around|(stretched/stretches)] too close to it.",
     "One {weather} {day} a {trait} {hero.kind} named {hero} only (wanted/wants) to [look at|dust|hold] it.",
     "{I} [quickly|quietly] (pushed/pushes) the pieces under the {hide}.",
     "In a moment all the pieces (were/are) under the {hide}, and {I} (was/is) "
@@ -390,8 +381,8 @@ TOLD = [
     "{friend} (tasted/tastes) the soup and (coughed/coughs).",
     "Then the neighbours (smelled/smell) it and (brought/bring) whatever they (had/have).",
     # swap
-    "{He} (had/has) a fine {mine}, but {he} [(wanted/wants)|(dreamed/dreams) of|(talked/talks) of] "
-    "{yours.a}.",
+    "{He} (had/has) a fine {mine}, but {he} [(wanted/wants)|(dreamed/dreams) of|(talked/talks) "
+    "of] {yours.a}.",
     "{He} (was/is) tired of {his} {mine}.",
     "But that night {I} (could/can) not [fit|keep|enjoy] the {yours} in bed, and {friend} "
     "(missed/misses) it.",
@@ -404,11 +395,9 @@ TOLD = [
     "{I} (fetched/fetches) {tool.a} and (let/lets) it down into the {hole}.",
     "{I} (had/has) {tool.a}, but it (ended/ends) halfway down the {hole}.",
     "So {he} (tied/ties) {his} belt to the {tool} and (pulled/pulls) [and (pulled/pulls)|with all "
-    "{his} might|until it "
-    "(creaked/creaks)].",
+    "{his} might|until it (creaked/creaks)].",
     "Then {he} (lay/lies) on {his} belly, (held/holds) the {tool} in {his} teeth, and "
-    "[(hummed/hums)|(waited/waits)|"
-    "(grew/grows) red].",
+    "[(hummed/hums)|(waited/waits)|(grew/grows) red].",
     "Up (came/comes) {friend} out of the {hole}, [singing|blinking|a little muddy].",
     "One, two, three, and {friend} [(popped/pops)|(flew/flies)|(rolled/rolls)] out of the {hole}.",
     # letter
