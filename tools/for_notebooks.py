@@ -4,7 +4,7 @@ once.
 The first cell of every notebook is `FIRST_CELL` with the notebook's own folder, so that a notebook
 works wherever its kernel starts: in its folder, elsewhere in the course, elsewhere on a machine where
 the course is installed, or on Colab and Kaggle, where it fetches the course. Its metadata collapse it
-in JupyterLab, VS Code and Colab. `python tools/for_notebooks.py` writes it into all notebooks.
+in JupyterLab and Colab; VS Code keeps no such thing in a notebook's file. `python tools/for_notebooks.py` writes it into all notebooks.
 """
 
 import json
