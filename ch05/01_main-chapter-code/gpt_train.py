@@ -71,6 +71,7 @@ from ch05_01_main_chapter_code.training import (
     suited_rate,
     train,
 )
+from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
     "Batches",
@@ -441,9 +442,8 @@ def show_settings(run):
             f"the rate never reaches {config.lr:g}"
         )
     tokens = len(run.corpus.train.tokens)
-    print(
-        f"data       {run.corpus.source}: {tokens:,} tokens; each step sees {rows} rows", flush=True
-    )
+    print(f"read       {printable(run.corpus.source)}")
+    print(f"data       {tokens:,} tokens; each step sees {rows} rows", flush=True)
 
 
 def main(given, name=None, resume=False, overwrite=False):
