@@ -137,7 +137,7 @@ def surroundings(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(gpt_download, "FIRST_BYTE_SECONDS", 2)
-    monkeypatch.setattr(gpt_download, "STALL_SECONDS", 2)
+    monkeypatch.setattr(gpt_download, "STALL_SECONDS", 3)
 
 
 @pytest.fixture
