@@ -193,6 +193,26 @@ def commands_in(path, root):
     return commands
 
 
+def room_problems(root, files):
+    """Folders of a chapter, and folders in these, for which the chapter's README has no line of its
+    own in a list."""
+    problems = []
+    for readme in files:
+        if readme.name != "README.md" or readme.parent.parent != Path(root):
+            continue
+        lines = re.findall(r"^ *[-|] .*", readme.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        inside = [
+            path.relative_to(readme.parent).parts for path in files if readme.parent in path.parents
+        ]
+        rooms = {parts[:depth] for parts in inside for depth in (1, 2) if len(parts) > depth}
+        problems += [
+            f"{shown(readme, root)}: no line of a list tells what {'/'.join(room)}/ is"
+            for room in sorted(rooms)
+            if not any(re.search(rf"[`[]{re.escape(room[-1])}/[`\]]", line) for line in lines)
+        ]
+    return problems
+
+
 # -------------------------------------------------------------------------------------------------
 # Notebooks
 # -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ RULES = {
     "no_large_files": repository.size_problems,
     "named_folders_hold_modules": repository.package_problems,
     "commands_of_the_readmes_exist": repository.command_problems,
+    "readmes_show_the_rooms": repository.room_problems,
     "notebook_cells_are_short": repository.cell_length_problems,
     "notebooks_are_stored_as_executed": repository.stored_notebook_problems,
     "previous_chapters_only_re_exports": repository.door_problems,

@@ -992,7 +992,17 @@ BONUS = "from ch05_05_bonus.llama import Llama"
 DOOR5 = main_code(5, "previous_chapters.py")
 USES = "from ch05_01_main_chapter_code.previous_chapters import GPT"
 SILENT = "x = [1,2]  # " + "fmt: skip"
+ROOMS = {
+    "ch05/01_main/a.py": "",
+    "ch05/01_main/room/b.py": "",
+    "ch05/README.md": "- `01_main/`: a\n",
+}
 RULES += [
+    (
+        "room_problems",
+        {**ROOMS, "ch05/README.md": "- [`01_main/`](01_main): a\n  - `room/`: b\n"},
+        ROOMS,
+    ),
     ("line_problems", {"a.py": "x\n" * 99 + "y" * 120}, {"a.py": "x\n" * 98 + "y" * 120}),
     (
         "function_problems",
