@@ -62,6 +62,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     EpochHistory,
     GPTConfig,
     Run,
+    as_words,
     autocast,
     begin_folder,
     checked,
@@ -72,7 +73,6 @@ from ch06_01_main_chapter_code.previous_chapters import (
     flat_tokens,
     full_loss,
     gpt2_tokenizer,
-    in_words,
     learning_rate,
     load_corpus,
     load_model,
@@ -87,7 +87,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     tokenizer_of,
     training_rows,
     update,
-    whole_path,
+    whole_paths,
     write_atomically,
 )
 from ch06_01_main_chapter_code.reports import Report, plot_report
@@ -195,7 +195,7 @@ def fine_tune(
     val_rows = None if val_dataset is None else as_rows(model, val_dataset, cache)
     plan = training_plan(model, len(rows), num_epochs, **settings)
     optimizer, per_epoch = optimizer or make_optimizer(model, plan), plan.steps // num_epochs
-    epochs = EpochHistory(per_epoch, history, partial(validation, model, val_rows))
+    epochs = EpochHistory(per_epoch, history, partial(held_out, model, val_rows))
     lesson = Lesson(model, rows, plan, per_epoch, weights, replay)
     for step in range(len(epochs.history["losses"]), plan.steps):
         loss = lesson.add_gradients(step)
@@ -271,7 +271,7 @@ class Order:
         return [place for place in places if place < self.n_rows]
 
 
-def validation(model, rows):
+def held_out(model, rows):
     """Loss and accuracy on held-out rows, for the history; nothing without rows."""
     if rows is None:
         return {}
@@ -490,7 +490,7 @@ class ClassifierRun(Run):
                 self.record(step=self.step, loss=loss)
                 if row:
                     self.record(step=self.step, **row)
-                    bar.write(in_words(row))
+                    bar.write(as_words(row))
                 if row or self.step % SAVE_EVERY == 0:
                     self.save_state()
                 return should_stop()
@@ -555,14 +555,12 @@ def replay_rows(model, config):
 # --- The command line -----------------------------------------------------------------------------
 
 
-def with_whole_paths(given):
-    """The flags with relative paths made whole, for a run that goes on from another folder."""
-    names = {
-        "data": ("sms", "messages", "tales"),
-        "base": (*PUBLISHED, "random"),
-        "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
-    }
-    return given | {key: whole_path(given[key], names[key]) for key in names if key in given}
+# Flags that may be paths, and what else they may be called.
+PATHS = {
+    "data": ("sms", "messages", "tales"),
+    "base": (*PUBLISHED, "random"),
+    "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
+}
 
 
 def print_settings(run):
@@ -634,7 +632,7 @@ def main(given, others):
                 "--model names a classifier to use: give the text to classify with --prompt"
             )
         return classify_texts(texts, model)
-    file, flags = ClassifierRun.settings_file, with_whole_paths(given)
+    file, flags = ClassifierRun.settings_file, whole_paths(given, PATHS)
     config, folder = choose_run(flags, FineTuneConfig, file, **others, what="classifier's run")
     with claimed(folder, Path(config.data).stem or "run") as folder:
         run = ClassifierRun(folder, config, others["resume"])

@@ -45,6 +45,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     SYSTEM,
     EpochHistory,
     Run,
+    as_words,
     batches_by_length,
     begin_folder,
     chat_ids,
@@ -54,7 +55,6 @@ from ch07_01_main_chapter_code.previous_chapters import (
     crc,
     evaluating,
     generate_ids,
-    in_words,
     language_model_loss,
     load_model,
     make_optimizer,
@@ -69,7 +69,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     suited_rate,
     tokenizer_of,
     trained_share,
-    whole_path,
+    whole_paths,
     write_json_lines,
 )
 from ch07_01_main_chapter_code.previous_chapters import train as take_steps
@@ -541,7 +541,7 @@ class InstructRun(Run):
                 if row:
                     self.record(step=self.step, **row)
                     compared = self.keep_if_best(row["val_loss"]) if "val_loss" in row else ""
-                    bar.write(in_words(row) + compared)
+                    bar.write(as_words(row) + compared)
                 if row or self.step % SAVE_EVERY == 0:
                     self.save_state()
                 return should_stop()
@@ -601,20 +601,18 @@ def machine_of(model):
 # --- The command line -----------------------------------------------------------------------------
 
 
-def with_whole_paths(given):
-    """The flags with relative paths made whole, for a run that goes on from another folder."""
-    names = {
-        "data": ("tales", "own", "alpaca"),
-        "base": PUBLISHED,
-        "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
-    }
-    return given | {key: whole_path(given[key], names[key]) for key in names if key in given}
+# Flags that may be paths, and what else they may be called.
+PATHS = {
+    "data": ("tales", "own", "alpaca"),
+    "base": PUBLISHED,
+    "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
+}
 
 
 @contextmanager
 def open_instruct_run(given, name=None, resume=False, overwrite=False):
     """The `InstructRun` that the flags ask for, new or resumed; its folder is locked inside."""
-    file, flags = InstructRun.settings_file, with_whole_paths(given)
+    file, flags = InstructRun.settings_file, whole_paths(given, PATHS)
     config, folder = choose_run(flags, InstructConfig, file, name, resume, overwrite)
     with claimed(folder, Path(config.data).stem or "run") as folder:
         run = InstructRun(folder, config, resume)
