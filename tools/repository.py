@@ -332,9 +332,8 @@ def imported_modules(node):
 def import_problems(root, files):
     """Imports that break the order of the chapters.
 
-    A chapter imports from earlier chapters only, and its main code gets these through its
-    previous_chapters.py; tests may import them directly. The one exception is named at
-    LAZY_EXCEPTION.
+    A chapter imports from earlier chapters only; the one exception is named at LAZY_EXCEPTION. By
+    which door it reaches them, `imports.py` looks at.
     """
     problems = []
     for path in files:
@@ -345,11 +344,6 @@ def import_problems(root, files):
                 if there > here and not (lazy and (shown(path, root), there) == LAZY_EXCEPTION):
                     problems.append(
                         f"{where}: chapter {here} imports from chapter {there}, a later one"
-                    )
-                door = path.name == "previous_chapters.py" or is_test(path)
-                if there < here and in_main_code(path, root) and not door:
-                    problems.append(
-                        f"{where}: chapter {there} is to be reached through previous_chapters.py"
                     )
     return problems
 
