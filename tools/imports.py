@@ -21,6 +21,7 @@ from scratch_llm_tools.repository import (
 )
 
 DOOR = "previous_chapters.py"
+HEAVY = {"torch", "transformers", "tensorflow", "pandas"}
 # The one function of a main chapter that may ask for a bonus folder: the Llama, when a model is one.
 BONUS_EXCEPTION = ("ch05/01_main-chapter-code/gpt_generate.py", "model_class")
 
@@ -183,6 +184,38 @@ def bonus_problems(root, files):
             when = f"in {one.function}" if one.function else "at load"
             found[one.source, one.target] = f"{one.source} imports {one.target} {when}"
     return without(found, BONUS_BEHIND_MAIN, root)
+
+
+def light_files(course):
+    """The modules and notebooks that load no torch, by themselves or by what they load."""
+    heavy, graph = set(), {}
+    for source, path in course.python.items():
+        at_load = [
+            node for node, function in import_statements(trees_of(path)[0][1]) if not function
+        ]
+        names = {module.partition(".")[0] for node in at_load for module, _ in named(node)}
+        if names & HEAVY:
+            heavy.add(source)
+        graph[source] = {one.target for one in course.imports_of(source) if not one.function}
+    return {source for source in graph if not ({source} | reach(graph, source)) & heavy}
+
+
+def past_the_door_problems(root, files):
+    """Imports of an earlier chapter that do not go through previous_chapters.py.
+
+    Tests may do so, and a module that loads no torch: it answers `--help` and mistyped flags at
+    once, and behind the door torch is loaded.
+    """
+    course = Course(root, files)
+    light, problems = light_files(course), []
+    for source in [*course.modules(), *course.notebooks]:
+        here = chapter_of(root / source, root)
+        main = in_main_code(root / source, root) and not source.endswith(f"/{DOOR}")
+        for one in course.imports_of(source) if main and source not in light else []:
+            there = chapter_of(root / one.target, root)
+            if there and there < here:
+                problems.append(f"{source}: {one.target} is to be reached through {DOOR}")
+    return sorted(set(problems))
 
 
 def unused_door_problems(root, files):

@@ -341,9 +341,14 @@ def imported_modules(node):
 def import_problems(root, files):
     """Imports that break the order of the chapters.
 
+<<<<<<< HEAD
+    A chapter imports from earlier chapters only; the one exception is named at LAZY_EXCEPTION. By
+    which door it reaches them, `imports.py` looks at.
+=======
     A chapter imports from earlier chapters only, and its main code gets these through its
     previous_chapters.py; tests may import them directly. The exceptions are named at
     LAZY_EXCEPTION and WITHOUT_TORCH.
+>>>>>>> main
     """
     problems = []
     for path in files:
@@ -355,12 +360,15 @@ def import_problems(root, files):
                     problems.append(
                         f"{where}: chapter {here} imports from chapter {there}, a later one"
                     )
+<<<<<<< HEAD
+=======
                 door = path.name == "previous_chapters.py" or is_test(path)
                 door = door or module in WITHOUT_TORCH
                 if there < here and in_main_code(path, root) and not door:
                     problems.append(
                         f"{where}: chapter {there} is to be reached through previous_chapters.py"
                     )
+>>>>>>> main
     return problems
 
 

@@ -24,6 +24,7 @@ RULES = {
     "lines_are_short": form.line_problems,
     "functions_fit_a_screen": form.function_problems,
     "no_comment_silences_a_tool": form.silencing_problems,
+    "earlier_chapters_through_the_door": imports.past_the_door_problems,
     "no_circles_at_load": imports.load_circle_problems,
     "no_circles_at_all": imports.circle_problems,
     "no_bonus_behind_a_main_chapter": imports.bonus_problems,
