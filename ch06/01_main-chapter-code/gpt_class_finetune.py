@@ -29,7 +29,6 @@ from torch.utils.data import Dataset
 from ch06_01_main_chapter_code.classifier import (
     STRENGTHS,
     as_language_model,
-    crc,
     find_classifier,
     is_classifier,
     load_classifier,
@@ -91,6 +90,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     write_atomically,
 )
 from ch06_01_main_chapter_code.reports import Report, plot_report
+from ch06_01_main_chapter_code.tuned_files import crc
 from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere

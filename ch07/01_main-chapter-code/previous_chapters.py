@@ -6,7 +6,7 @@ try:
     from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
-    from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
+    from ch04_01_main_chapter_code.manifest import seal, write_atomically
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
     from ch05_01_main_chapter_code.chat import END, ROLES, START, SYSTEM, can_chat, chat_ids
@@ -49,7 +49,6 @@ try:
         train,
     )
     from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
-    from ch06_01_main_chapter_code.classifier import crc
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import replay_rows
     from ch06_01_main_chapter_code.lora import (
@@ -60,6 +59,7 @@ try:
         save_adapters,
         trained_share,
     )
+    from ch06_01_main_chapter_code.tuned_files import check_base, crc, read_about, write_about
 except ModuleNotFoundError as error:
     raise ImportError(
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
@@ -94,7 +94,7 @@ __all__ = [
     "begin_folder",
     "can_chat",
     "chat_ids",
-    "check_files",
+    "check_base",
     "checkpoint_activations",
     "choose_run",
     "claimed",
@@ -125,6 +125,7 @@ __all__ = [
     "pick_device",
     "plan_epochs",
     "polite_interrupt",
+    "read_about",
     "read_json_lines",
     "read_values",
     "replay_rows",
@@ -141,7 +142,7 @@ __all__ = [
     "train",
     "trained_share",
     "whole_paths",
+    "write_about",
     "write_atomically",
-    "write_files",
     "write_json_lines",
 ]
