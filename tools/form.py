@@ -21,7 +21,6 @@ SILENCING_ALLOWED = {
 LONG_FUNCTIONS = {
     "ch01/checks.py": ["check_train_model"],
     "ch01/figures/draw.py": ["course_map", "next_word"],
-    "ch02/01_main-chapter-code/bpe.py": ["BPETokenizer.save"],
     "ch02/01_main-chapter-code/checks.py": [
         "check_frequent_vocab",
         "check_join_documents",
@@ -59,8 +58,6 @@ LONG_FUNCTIONS = {
         "check_calibration_gap",
     ],
     "ch06/01_main-chapter-code/figures/draw.py": ["three_kinds", "which_token"],
-    "ch06/01_main-chapter-code/gpt_class_finetune.py": ["fine_tune"],
-    "ch07/01_main-chapter-code/gpt_instruction_finetuning.py": ["fine_tune"],
     "ch07/01_main-chapter-code/ollama_evaluate.py": ["build_parser", "main"],
     "ch07/02_bonus_dataset-utilities/dataset_utilities.py": ["build_parser"],
     "ch07/04_bonus_preference-tuning-with-dpo/dpo.py": ["build_parser"],

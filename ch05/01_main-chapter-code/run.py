@@ -167,7 +167,7 @@ class Run:
         return 128 + stopped()
 
 
-def in_words(row):
+def as_words(row):
     """A row of records as a line: {"val_loss": 0.25} becomes "val loss 0.25"."""
     return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row.items())
 

@@ -26,7 +26,7 @@ try:
     from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens
     from ch05_01_main_chapter_code.json_lines import read_json_lines, write_json_lines
     from ch05_01_main_chapter_code.partial_forward import spared_loss
-    from ch05_01_main_chapter_code.run import Run, in_words, polite_interrupt, states
+    from ch05_01_main_chapter_code.run import Run, as_words, polite_interrupt, states
     from ch05_01_main_chapter_code.run_folders import (
         begin_folder,
         choose_run,
@@ -34,12 +34,13 @@ try:
         find_folder,
         newest_run,
         runs_folder,
-        whole_path,
+        whole_paths,
     )
     from ch05_01_main_chapter_code.tale_grammar import PLOTS, SHE, TABLES
     from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, make_tales, parse_tale
     from ch05_01_main_chapter_code.training import (
         Batches,
+        EpochHistory,
         checkpoint_activations,
         learning_rate,
         make_optimizer,
@@ -71,6 +72,7 @@ __all__ = [
     "DocumentRows",
     "EMBEDDED_CORPORA",
     "END",
+    "EpochHistory",
     "GPT",
     "GPT2_PATTERN",
     "GPTConfig",
@@ -78,15 +80,16 @@ __all__ = [
     "PLOTS",
     "PRONOUNS",
     "PUBLISHED",
+    "ROLES",
     "Run",
     "SHE",
-    "ROLES",
     "START",
     "SYSTEM",
     "TABLES",
     "TALES_GPT",
     "TrainConfig",
     "apply_lora",
+    "as_words",
     "batches_by_length",
     "begin_folder",
     "can_chat",
@@ -104,7 +107,6 @@ __all__ = [
     "flat_tokens",
     "generate_ids",
     "gpt_name_pairs",
-    "in_words",
     "judge",
     "language_model_loss",
     "learning_rate",
@@ -138,7 +140,7 @@ __all__ = [
     "tokenizer_of",
     "train",
     "trained_share",
-    "whole_path",
+    "whole_paths",
     "write_atomically",
     "write_files",
     "write_json_lines",
