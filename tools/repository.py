@@ -30,14 +30,6 @@ MACHINE_PATH = re.compile(
     re.IGNORECASE,
 )
 CHAPTER_PACKAGE = re.compile(r"ch(\d\d)_\w+")
-# What may be had of an earlier chapter without its door, which loads torch: the parts of a script
-# that must answer before that. A test sees to it that none of these loads it.
-WITHOUT_TORCH = {
-    "ch04_01_main_chapter_code.manifest",
-    "ch05_01_main_chapter_code.arguments",
-    "ch05_01_main_chapter_code.json_lines",
-    "ch05_01_main_chapter_code.run_folders",
-}
 LAZY_EXCEPTION = (
     f"ch04/{MAIN}/checkpoint.py",
     5,
@@ -308,15 +300,14 @@ def only_complains(statement):
 
 
 def chapter_imports(tree):
-    """The chapters whose packages a syntax tree imports, as (number, line, inside a function,
-    module)."""
+    """The chapters whose packages a syntax tree imports, as (number, line, inside a function)."""
     found = []
 
     def visit(node, lazy):
         for module in imported_modules(node):
             match = CHAPTER_PACKAGE.fullmatch(module.partition(".")[0])
             if match:
-                found.append((int(match[1]), node.lineno, lazy, module))
+                found.append((int(match[1]), node.lineno, lazy))
         inside = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.iter_child_nodes(node):
             visit(child, inside)
@@ -341,34 +332,19 @@ def imported_modules(node):
 def import_problems(root, files):
     """Imports that break the order of the chapters.
 
-<<<<<<< HEAD
     A chapter imports from earlier chapters only; the one exception is named at LAZY_EXCEPTION. By
     which door it reaches them, `imports.py` looks at.
-=======
-    A chapter imports from earlier chapters only, and its main code gets these through its
-    previous_chapters.py; tests may import them directly. The exceptions are named at
-    LAZY_EXCEPTION and WITHOUT_TORCH.
->>>>>>> main
     """
     problems = []
     for path in files:
         here = chapter_of(path, root)
         for place, tree in trees_of(path) if here else []:
-            for there, line, lazy, module in chapter_imports(tree):
+            for there, line, lazy in chapter_imports(tree):
                 where = f"{shown(path, root)}{place}, line {line}"
                 if there > here and not (lazy and (shown(path, root), there) == LAZY_EXCEPTION):
                     problems.append(
                         f"{where}: chapter {here} imports from chapter {there}, a later one"
                     )
-<<<<<<< HEAD
-=======
-                door = path.name == "previous_chapters.py" or is_test(path)
-                door = door or module in WITHOUT_TORCH
-                if there < here and in_main_code(path, root) and not door:
-                    problems.append(
-                        f"{where}: chapter {there} is to be reached through previous_chapters.py"
-                    )
->>>>>>> main
     return problems
 
 

@@ -39,7 +39,11 @@ def test_rule(rule):
 
 
 def test_what_scripts_need_before_torch_does_not_load_it(tmp_path):
-    names = ", ".join(sorted(repository.WITHOUT_TORCH))
+    course = imports.Course(ROOT, repository_files(ROOT))
+    names = ", ".join(
+        sorted({course.module_of(one.source) for one in imports.past_the_door(course)})
+    )
+    assert "ch05_01_main_chapter_code.run_folders" in names
     code = f"import conftest\nimport {names}"  # the former for a clone that was not installed
     result = run_without(tmp_path / "none", "-c", code, packages=["torch"], cwd=ROOT)
     assert result.returncode == 0, result.stderr
