@@ -7,6 +7,7 @@ import pytest
 from scratch_llm_tools import form, imports, repository
 from scratch_llm_tools.links import link_problems
 from scratch_llm_tools.notebooks import ROOT, repository_files
+from scratch_llm_tools.processes import run_without
 
 RULES = {
     "links_and_pictures_lead_somewhere": link_problems,
