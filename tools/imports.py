@@ -70,6 +70,13 @@ class Course:
             path = f"{beside}/{module.replace('.', '/')}"
         return next((p for p in (f"{path}.py", f"{path}/__init__.py") if p in self.python), None)
 
+    def module_of(self, file):
+        """The name under which a file of a named folder is imported."""
+        for name, folder in self.folders.items():
+            if file.startswith(f"{folder}/"):
+                return name + file[len(folder) : -len(".py")].replace("/", ".")
+        raise KeyError(file)
+
     def imports_of(self, source):
         """The Imports of one file, module or notebook."""
         path = self.python.get(source) or self.notebooks[source]
@@ -200,6 +207,20 @@ def light_files(course):
     return {source for source in graph if not ({source} | reach(graph, source)) & heavy}
 
 
+def past_the_door(course):
+    """The Imports by which main code reaches an earlier chapter otherwise than through its
+    previous_chapters.py."""
+    root, found = course.root, []
+    for source in [*course.modules(), *course.notebooks]:
+        here = chapter_of(root / source, root)
+        main = in_main_code(root / source, root) and not source.endswith(f"/{DOOR}")
+        for one in course.imports_of(source) if main else []:
+            there = chapter_of(root / one.target, root)
+            if there and there < here:
+                found.append(one)
+    return found
+
+
 def past_the_door_problems(root, files):
     """Imports of an earlier chapter that do not go through previous_chapters.py.
 
@@ -207,15 +228,10 @@ def past_the_door_problems(root, files):
     once, and behind the door torch is loaded.
     """
     course = Course(root, files)
-    light, problems = light_files(course), []
-    for source in [*course.modules(), *course.notebooks]:
-        here = chapter_of(root / source, root)
-        main = in_main_code(root / source, root) and not source.endswith(f"/{DOOR}")
-        for one in course.imports_of(source) if main and source not in light else []:
-            there = chapter_of(root / one.target, root)
-            if there and there < here:
-                problems.append(f"{source}: {one.target} is to be reached through {DOOR}")
-    return sorted(set(problems))
+    light = light_files(course)
+    heavy = {one for one in past_the_door(course) if one.source not in light}
+    found = {f"{one.source}: {one.target} is to be reached through {DOOR}" for one in heavy}
+    return sorted(found)
 
 
 def unused_door_problems(root, files):

@@ -7,6 +7,7 @@ import pytest
 from scratch_llm_tools import form, imports, repository
 from scratch_llm_tools.links import link_problems
 from scratch_llm_tools.notebooks import ROOT, repository_files
+from scratch_llm_tools.processes import run_without
 
 RULES = {
     "links_and_pictures_lead_somewhere": link_problems,
@@ -35,3 +36,14 @@ RULES = {
 def test_rule(rule):
     problems = rule(ROOT, repository_files(ROOT))
     assert not problems, "\n" + "\n".join(problems)
+
+
+def test_what_scripts_need_before_torch_does_not_load_it(tmp_path):
+    course = imports.Course(ROOT, repository_files(ROOT))
+    names = ", ".join(
+        sorted({course.module_of(one.source) for one in imports.past_the_door(course)})
+    )
+    assert "ch05_01_main_chapter_code.run_folders" in names
+    code = f"import conftest\nimport {names}"  # the former for a clone that was not installed
+    result = run_without(tmp_path / "none", "-c", code, packages=["torch"], cwd=ROOT)
+    assert result.returncode == 0, result.stderr
