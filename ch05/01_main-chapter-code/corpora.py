@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ch05_01_main_chapter_code.gpt_download import data_folder
+from ch05_01_main_chapter_code.downloads import data_folder
 from ch05_01_main_chapter_code.tales import make_tales
 
 DOCUMENT_SEPARATOR = "<|endoftext|>"

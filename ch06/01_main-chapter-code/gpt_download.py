@@ -30,6 +30,7 @@ if __name__ == "__main__":  # before the other chapters are loaded, which takes 
     GIVEN = sms_arguments()
 
 import hashlib
+import lzma
 import sys
 import zipfile
 import zlib
@@ -45,6 +46,17 @@ SMS_SIZE = 477_907
 SMS_SHA256 = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
 ZIP_URL = "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip"
 ZIP_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
+# What a zip is made of that is damaged, encrypted, or packed in another way than this one.
+UNREADABLE = (
+    zipfile.BadZipFile,
+    KeyError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    zlib.error,
+    lzma.LZMAError,
+)
 BY_HAND = (
     "Put SMSSpamCollection (from the UCI Machine Learning Repository, no. 228) there by hand: {}"
 )
@@ -79,7 +91,7 @@ def read_member(archive, advice):
     try:
         with zipfile.ZipFile(archive) as pack, pack.open(SMS_FILE.name) as member:
             content = member.read(SMS_SIZE + 1)  # no more, whatever the archive claims
-    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         content, reason = b"", f"it holds no readable {SMS_FILE.name} ({error})"
     else:
         reason = f"its {SMS_FILE.name} has another checksum than the messages of this course"
