@@ -62,7 +62,6 @@ LONG_FUNCTIONS = {
     "ch06/01_main-chapter-code/gpt_class_finetune.py": ["fine_tune"],
     "ch07/01_main-chapter-code/figures/draw.py": ["row"],
     "ch07/01_main-chapter-code/gpt_instruction_finetuning.py": ["fine_tune"],
-    "ch07/01_main-chapter-code/ollama_evaluate.py": ["build_parser", "main"],
     "ch07/02_bonus_dataset-utilities/dataset_utilities.py": ["build_parser"],
     "ch07/04_bonus_preference-tuning-with-dpo/dpo.py": ["build_parser"],
     "ch07/04_bonus_preference-tuning-with-dpo/preference_training.py": ["tune"],

@@ -34,8 +34,7 @@ CIRCLES = {
     ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
 }
 BONUS_BEHIND_MAIN = {
-    ("ch05/01_main-chapter-code/gpt_download.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
-    ("ch07/01_main-chapter-code/previous_chapters.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
+    ("ch05/01_main-chapter-code/gpt_download.py", "ch05/05_bonus_gpt-to-llama/smollm2.py")
 }
 
 

@@ -26,7 +26,8 @@ from stand_ins import STAND_INS
 
 from ch05_01_main_chapter_code.arguments import run_script
 from ch07_01_main_chapter_code.instructions import grade
-from ch07_01_main_chapter_code.previous_chapters import find_smollm2
+from ch07_01_main_chapter_code.judging.client import serve_gguf
+from ch07_01_main_chapter_code.previous_chapters import llama_bonus
 from scratch_llm_tools.processes import ended
 
 FOLDER = Path(__file__).parent
@@ -79,7 +80,10 @@ def test_every_comparison_is_asked_in_both_orders():
 def trial(name, count=12):
     cases = choose_cases(count)
     judge = STAND_INS[name](cases)
-    return [judge_trials.verdict(judge, cases, number, ask) for number, ask in questions(count)]
+    return [
+        judge_trials.row_of(cases, *question) | judge_trials.verdict(judge, cases, *question)
+        for question in questions(count)
+    ]
 
 
 def test_a_perfect_judge():
@@ -257,7 +261,11 @@ def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve):
     ],
 )
 def test_bad_input_costs_one_line(tmp_path, monkeypatch, capsys, arguments, message):
-    if "SmolLM2" in message and find_smollm2() and "SCRATCH_LLM_DATA" not in os.environ:
+    if (
+        "SmolLM2" in message
+        and llama_bonus("smollm2").find_smollm2()
+        and "SCRATCH_LLM_DATA" not in os.environ
+    ):
         pytest.skip("SmolLM2 lies in the course's own data folder")
     monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
     monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "no-data"))
@@ -284,9 +292,8 @@ def test_the_log_is_complete():
     )
     assert {(row["entry"], row["ask"]) for row in rows} == set(questions(5)) and len(rows) == 55
     options = judge_trials.build_parser().parse_args(["--local"])
-    assert head["settings"] == judge_trials.settings_of(options, "smollm2-135m", choose_cases(5)), (
-        "made with other texts"
-    )
+    now = judge_trials.settings_of(options, "smollm2-135m", choose_cases(5))
+    assert {"max_tokens": 300} | head["settings"] == now, "made with other texts"
 
 
 def test_a_verdict_of_the_log_can_be_repeated():
@@ -294,13 +301,11 @@ def test_a_verdict_of_the_log_can_be_repeated():
     verdict that can be read.
     """
     pytest.importorskip("xllamacpp")
-    path = find_smollm2()
+    path = llama_bonus("smollm2").find_smollm2()
     if path is None:
         pytest.skip("SmolLM2 is not here")
-    server = judge_trials.serve_gguf(path, "smollm2-135m", threads=1)
-    judge = judge_trials.count_tokens(
-        judge_trials.Judge(server.listening_address, "smollm2-135m", seed=1)
-    )
+    server = serve_gguf(path, "smollm2-135m", threads=1)
+    judge = judge_trials.Judge(server.listening_address, "smollm2-135m", seed=1)
     cases, rows = choose_cases(5), {(row["entry"], row["ask"]): row for row in read_trials(LOG)[1]}
     for number, ask in [(0, "right"), (1, "wrong, order"), (0, "plain: right first")]:
         row = judge_trials.verdict(judge, cases, number, ask)

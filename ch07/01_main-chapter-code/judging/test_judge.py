@@ -20,7 +20,6 @@ import pytest
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__]))
 
-from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
 from ch07_01_main_chapter_code import ollama_evaluate
 from ch07_01_main_chapter_code.instructions import grade, load_entries, make_entries, save_entries
 from ch07_01_main_chapter_code.judging import reports
@@ -50,6 +49,7 @@ from ch07_01_main_chapter_code.ollama_evaluate import (
     read_judgements,
     schema_of,
 )
+from ch07_01_main_chapter_code.previous_chapters import llama_bonus
 
 FOLDER = Path(__file__).parents[1]  # of the scripts
 MODEL = "toy-judge:latest"
@@ -420,7 +420,9 @@ def test_special_tokens_of_chat_templates_cannot_end_the_message():
         ('  {"reason": "", "score": 4.0}\n', 4, None),
         ('```json\n{"reason": "r", "score": 3}\n```', 3, None),
         ("I would say 5.", None, "no JSON"),
-        ('Sure: {"reason": "r", "score": 5}', None, "no JSON"),
+        ('Sure: {"reason": "r", "score": 5} I hope so.', 5, None),
+        ('Here:\n```\n{"reason": "r", "score": 3}\n```', 3, None),
+        ('{"reason": "r", "score": 5} or {"reason": "r", "score": 1}', None, "no JSON"),
         ('{"reason": "r", "score": 100}', None, "score is 100"),
         ('{"reason": "r", "score": 0}', None, "score is 0"),
         ('{"reason": "r", "score": 4.5}', None, "score is 4.5"),
@@ -428,7 +430,7 @@ def test_special_tokens_of_chat_templates_cannot_end_the_message():
         ('{"reason": "r", "score": "5"}', None, 'score is "5"'),
         ('{"reason": "r", "score": [5]}', None, r"score is \[5\]"),
         ('{"score": 5}', None, "not both reason and score"),
-        ("5", None, "not both reason and score"),
+        ("5", None, "no JSON"),
         ("", None, "no JSON"),
     ],
 )
@@ -957,10 +959,10 @@ def test_ctrl_c_keeps_what_was_judged_and_says_how_to_go_on(ollama_server, answe
 # --- A real server with a real, small model -------------------------------------------------------
 
 
-@pytest.mark.skipif(find_smollm2() is None, reason="SmolLM2 is not here")
+@pytest.mark.skipif(llama_bonus("smollm2").find_smollm2() is None, reason="SmolLM2 is not here")
 def test_a_real_model_judges_through_llama_cpps_server(surroundings, monkeypatch):
     pytest.importorskip("xllamacpp", reason="needs requirements-dev.txt")
-    server = serve_gguf(find_smollm2(), "smollm2-135m", threads=1)
+    server = serve_gguf(llama_bonus("smollm2").find_smollm2(), "smollm2-135m", threads=1)
     monkeypatch.setenv("http_proxy", refused_url())
     judge = Judge(server.listening_address)
     assert judge.client.protocol == "openai" and judge.client.model == "smollm2-135m"
