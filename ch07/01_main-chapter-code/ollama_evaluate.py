@@ -93,7 +93,7 @@ try:
         ServerError,
         serve_gguf,
     )
-    from ch07_01_main_chapter_code.judging.reports import judge_report, share_text
+    from ch07_01_main_chapter_code.judging.reports import ONLY_THOUGHTS, judge_report, share_text
     from ch07_01_main_chapter_code.previous_chapters import (
         append_json_line,
         llama_bonus,
@@ -112,7 +112,6 @@ except ImportError as error:
 ASKS = ("score", "again", "other seed", "answer first", "reference first")
 WARMER = 0.7  # at temperature 0 another seed changes nothing
 SMOLLM2 = "smollm2-135m"
-ONLY_THOUGHTS = "all its tokens went into thinking"
 GIVE_UP = 3  # questions in a row without a reply: something is wrong with the server
 
 # --- The prompt -----------------------------------------------------------------------------------
@@ -488,7 +487,7 @@ class JudgeLog:
         for number, row in enumerate(lines[1:], start=2):
             if not isinstance(row, dict) or not {"entry", "ask", "value", "right"} <= set(row):
                 raise ValueError(
-                    f"{self.path}, line {number} is damaged; delete that line, and it is judged again"
+                    f"{self.path} is damaged in line {number}; delete that line, and it is judged again"
                 )
             self.rows[row["entry"], row["ask"]] = row
         if not self.path.read_bytes().endswith(b"\n"):

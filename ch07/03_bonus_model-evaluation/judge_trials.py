@@ -60,6 +60,7 @@ from ch07_01_main_chapter_code.judging.reports import (
     number_text,
     share_text,
     swapped,
+    thinking_report,
 )
 from ch07_01_main_chapter_code.ollama_evaluate import (
     COMPARING,
@@ -206,6 +207,7 @@ def report(rows):
             f"place        {name}: the verdict follows the place in {share_text(follow, total)}; the right one wins "
             f"both times {counts.get('reference', 0)}, the wrong one {counts.get('answer', 0)}"
         )
+    lines += thinking_report(rows)
     if found["seconds"] is not None:
         lines.append(
             f"cost         {found['tokens read']:.0f} tokens read and {found['tokens written']:.0f} written a verdict, "

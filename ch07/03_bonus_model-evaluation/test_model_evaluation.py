@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -192,62 +193,71 @@ def serve():
         server.server_close()
 
 
-def run(tmp_path, *arguments):
-    command = [sys.executable, str(FOLDER / "judge_trials.py"), *map(str, arguments)]
-    environment = os.environ | {
-        "SCRATCH_LLM_RUNS": str(tmp_path),
-        "SCRATCH_LLM_DATA": str(tmp_path / "no-data"),
-    }
-    return subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", env=environment
-    )
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """What the script does with some flags: (status, stdout, stderr)."""
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
+    monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "no-data"))
+
+    def call(*arguments):
+        given = [str(FOLDER / "judge_trials.py"), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", given)
+        options = judge_trials.build_parser().parse_args(given[1:])
+        return ended(capsys, lambda: run_script(judge_trials.main, options))
+
+    return call
 
 
-def test_several_judges_each_question_once_with_its_cost(tmp_path, serve):
-    (one, first), (two, second) = (
-        serve(),
-        serve(lambda self, number: "Well, it depends." if number == 3 else Server.say(self, 0)),
+def test_several_judges_each_question_once_with_its_cost(tmp_path, serve, run):
+    one, first = serve()
+    two, second = serve(
+        lambda self, number: "Well, it depends." if number == 3 else Server.say(self, 0)
     )
-    arguments = ("--judge", one, "small", "--judge", two, "small", "--cases", 2, "--name", "both")
-    result = run(tmp_path, "--judge", one, "small", "--cases", 2, "--name", "one")
-    assert result.returncode == 0, result.stderr
-    assert first.asked == 22 and "100 tokens read and 7 written" in result.stdout
-    assert "the verdict follows the place in 2 of 2" in result.stdout
+    alone = ("--judge", one, "small", "--name", "one", "--cases")
+    status, out, err = run(*alone, 2)
+    assert status == 0, err
+    assert first.asked == 22 and "100 tokens read and 7 written" in out
+    assert "the verdict follows the place in 2 of 2" in out
     head, rows = read_trials(tmp_path / "one" / "small.jsonl")
     assert head["command"].startswith("python judge_trials.py --judge") and len(rows) == 22
     assert all(row["read"] == 100 and row["written"] == 7 and row["seconds"] >= 0 for row in rows)
-    assert (
-        run(tmp_path, "--judge", one, "small", "--cases", 2, "--name", "one").stdout
-        == result.stdout
-        and first.asked == 22
-    )
-    other = run(tmp_path, "--judge", one, "small", "--cases", 3, "--name", "one")
-    assert other.returncode == 1 and "another cases" in other.stderr and first.asked == 22
-    same_name = run(tmp_path, *arguments)
-    assert same_name.returncode == 1 and "two judges" in same_name.stderr and second.asked == 0
-    assert (
-        "1 cannot be read"
-        in run(tmp_path, "--judge", two, "small", "--cases", 2, "--name", "two").stdout
-    )
+    assert run(*alone, 2)[1] == out and first.asked == 22
+    status, _, err = run(*alone, 3)
+    assert status == 1 and "another cases" in err and first.asked == 22
+    both = ("--judge", one, "small", "--judge", two, "small", "--cases", 2, "--name", "both")
+    status, _, err = run(*both)
+    assert status == 1 and "two judges" in err and second.asked == 0
+    out = run("--judge", two, "small", "--cases", 2, "--name", "two")[1]
+    assert "1 cannot be read" in out
 
 
-def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve):
+def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve, run, monkeypatch):
+    monkeypatch.setattr(judge_trials, "Judge", partial(judge_trials.Judge, pause=0.01))
     trouble = {"on": True}
     url, handler = serve(
         lambda self, number: None if trouble["on"] and number > 5 else Server.say(self, 0)
     )
     arguments = ("--judge", url, "small", "--cases", 2)
-    result = run(tmp_path, *arguments)
-    assert (
-        result.returncode == 1
-        and "the same command goes on" in result.stderr
-        and "Traceback" not in result.stderr
-    )
+    status, _, err = run(*arguments)
+    assert status == 1 and "the same command goes on" in err
     rows = read_trials(tmp_path / "judge-trials" / "small.jsonl")[1]
     assert sum(row["value"] is not None for row in rows) == 5
     trouble["on"] = False
-    again = run(tmp_path, *arguments)
-    assert again.returncode == 0 and "verdicts     22, of which 0 cannot be read" in again.stdout
+    status, out, _ = run(*arguments)
+    assert status == 0 and "verdicts     22, of which 0 cannot be read" in out
+
+
+def test_rows_stay_on_their_line_and_a_torn_one_is_asked_again(tmp_path, serve, run):
+    url, handler = serve(
+        lambda self, number: "a\u2028b\u2029c\x85d"
+    )  # no verdict: the row keeps it
+    arguments = ("--judge", url, "small", "--cases", 2)
+    assert run(*arguments)[0] == 0
+    path = tmp_path / "judge-trials" / "small.jsonl"
+    assert "a\u2028b\u2029c\x85d" in path.read_text(encoding="utf-8")
+    assert len(read_trials(path)[1]) == 22
+    path.write_bytes(path.read_bytes()[:-20])
+    assert run(*arguments)[0] == 0 and handler.asked == 23 and len(read_trials(path)[1]) == 22
 
 
 @pytest.mark.parametrize(

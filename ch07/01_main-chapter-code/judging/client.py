@@ -406,7 +406,10 @@ def system_words(error):
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        words = getattr(error, "strerror", None) or words
+        if isinstance(error, ConnectionError) and error.errno:
+            words = os.strerror(error.errno)  # asyncio's own words name an address in their place
+        else:
+            words = getattr(error, "strerror", None) or words
         error = error.__cause__ or error.__context__
     return words
 
