@@ -16,8 +16,15 @@ import pytest
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__]))
 
-from ch07_01_main_chapter_code.judging.client import NoReply, server_url
-from ch07_01_main_chapter_code.ollama_evaluate import Judge, build_parser, main, read_judgements
+from ch07_01_main_chapter_code.judging.client import NoReply, Reply, ServerError, server_url
+from ch07_01_main_chapter_code.ollama_evaluate import (
+    SCALE,
+    Judge,
+    build_parser,
+    main,
+    parse_judgement,
+    read_judgements,
+)
 from ch07_01_main_chapter_code.previous_chapters import run_script
 from scratch_llm_tools.processes import ended
 
@@ -193,10 +200,8 @@ def test_white_space_around_a_key_is_taken_off(server, monkeypatch, end):
     assert server.asked[-1][1]["Authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("inner", ["\r", "\n", "\x00", "\x1b", "é", "\u2028"])
+@pytest.mark.parametrize("inner", ["\r", "\n", "\x1b", "é", "\u2028"])
 def test_a_key_that_cannot_be_sent_is_refused_in_one_line(server, judging, monkeypatch, inner):
-    if inner == "\x00":  # no environment can hold it
-        return
     monkeypatch.setenv("JUDGE_API_KEY", f"sk-secret{inner}tail")
     status, out, err = judging()
     assert status == 1 and err.count("\n") == 1 and "JUDGE_API_KEY holds a character" in err
@@ -261,3 +266,204 @@ def test_a_redirect_carries_no_key_to_another_host(server, judging, monkeypatch,
     other.shutdown()
     other.server_close()
     assert not other.asked
+
+
+# --- Replies that are no verdict ------------------------------------------------------------------
+
+DEEP = 200_000
+ODD_ANSWERS = {
+    "lone surrogate in the reason": '{"reason": "\ud800", "score": 4}',
+    "lone surrogate, escaped": '{"reason": "\\udfff", "score": 4}',
+    "lone surrogate in the text": "\ud83d",
+    "nested lists": "[" * DEEP + "]" * DEEP,
+    "nested objects": '{"a":' * DEEP,
+    "nested score": '{"reason": "r", "score": ' + "[" * DEEP + "]" * DEEP + "}",
+    "nested less deep": '{"reason": "r", "score": ' + "[" * 900 + "]" * 900 + "}",
+    "nested answer": whole(b'{"choices": ' + b"[" * DEEP + b"]" * DEEP + b"}"),
+    "invalid UTF-8": with_text(b'{\\"reason\\": \\"\xff\xfe\\", \\"score\\": 9}'),
+    "cut in a letter": with_text(b"\xe2\x82"),
+    "NULs": with_text(b"\0" * 40),
+    "NULs in the reason": '{"reason": "a\0b", "score": 4}',
+    "NULs, escaped": '{"reason": "a\\u0000b", "score": 4}',
+    "too long a number": '{"reason": "r", "score": ' + "9" * 5000 + "}",
+    "infinite": '{"reason": "r", "score": Infinity}',
+    "no number": '{"reason": "r", "score": NaN}',
+    "nothing": "",
+    "a brace": "}{",
+    "control codes": "\x1b]0;title\x07\x1b[2J",
+}
+
+
+@pytest.mark.parametrize("what", list(ODD_ANSWERS))
+def test_an_odd_reply_is_counted_and_the_judging_goes_on(server, judging, tmp_path, what):
+    server.answer = lambda number: ODD_ANSWERS[what] if number <= 4 else VERDICT
+    status, out, err = judging()
+    assert status == 0 and "unreadable  4 of 6 replies" in out, err
+    assert [row["value"] for row in rows_of(tmp_path)] == [None] * 4 + [4, 4]
+    assert len(server.questions) == 6  # such a reply is not asked for again
+    assert "\x1b" not in out and "\0" not in out
+    assert judging()[0] == 0 and len(server.questions) == 6  # the log can be read
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x1c", "\r"])
+def test_signs_that_look_like_line_ends_stay_in_their_row(server, judging, tmp_path, sign):
+    server.answer = lambda number: json.dumps({"reason": f"a{sign}b", "score": 4})
+    answers = tmp_path / "answers.jsonl"
+    row = ENTRY | {"model_response": f"mice{sign}{{"}
+    status, *_ = judging()
+    assert status == 0 and {row["reason"] for row in rows_of(tmp_path)} == {f"a{sign}b"}
+    answers.write_bytes(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    assert judging("--out", str(tmp_path / "other.jsonl"))[0] == 0
+    assert f"mice{sign}{{" in server.questions[-1]["messages"][-1]["content"]
+
+
+# --- Judges that think ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, value, problem",
+    [
+        ('<think>The score may be {"score": 1}.</think>{"reason": "r", "score": 4}', 4, None),
+        ('<think>\n\n</think>\n\n```json\n{"reason": "r", "score": 4}\n```', 4, None),
+        ('opened by the template</think>{"reason": "r", "score": 4}', 4, None),
+        ('{"reason": "between <think> and so on", "score": 4}', 4, None),
+        ('<think>It is {"reason": "r", "score": 5}, no', None, "all its tokens went into thinking"),
+        ("<think>Well.</think>", None, "all its tokens went into thinking"),
+        ("<think>Well.</think>It is good.", None, "no JSON"),
+    ],
+)
+def test_thoughts_are_no_verdict(text, value, problem):
+    found = parse_judgement(Reply(text), "score", SCALE)
+    assert (found.value, found.problem, found.reply) == (value, problem, text)
+
+
+@pytest.mark.parametrize("field", ["thinking", "reasoning_content", "reasoning"])
+@pytest.mark.parametrize("content", ["", None])
+def test_tokens_spent_on_thinking_are_said_and_counted_apart(
+    server, judging, tmp_path, field, content
+):
+    thought = message(content, "length", **{field: "Let me see"})
+    odd = {1: "no JSON at all", 2: thought, 3: "<think>Let me see"}
+    server.answer = lambda number: odd.get(number) or message(VERDICT, **{field: "Easy."})
+    status, out, _ = judging("--max-tokens", "77")
+    assert status == 0 and "unreadable  1 of 6 replies" in out
+    assert "in 2 of 6 replies all tokens went into thinking" in out and "--max-tokens" in out
+    rows = rows_of(tmp_path)
+    assert [row["value"] for row in rows] == [None] * 3 + [4] * 3
+    assert [row["reply"] for row in rows[1:3]] == ["Let me see", "<think>Let me see"]
+    assert {question["max_tokens"] for question in server.questions} == {77}
+    status, _, err = judging()
+    assert status == 1 and "another max_tokens (77, now 300)" in err
+
+
+# --- Which model ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nomic-embed-text:latest", "bge-m3", "all-minilm:33m", "text-embedding-3-small", "e5-x"],
+)
+def test_an_embedding_model_is_not_taken_for_the_judge(server, name):
+    server.models = [name, "toy"]
+    assert quick(server).client.model == "toy"
+    assert quick(server, model=name).client.model == name  # it was asked for
+    server.models = [name]
+    with pytest.raises(ServerError, match="no model that judges .what it names are 1 for other"):
+        quick(server)
+
+
+def test_ollama_tells_an_embedding_model_by_its_family(server):
+    details = [{"family": "nomic-bert"}, {"family": ["odd"]}, None]
+    listed = [{"name": f"m{n}", "details": one} for n, one in enumerate(details)]
+    server.pages["/api/version"] = whole(b'{"version": "0.30.0"}')
+    server.pages["/api/tags"] = whole(json.dumps({"models": [7, *listed]}).encode())
+    client = quick(server).client
+    assert client.protocol == "ollama" and client.model == "m1"
+
+
+# --- Time, and servers that stop ------------------------------------------------------------------
+
+
+def test_the_deadline_is_for_the_whole_exchange(server):
+    """A head or a body that comes byte by byte would never end: that there is an end is the test."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nX-Slow: "
+    for pieces in ([b""], [b"HTTP/1.1 200"], [head], [head, b"\r\n\r\n{"]):
+        server.answer = lambda number, pieces=pieces: server.slowly(*pieces)
+        with pytest.raises(NoReply, match="in 1 tries: it did not reply in time"):
+            quick(server, timeout=0.3, tries=1).score(ENTRY, "mice")
+        server.pages["/v1/models"] = server.slowly(*pieces)
+        with pytest.raises(ServerError, match="no judge answers .*did not reply in time"):
+            quick(server, timeout=0.3)
+        del server.pages["/v1/models"]
+
+
+@pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0", "-3", "1e300"])
+def test_a_time_out_that_is_none_is_one_line(judging, server, seconds):
+    status, _, err = judging(f"--timeout={seconds}")
+    assert status == 1 and "time-out must be above 0 and at most 86400" in err
+    assert err.count("\n") == 1 and not server.asked
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--temperature=inf", "temperature must"),
+        ("--temperature=nan", "temperature must"),
+        ("--max-tokens=0", "at least 1 token"),
+        ("--tries=0", "tries at least 1"),
+    ],
+)
+def test_other_numbers_that_are_none_are_one_line(judging, server, flag, message):
+    status, _, err = judging(flag)
+    assert status == 1 and message in err and err.count("\n") == 1 and not server.asked
+
+
+BROKEN = {
+    "closed at once": b"",
+    "closed in the head": b"HTTP/1.1 200 OK\r\nContent-",
+    "closed in the body": message(VERDICT)[:-20],
+    "closed in a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{",
+    "no HTTP": b"SSH-2.0-OpenSSH\r\n",
+    "no length": b"HTTP/1.1 200 OK\r\nContent-Length: \xc2\xb2\r\n\r\n{}",
+    "wrong encoding": whole(b"no gzip", head=b"Content-Encoding: gzip\r\n"),
+    "endless": whole(b" " * (5 << 20)),
+    "429": whole(b"slow down", 429),
+    "503": whole(b"", 503),
+    "HTML": whole(b"<html>busy</html>"),
+    "no message": whole(b'{"choices": []}'),
+    "no text": message(7),
+}
+
+
+@pytest.mark.parametrize("what", list(BROKEN))
+def test_a_server_that_breaks_off_is_asked_again_and_then_the_next_question(
+    server, judging, tmp_path, what
+):
+    server.answer = lambda number: BROKEN[what] if number in (1, 3, 4) else VERDICT
+    judge = quick(server)
+    assert judge.score(ENTRY, "mice").value == 4 and len(server.questions) == 2
+    with pytest.raises(NoReply, match="no reply in 2 tries: ."):
+        judge.score(ENTRY, "mice")
+    server.answer = lambda number: BROKEN[what] if number in (5, 6, 8) else VERDICT
+    status, out, err = judging()
+    assert status == 1 and "no reply    to 3 of 6 questions" in out and "Traceback" not in err
+    assert judging()[0] == 0 and len(server.questions) == 4 + 6 + 3
+    assert [row["value"] for row in rows_of(tmp_path)] == [4] * 6
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "odd://u:secret@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch, server, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert quick(server).client.model == "toy"  # this machine needs no proxy
+    with pytest.raises(ServerError, match="no judge answers .*(?i:proxy)") as told:
+        Judge("http://judge.example")
+    assert "secret" not in str(told.value)
+
+
+def test_tokens_are_counted_where_the_server_counts_them(server):
+    usages = [{"prompt_tokens": 5, "completion_tokens": 2}, {"prompt_tokens": "x"}, None, [1]]
+    body = {"choices": [{"message": {"content": VERDICT}}]}
+    server.answer = lambda number: whole(json.dumps(body | {"usage": usages[number - 1]}).encode())
+    judge = quick(server)
+    assert [judge.score(ENTRY, "mice").value for _ in usages] == [4] * 4
+    assert (judge.client.read, judge.client.written) == (5, 2)
