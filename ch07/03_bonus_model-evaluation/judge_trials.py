@@ -92,11 +92,12 @@ def row_of(cases, number, ask):
 
 
 def verdict(judge, cases, number, ask):
-    """What a judge said to one question, and what it cost. Raises NoReply and ServerError."""
+    """One row: what a judge said to one question, and what it cost. Raises NoReply and ServerError."""
     before, started = tokens_of(judge), time.perf_counter()
     found = pose(judge, cases[number], ask)
     read, written = (now - then for now, then in zip(tokens_of(judge), before, strict=True))
     return {
+        **row_of(cases, number, ask),
         "value": found.value,
         "read": read,
         "written": written,

@@ -81,10 +81,7 @@ def test_every_comparison_is_asked_in_both_orders():
 def trial(name, count=12):
     cases = choose_cases(count)
     judge = STAND_INS[name](cases)
-    return [
-        judge_trials.row_of(cases, *question) | judge_trials.verdict(judge, cases, *question)
-        for question in questions(count)
-    ]
+    return [judge_trials.verdict(judge, cases, number, ask) for number, ask in questions(count)]
 
 
 def test_a_perfect_judge():

@@ -339,7 +339,8 @@ class Client:
         except httpx.HTTPError as error:
             what = self.in_a_line(error) or type(error).__name__
             raise Lost(f"it broke off: {what}") from None
-        text = content.decode("utf-8", errors="replace")
+        # What is no UTF-8 becomes halves of surrogate pairs, by which it is known for no text.
+        text = content.decode("utf-8", errors="surrogateescape")
         if not answer.is_success:
             raise self.refusal(answer, text)
         try:
