@@ -15,6 +15,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 if __name__ == "__main__":
@@ -979,17 +980,15 @@ def test_a_real_model_judges_through_llama_cpps_server(surroundings, monkeypatch
         messages = judge_messages(
             SCORING, entry(), "Grade the answer.", reference="mice", answer=answer
         )
-        prompt = judge.client.send("/apply-template", {"messages": messages}, 10)["prompt"]
-        ids = judge.client.send("/tokenize", {"content": prompt, "parse_special": True}, 10)[
-            "tokens"
-        ]
+        web = httpx.Client(base_url=server.listening_address, trust_env=False)
+        prompt = web.post("/apply-template", json={"messages": messages}).json()["prompt"]
+        asked = {"content": prompt, "parse_special": True}
+        ids = web.post("/tokenize", json=asked).json()["tokens"]
         assert (
             ids.count(1) == 3 and ids.count(2) == 2
         )  # <|im_start|>, <|im_end|>: the template's own, none of the answer
     verdict = judge.prefer(entry(), "mice", "a bicycle")
     assert verdict.problem is None and verdict.value in PLACES
-    long = judge.client.question(
-        [{"role": "user", "content": "word " * 6000}], schema_of("score", "integer", SCALE), 1, 0, 5
-    )[1]
+    long = [{"role": "user", "content": "word " * 6000}]
     with pytest.raises(NoReply, match="refuses the question: HTTP 400: .*context size"):
-        judge.client.ask(long["messages"], schema_of("score", "integer", SCALE))
+        judge.client.ask(long, schema_of("score", "integer", SCALE))
