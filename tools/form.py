@@ -58,7 +58,6 @@ LONG_FUNCTIONS = {
         "check_calibration_gap",
     ],
     "ch06/01_main-chapter-code/figures/draw.py": ["three_kinds", "which_token"],
-    "ch07/01_main-chapter-code/ollama_evaluate.py": ["build_parser", "main"],
     "ch07/02_bonus_dataset-utilities/dataset_utilities.py": ["build_parser"],
     "ch07/04_bonus_preference-tuning-with-dpo/dpo.py": ["build_parser"],
     "ch07/04_bonus_preference-tuning-with-dpo/preference_training.py": ["tune"],

@@ -31,9 +31,7 @@ CIRCLES = {
     ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/llama.py"),
     ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
 }
-BONUS_BEHIND_MAIN = {
-    ("ch07/01_main-chapter-code/previous_chapters.py", "ch05/05_bonus_gpt-to-llama/smollm2.py")
-}
+BONUS_BEHIND_MAIN = set()
 
 
 class Import(NamedTuple):

@@ -24,7 +24,11 @@ try:
         tokenizer_of,
     )
     from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens
-    from ch05_01_main_chapter_code.json_lines import read_json_lines, write_json_lines
+    from ch05_01_main_chapter_code.json_lines import (
+        append_json_line,
+        read_json_lines,
+        write_json_lines,
+    )
     from ch05_01_main_chapter_code.partial_forward import spared_loss
     from ch05_01_main_chapter_code.run import Run, as_words, polite_interrupt, states
     from ch05_01_main_chapter_code.run_folders import (
@@ -48,7 +52,6 @@ try:
         suited_rate,
         train,
     )
-    from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import replay_rows
     from ch06_01_main_chapter_code.lora import (
@@ -88,6 +91,7 @@ __all__ = [
     "TABLES",
     "TALES_GPT",
     "TrainConfig",
+    "append_json_line",
     "apply_lora",
     "as_words",
     "batches_by_length",
@@ -103,7 +107,6 @@ __all__ = [
     "evaluating",
     "exercise_check",
     "find_folder",
-    "find_smollm2",
     "flat_tokens",
     "generate_ids",
     "gpt_name_pairs",
