@@ -136,7 +136,7 @@ def do_run(variant, seed, options, known, stopped):
         return row | {"summary": run.finish()}
 
 
-def check_settings(rows, options):
+def check_rows(rows, options):
     """Raises ValueError where a row was made with other settings than those asked for now: the two
     do not compare.
     """
@@ -239,7 +239,7 @@ def main(options):
     with claimed(runs_folder() / options.name) as folder:
         path = folder / "results.jsonl"
         rows = read_json_lines(path) if path.exists() else []
-        check_settings(rows, options)
+        check_rows(rows, options)
         rows, stopped = do_runs(options, rows, path)
         if stopped:
             print("stopped; the same command goes on")
