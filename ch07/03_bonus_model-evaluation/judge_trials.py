@@ -1,8 +1,8 @@
 """How good is a judge? `python judge_trials.py` puts judges to the test with answers whose worth is
 known.
 
-    python judge_trials.py --local                                        # SmolLM2 in this process; no real judge
-    python judge_trials.py --judge http://localhost:11434 llama3.2        # any server that chapter 7's Judge can ask
+    python judge_trials.py --local                                  # SmolLM2 in this process
+    python judge_trials.py --judge http://localhost:11434 llama3.2  # what chapter 7's Judge can ask
     python judge_trials.py --judge URL MODEL --judge URL MODEL --cases 20 # several, one after the other
 
 A judge's verdicts go to `runs/NAME/MODEL.jsonl` one by one; after Ctrl-C the same command goes on.
@@ -183,18 +183,20 @@ def change_text(differences):
     if not differences:
         return "not to be told"
     up, down = sum(value > 0 for value in differences), sum(value < 0 for value in differences)
-    return f"{mean(differences):+.2f} on average ({up} up, {len(differences) - up - down} the same, {down} down)"
+    same = len(differences) - up - down
+    return f"{mean(differences):+.2f} on average ({up} up, {same} the same, {down} down)"
 
 
 def report(rows):
     """The findings on one judge as lines of text."""
     found = findings_of(rows)
     lines = [
-        f"verdicts     {found['verdicts']}, of which {found['unreadable']} cannot be read and count for nothing",
+        f"verdicts     {found['verdicts']}, of which {found['unreadable']} cannot be read and count "
+        "for nothing",
         f"agreement    right answers found good: {share_text(*found['right found good'])}",
         f"             wrong answers found good: {share_text(*found['wrong found good'])}",
-        f"             Cohen's kappa {number_text(found['kappa'], 'one word is all that was said')}; a right answer scores "
-        f"above a wrong one with probability {number_text(found['auc'], 'no scores')}",
+        f"             Cohen's kappa {number_text(found['kappa'], 'one word is all that was said')}; "
+        f"a right answer scores above a wrong one with probability {number_text(found['auc'], 'no scores')}",
         f"length       a right answer made longer: {change_text(found['long (right)'])}",
         f"             a wrong answer made longer: {change_text(found['long (wrong)'])}",
         f"politeness   a right answer made polite: {change_text(found['polite (right)'])}",
@@ -205,14 +207,15 @@ def report(rows):
         total = sum(counts.values())
         follow = counts.get("first", 0) + counts.get("second", 0)
         lines.append(
-            f"place        {name}: the verdict follows the place in {share_text(follow, total)}; the right one wins "
-            f"both times {counts.get('reference', 0)}, the wrong one {counts.get('answer', 0)}"
+            f"place        {name}: the verdict follows the place in {share_text(follow, total)}; "
+            f"the right one wins both times {counts.get('reference', 0)}, "
+            f"the wrong one {counts.get('answer', 0)}"
         )
     lines += thinking_report(rows)
     if found["seconds"] is not None:
         lines.append(
-            f"cost         {found['tokens read']:.0f} tokens read and {found['tokens written']:.0f} written a verdict, "
-            f"{found['seconds']:.1f} s"
+            f"cost         {found['tokens read']:.0f} tokens read and {found['tokens written']:.0f} "
+            f"written a verdict, {found['seconds']:.1f} s"
         )
     return lines
 

@@ -1,6 +1,6 @@
 """Ask a language model behind an HTTP server, by Ollama's protocol or by OpenAI's.
 
-    client = Client()                                   # Ollama on this machine, and the first model that it has
+    client = Client()                                   # Ollama on this machine, its first model
     client = Client("http://localhost:8080/v1", "my-model")
     client.ask([{"role": "user", "content": "Which is the larger, 2 or 3?"}], schema).text
 

@@ -167,8 +167,8 @@ def thinking_report(rows):
     if not count:
         return []
     return [
-        f"thinking    in {count} of {len(rows)} replies all tokens went into thinking, and no verdict came; take a",
-        "            judge that does not think, or give it more --max-tokens",
+        f"thinking    in {count} of {len(rows)} replies all tokens went into thinking, and no verdict came;",
+        "            take a judge that does not think, or give it more --max-tokens",
     ]
 
 
@@ -226,11 +226,13 @@ def place_report(rows):
         f"places      answer and reference changed places: the verdict follows the place in "
         f"{share_text(found['first'] + found['second'], total)}",
         f"            ({found['first']} × the first both times, {found['second']} × the second)",
-        f"            {found['answer']} × the answer, {found['reference']} × the reference, {found['equal']} × equal, "
+        f"            {found['answer']} × the answer, {found['reference']} × the reference, "
+        f"{found['equal']} × equal, "
         f"{found['wavering']} × wavering",
     ]
     if known:
         lines.append(
-            f"            where the answer is exactly wrong, the reference wins both times: {share_text(right, known)}"
+            "            where the answer is exactly wrong, the reference wins both times: "
+            f"{share_text(right, known)}"
         )
     return lines
