@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -66,6 +67,10 @@ class Page:
     silence: float = 0  # seconds before it answers at all
     go: threading.Event = field(default_factory=threading.Event)  # ends the silence
     location: str = ""
+    headers: dict = field(default_factory=dict)  # others, such as a Content-Length that is none
+    chunked: bool = False
+    trickle: float = 0  # seconds between single bytes
+    reset: bool = False  # ends the connection with a reset instead of an answer
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -80,6 +85,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = self.start_of_range(page)
         if start and start >= len(page.data):
             return self.send_error(416)
+        if page.reset:
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            return self.connection.close()
         self.send_response(206 if start else page.status)
         self.send_header("Content-Type", page.type)
         if page.location:
@@ -92,12 +101,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(
                 "Content-Range", f"bytes {start}-{len(page.data) - 1}/{len(page.data)}"
             )
+        for name, value in page.headers.items():
+            self.send_header(name, value)
         self.end_headers()
+        if page.chunked:
+            return self.send_chunks(page.data[start:])
+        for number in range(len(page.data) if page.trickle else 0):
+            self.wfile.write(page.data[number : number + 1])
+            if server.closing.wait(page.trickle):
+                return None
         cut = page.cuts.pop(0) if page.cuts else len(page.data)
         sent.bytes = len(page.data[start : start + cut])
         self.wfile.write(page.data[start : start + cut])
         server.closing.wait(page.stall)
         sent.ended = True
+
+    def send_chunks(self, data):
+        for start in range(0, len(data), 100_000):
+            piece = data[start : start + 100_000]
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            self.server.log[-1].bytes += len(piece)
+        self.wfile.write(b"0\r\n\r\n")
+
+    protocol_version = "HTTP/1.1"
+    close_connection = True
 
     def start_of_range(self, page):
         found = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
@@ -391,6 +418,128 @@ def test_the_next_address_is_asked(server, target, bad, said):
     with pytest.raises(DownloadError, match=said):
         download(server.url + "/file", target)
     assert list(target.parent.iterdir()) == []
+
+
+# --- Servers that say strange things --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "-5", "", "9" * 5000, "many"])
+def test_a_length_that_is_none_is_not_believed(server, target, length):
+    server.pages["/file"] = Page(says_length=False, headers={"Content-Length": length})
+    download(server.url + "/file", target, sha256=SHA256)
+    assert target.read_bytes() == DATA
+
+
+def test_a_file_in_chunks(server, target):
+    page = Page(says_length=False, chunked=True, headers={"Transfer-Encoding": "chunked"})
+    server.pages["/file"] = page
+    download(server.url + "/file", target, size=len(DATA), sha256=SHA256)
+    assert target.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_does_not_end_is_stopped_at_the_first_byte_too_many(
+    server, target, monkeypatch, chunked
+):
+    headers = {"Transfer-Encoding": "chunked"} if chunked else {}
+    server.pages["/file"] = Page(DATA * 40, says_length=False, chunked=chunked, headers=headers)
+    written = []
+    clear = downloads.Part.clear
+
+    def watch(part):
+        written.append(part.have)
+        clear(part)
+
+    monkeypatch.setattr(downloads.Part, "clear", watch)
+    with pytest.raises(DownloadError, match="sent more than 1,000,000 bytes"):
+        download(server.url + "/file", target, size=1_000_000)
+    assert max(written) == 1_000_001 and list(target.parent.iterdir()) == []
+    with pytest.raises(DownloadError, match="sent more than 2,000,000 bytes"):
+        download(server.url + "/file", target, limit=2_000_000)
+    assert max(written) == 2_000_001
+
+
+def test_a_length_beyond_the_limit_is_refused_before_anything_is_written(server, target):
+    server.pages["/file"] = Page()
+    with pytest.raises(DownloadError, match="1,048,576 bytes, far too many"):
+        download(server.url + "/file", target, limit=1000)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("scheme", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x"])
+def test_a_redirect_out_of_the_web_is_not_followed(server, target, scheme):
+    server.pages["/file"] = Page(b"", 302, location=scheme)
+    with pytest.raises(DownloadError, match="not followed|not allowed|unknown url") as told:
+        download(server.url + "/file", target)
+    assert "\n" not in str(told.value) and list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "page, said",
+    [
+        (Page(trickle=0.01), "too slow"),
+        (Page(reset=True), "reset|closed|aborted"),
+        (Page(status=206), "sent a part of the file"),
+        (Page(status=416), "HTTP 416"),
+    ],
+    ids=["trickles", "resets", "206 unasked", "416 unasked"],
+)
+def test_what_no_server_should_do_is_one_line(server, target, page, said):
+    server.pages["/file"] = page
+    with pytest.raises(DownloadError, match=said) as told:
+        download(server.url + "/file", target)
+    assert "\n" not in str(told.value) and len(server.log) == 1 and not target.exists()
+
+
+# --- Files without a checksum ---------------------------------------------------------------------
+
+LOGIN = b"<html>Log in</html>"[:18]
+
+
+def test_a_web_page_never_becomes_weights(server, monkeypatch, capsys):
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    path = "/openai-community/gpt2-medium/resolve/main/model.safetensors"
+    server.pages[path] = Page(LOGIN)
+    assert gpt_download.main(["weights", "gpt2-medium"]) == 1
+    told = capsys.readouterr()
+    assert "is no safetensors file" in told.err and told.err.count("\n") == 1
+    assert "ready" not in told.out
+    weights = data_folder() / "gpt2-medium" / "model.safetensors"
+    weights.write_bytes(LOGIN)  # as earlier versions of this program left it
+    server.pages[path] = Page(WEIGHTS)
+    assert gpt_download.main(["weights", "gpt2-medium"]) == 0
+    assert weights.read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    "kind, good, bad",
+    [
+        (
+            file_kinds.is_safetensors,
+            safetensors(b"1234"),
+            [WEIGHTS[:-1], WEIGHTS + b"0", b"", (1 << 63).to_bytes(8, "little"), b"\2" + bytes(9)],
+        ),
+        (
+            file_kinds.is_json_object,
+            b"{}",
+            [b"[]", b"[" * 200_000, b'{"a":' * 200_000, "{}".encode("utf-16"), b"", b"1" * 5000],
+        ),
+        (file_kinds.is_tensorflow_index, b"x" + file_kinds.TABLE_MAGIC, [LOGIN, b""]),
+        (file_kinds.is_checkpoint_note, b'model_checkpoint_path: "x"', [LOGIN, b""]),
+        (file_kinds.is_graph, b"\n\0", [LOGIN, b""]),
+        (file_kinds.is_merges, b"#version: 0.2\na b\n", [LOGIN, b"", b"a b\n"]),
+        (file_kinds.is_plain_text, b"Once", [LOGIN, b"\n<!DOCTYPE html>", b"O\0n\0"]),
+        (file_kinds.is_parquet, b"PAR1xPAR1", [LOGIN, b"", b"PAR1 cut"]),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_and_does_not_stay(server, target, kind, good, bad):
+    for content in bad:
+        server.pages["/file"] = Page(content)
+        with pytest.raises(DownloadError, match="what it sent (is|has|does)") as told:
+            download(server.url + "/file", target, looks_right=kind)
+        assert "\n" not in str(told.value) and list(target.parent.iterdir()) == []
+    server.pages["/file"] = Page(good)
+    assert download(server.url + "/file", target, looks_right=kind).read_bytes() == good
 
 
 # --- No network -----------------------------------------------------------------------------------
