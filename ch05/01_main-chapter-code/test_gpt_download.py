@@ -70,6 +70,7 @@ class Page:
     headers: dict = field(default_factory=dict)  # others, such as a Content-Length that is none
     chunked: bool = False
     trickle: float = 0  # seconds between single bytes
+    shown_range: str = ""  # a Content-Range that is not that of what is sent
     reset: bool = False  # ends the connection with a reset instead of an answer
 
 
@@ -98,9 +99,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if page.says_length:
             self.send_header("Content-Length", str(len(page.data) - start))
         if start:
-            self.send_header(
-                "Content-Range", f"bytes {start}-{len(page.data) - 1}/{len(page.data)}"
-            )
+            shown = f"bytes {start}-{len(page.data) - 1}/{len(page.data)}"
+            self.send_header("Content-Range", page.shown_range or shown)
         for name, value in page.headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -124,7 +124,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     protocol_version = "HTTP/1.1"
-    close_connection = True
 
     def start_of_range(self, page):
         found = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
@@ -353,6 +352,15 @@ def test_a_part_of_unknown_origin_is_not_used(server, target):
     part_of(target).write_bytes(b"who knows")
     download(server.url + "/file", target)
     assert target.read_bytes() == DATA and server.log[0].range is None
+
+
+@pytest.mark.parametrize("shown", ["bytes 7-9/1048576", "bytes \u00b2-9/*", "nonsense", " "])
+def test_a_wrong_range_is_never_joined_to_what_is_there(server, target, monkeypatch, shown):
+    leave_a_part(server, target, monkeypatch)
+    server.pages["/file"].shown_range = shown
+    download(server.url + "/file", target)
+    assert target.read_bytes() == DATA
+    assert [sent.range for sent in server.log] == ["bytes=300000-", None]
 
 
 # --- Wrong files and other addresses --------------------------------------------------------------
@@ -1135,7 +1143,7 @@ def test_a_lock_on_a_file_that_its_holder_has_removed_is_none(tmp_path, monkeypa
             path.touch()
 
     with monkeypatch.context() as patch:
-        patch.setattr(downloads, "lock", lock_too_late)
+        patch.setattr(downloads, "lock_file", lock_too_late)
         assert downloads.take_lock(path) is None
     held = downloads.take_lock(path)
     assert held is not None and downloads.take_lock(path) is None

@@ -77,7 +77,7 @@ def messages(archive):
     return content
 
 
-def rows(folder):
+def sms_rows(folder):
     """What the list says."""
     here = "here" if downloads.is_there(folder / SMS_FILE, SMS_SIZE) else ""
     what = "SMS Spam Collection: 5,574 messages, 747 of them spam"
@@ -87,7 +87,7 @@ def rows(folder):
 def main(given):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
     open_console()
-    return downloads.small_main(given, "Messages: python gpt_download.py sms", rows, download_sms)
+    return downloads.small_main(given, "Messages: python gpt_download.py sms", sms_rows, download_sms)
 
 
 if __name__ == "__main__":

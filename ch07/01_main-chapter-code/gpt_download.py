@@ -77,7 +77,7 @@ def is_alpaca(path):
         raise ValueError("holds no list of instructions, inputs and outputs")
 
 
-def rows(folder):
+def alpaca_rows(folder):
     """What the list says."""
     here = "here" if downloads.is_there(folder / ALPACA_FILE) else ""
     size = downloads.human(OWN_FILE.stat().st_size)
@@ -93,7 +93,7 @@ def main(given):
     if given.name == "alpaca":
         print(f"licence: {LICENCE}")
     title = "Instructions: python gpt_download.py alpaca"
-    return downloads.small_main(given, title, rows, download_alpaca)
+    return downloads.small_main(given, title, alpaca_rows, download_alpaca)
 
 
 if __name__ == "__main__":
