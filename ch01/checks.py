@@ -31,7 +31,8 @@ def report(check):
                 print(f"{name}: not yet. {error}")
             except Exception as error:
                 print(
-                    f"{name}: not yet. The result cannot be compared ({error}); is it of the kind that is asked for?"
+                    f"{name}: not yet. The result cannot be compared ({error}); is it of the "
+                    f"kind that is asked for?"
                 )
 
     checked.__doc__, checked.__name__ = check.__doc__, check.__name__
@@ -94,7 +95,8 @@ def check_count_followers(answer):
         )
     if found == {word: dict.fromkeys(row, 1) for word, row in right.items()}:
         raise Wrong(
-            f"counts['the'] is {found['the']}, and 'cat' follows 'the' twice: add to the count, do not set it."
+            f"counts['the'] is {found['the']}, and 'cat' follows 'the' twice: add to the "
+            f"count, do not set it."
         )
     if found == count_pairs(pairs[:-1]):
         raise Wrong(
@@ -140,7 +142,8 @@ def check_shares(answer):
         )
     if same(result, counts / counts.sum(dim=1)):
         raise Wrong(
-            "The sums are right, but they have the shape (4,), and broadcasting lays them along the columns: keep the "
+            "The sums are right, but they have the shape (4,), and broadcasting lays them "
+            "along the columns: keep the "
             "summed dimension with keepdim=True, so that each row meets its own sum."
         )
     if same(result, counts.softmax(dim=1)):
@@ -174,7 +177,8 @@ def check_similarities(answer):
     lengths = a.norm(dim=1)[:, None] * b.norm(dim=1)
     if same(result, right / lengths):
         raise Wrong(
-            "These are cosines: the dot products divided by the lengths. The plain dot products are asked for."
+            "These are cosines: the dot products divided by the lengths. The plain dot "
+            "products are asked for."
         )
     if not same(result, right):
         place = tuple(
@@ -188,7 +192,8 @@ def check_similarities(answer):
         batched = answer(a, b)
     except Exception as error:
         raise Wrong(
-            "Right for matrices, but not for a batch, a (2, 4, 3) and b (2, 5, 3): swap the last two dimensions of b "
+            "Right for matrices, but not for a batch, a (2, 4, 3) and b (2, 5, 3): swap the "
+            "last two dimensions of b "
             f"with b.transpose(-2, -1), where .T would swap all ({type(error).__name__})."
         ) from error
     need_tensor(batched, (2, 4, 5))
@@ -230,7 +235,8 @@ def check_slope(answer):
     first, second = float(call(answer, polynomial, own)), float(call(answer, polynomial, own))
     if abs(first - 10) < 1e-5 < abs(second - 10):
         raise Wrong(
-            f"Called twice at x = 2 it returns {first:.0f}, then {second:.0f}: gradients add up. Start from a copy of "
+            f"Called twice at x = 2 it returns {first:.0f}, then {second:.0f}: gradients add "
+            f"up. Start from a copy of "
             "x that has none: x.detach().clone().requires_grad_()."
         )
     if abs(first - 10) > 1e-5:
@@ -276,7 +282,8 @@ def check_train_model(answer):
     found = weights(model)
     if same(found, run(0)):
         raise Wrong(
-            "The weights are what they were: optimizer.step() is missing, or the gradients are zero before it."
+            "The weights are what they were: optimizer.step() is missing, or the gradients are "
+            "zero before it."
         )
     if same(found, run(3, zero=False)):
         raise Wrong(
@@ -284,14 +291,16 @@ def check_train_model(answer):
         )
     if same(found, run(3, column=False)):
         raise Wrong(
-            "model(x) has the shape (8, 1) and y (8,): their difference is broadcast to (8, 8), every prediction "
+            "model(x) has the shape (8, 1) and y (8,): their difference is broadcast to (8, "
+            "8), every prediction "
             "against every target. Use model(x).squeeze(1), or y[:, None]."
         )
     if same(found, run(1)):
         raise Wrong("That is the result of one step; do all of them in a loop.")
     if not same(found, run(3)):
         raise Wrong(
-            "After three steps the weights differ from the reference: SGD with the given lr, on the mean of the "
+            "After three steps the weights differ from the reference: SGD with the given lr, "
+            "on the mean of the "
             f"squared errors. Yours: {[round(w, 4) for w in found.tolist()]}."
         )
     return True

@@ -1,10 +1,11 @@
-"""What the notebooks share and no chapter teaches: their first cell, and logs of runs that were made
-once.
+"""What the notebooks share and no chapter teaches: their first cell, and logs of runs that were
+made once.
 
 The first cell of every notebook is `FIRST_CELL` with the notebook's own folder, so that a notebook
-works wherever its kernel starts: in its folder, elsewhere in the course, elsewhere on a machine where
-the course is installed, or on Colab and Kaggle, where it fetches the course. Its metadata collapse it
-in JupyterLab, VS Code and Colab. `python tools/for_notebooks.py` writes it into all notebooks.
+works wherever its kernel starts: in its folder, elsewhere in the course, elsewhere on a machine
+where the course is installed, or on Colab and Kaggle, where it fetches the course. Its metadata
+collapse it in JupyterLab and Colab; VS Code keeps no such thing in a notebook's file.
+`python tools/for_notebooks.py` writes it into all notebooks.
 """
 
 import json

@@ -21,19 +21,17 @@ from scratch_llm_tools.repository import (
 )
 
 DOOR = "previous_chapters.py"
+HEAVY = {"torch", "transformers", "tensorflow", "pandas"}
 # The one function of a main chapter that may ask for a bonus folder: the Llama, when a model is one.
 BONUS_EXCEPTION = ("ch05/01_main-chapter-code/gpt_generate.py", "model_class")
 
 # What offended when the rules were made; these lists only shrink.
 CIRCLES = {
-    ("ch02/01_main-chapter-code/tokenizer.py", "ch02/01_main-chapter-code/bpe.py"),
     ("ch04/01_main-chapter-code/checkpoint.py", "ch04/01_main-chapter-code/gpt.py"),
     ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/llama.py"),
     ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
 }
-BONUS_BEHIND_MAIN = {
-    ("ch07/01_main-chapter-code/previous_chapters.py", "ch05/05_bonus_gpt-to-llama/smollm2.py")
-}
+BONUS_BEHIND_MAIN = set()
 
 
 class Import(NamedTuple):
@@ -66,6 +64,13 @@ class Course:
         else:
             path = f"{beside}/{module.replace('.', '/')}"
         return next((p for p in (f"{path}.py", f"{path}/__init__.py") if p in self.python), None)
+
+    def module_of(self, file):
+        """The name under which a file of a named folder is imported."""
+        for name, folder in self.folders.items():
+            if file.startswith(f"{folder}/"):
+                return name + file[len(folder) : -len(".py")].replace("/", ".")
+        raise KeyError(file)
 
     def imports_of(self, source):
         """The Imports of one file, module or notebook."""
@@ -181,6 +186,47 @@ def bonus_problems(root, files):
             when = f"in {one.function}" if one.function else "at load"
             found[one.source, one.target] = f"{one.source} imports {one.target} {when}"
     return without(found, BONUS_BEHIND_MAIN, root)
+
+
+def light_files(course):
+    """The modules and notebooks that load no torch, by themselves or by what they load."""
+    heavy, graph = set(), {}
+    for source, path in course.python.items():
+        at_load = [
+            node for node, function in import_statements(trees_of(path)[0][1]) if not function
+        ]
+        names = {module.partition(".")[0] for node in at_load for module, _ in named(node)}
+        if names & HEAVY:
+            heavy.add(source)
+        graph[source] = {one.target for one in course.imports_of(source) if not one.function}
+    return {source for source in graph if not ({source} | reach(graph, source)) & heavy}
+
+
+def past_the_door(course):
+    """The Imports by which main code reaches an earlier chapter otherwise than through its
+    previous_chapters.py."""
+    root, found = course.root, []
+    for source in [*course.modules(), *course.notebooks]:
+        here = chapter_of(root / source, root)
+        main = in_main_code(root / source, root) and not source.endswith(f"/{DOOR}")
+        for one in course.imports_of(source) if main else []:
+            there = chapter_of(root / one.target, root)
+            if there and there < here:
+                found.append(one)
+    return found
+
+
+def past_the_door_problems(root, files):
+    """Imports of an earlier chapter that do not go through previous_chapters.py.
+
+    Tests may do so, and a module that loads no torch: it answers `--help` and mistyped flags at
+    once, and behind the door torch is loaded.
+    """
+    course = Course(root, files)
+    light = light_files(course)
+    heavy = {one for one in past_the_door(course) if one.source not in light}
+    found = {f"{one.source}: {one.target} is to be reached through {DOOR}" for one in heavy}
+    return sorted(found)
 
 
 def unused_door_problems(root, files):

@@ -193,6 +193,26 @@ def commands_in(path, root):
     return commands
 
 
+def room_problems(root, files):
+    """Folders of a chapter, and folders in these, for which the chapter's README has no line of its
+    own in a list."""
+    problems = []
+    for readme in files:
+        if readme.name != "README.md" or readme.parent.parent != Path(root):
+            continue
+        lines = re.findall(r"^ *[-|] .*", readme.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        inside = [
+            path.relative_to(readme.parent).parts for path in files if readme.parent in path.parents
+        ]
+        rooms = {parts[:depth] for parts in inside for depth in (1, 2) if len(parts) > depth}
+        problems += [
+            f"{shown(readme, root)}: no line of a list tells what {'/'.join(room)}/ is"
+            for room in sorted(rooms)
+            if not any(re.search(rf"[`[]{re.escape(room[-1])}/[`\]]", line) for line in lines)
+        ]
+    return problems
+
+
 # -------------------------------------------------------------------------------------------------
 # Notebooks
 # -------------------------------------------------------------------------------------------------
@@ -312,9 +332,8 @@ def imported_modules(node):
 def import_problems(root, files):
     """Imports that break the order of the chapters.
 
-    A chapter imports from earlier chapters only, and its main code gets these through its
-    previous_chapters.py; tests may import them directly. The one exception is named at
-    LAZY_EXCEPTION.
+    A chapter imports from earlier chapters only; the one exception is named at LAZY_EXCEPTION. By
+    which door it reaches them, `imports.py` looks at.
     """
     problems = []
     for path in files:
@@ -325,11 +344,6 @@ def import_problems(root, files):
                 if there > here and not (lazy and (shown(path, root), there) == LAZY_EXCEPTION):
                     problems.append(
                         f"{where}: chapter {here} imports from chapter {there}, a later one"
-                    )
-                door = path.name == "previous_chapters.py" or is_test(path)
-                if there < here and in_main_code(path, root) and not door:
-                    problems.append(
-                        f"{where}: chapter {there} is to be reached through previous_chapters.py"
                     )
     return problems
 

@@ -881,13 +881,6 @@ RULES = [
     ("import_problems", {}, {CHECKPOINT: LAZILY.replace("ch05", "ch06")}),
     ("import_problems", {}, {main_code(4, "gpt.py"): LAZILY}),
     ("import_problems", {}, {"ch04/a.py": "import_module('ch05_01_main_chapter_code.x')"}),
-    ("import_problems", {main_code(5, "previous_chapters.py"): DOOR}, {main_code(5, "a.py"): DOOR}),
-    ("import_problems", {main_code(5, "tests.py"): DOOR}, {main_code(5, "checks.py"): DOOR}),
-    (
-        "import_problems",
-        {main_code(4, "a.ipynb"): [code("from previous_chapters import x")]},
-        {main_code(4, "a.ipynb"): [code("!ls\nimport ch02_01_main_chapter_code")]},
-    ),
     (
         "import_problems",
         {main_code(5, "a.py"): "from ch05_01_main_chapter_code.previous_chapters import GPT"},
@@ -921,11 +914,6 @@ RULES = [
             main_code(2, "room/test_a.py"): "def f(): pass",
         },
         {main_code(2, "room/a.py"): "def f(): pass", main_code(2, "b.py"): "def f(): pass"},
-    ),
-    (
-        "import_problems",
-        {main_code(5, "room/a.py"): "from ch05_01_main_chapter_code.previous_chapters import GPT"},
-        {main_code(5, "room/a.py"): "from ch04_01_main_chapter_code.gpt import GPT"},
     ),
     (
         "cell_length_problems",
@@ -991,8 +979,20 @@ A, B = main_code(5, "a.py"), main_code(5, "tasks/b.py")
 BONUS = "from ch05_05_bonus.llama import Llama"
 DOOR5 = main_code(5, "previous_chapters.py")
 USES = "from ch05_01_main_chapter_code.previous_chapters import GPT"
+GPT_FILE, TORCH = main_code(4, "gpt.py"), "import torch\n"
+TAKES_GPT = "from ch04_01_main_chapter_code.gpt import GPT"
 SILENT = "x = [1,2]  # " + "fmt: skip"
+ROOMS = {
+    "ch05/01_main/a.py": "",
+    "ch05/01_main/room/b.py": "",
+    "ch05/README.md": "- `01_main/`: a\n",
+}
 RULES += [
+    (
+        "room_problems",
+        {**ROOMS, "ch05/README.md": "- [`01_main/`](01_main): a\n  - `room/`: b\n"},
+        ROOMS,
+    ),
     ("line_problems", {"a.py": "x\n" * 99 + "y" * 120}, {"a.py": "x\n" * 98 + "y" * 120}),
     (
         "function_problems",
@@ -1015,6 +1015,27 @@ RULES += [
         "circle_problems",
         {**COURSE, CHECKPOINT: INSIDE + B_ASKS_A, A: "import ch04_01_main_chapter_code.checkpoint"},
         {**COURSE, "ch05/02_x/a.py": "import b", "ch05/02_x/b.py": INSIDE + "import a"},
+    ),
+    (
+        "past_the_door_problems",
+        {**COURSE, GPT_FILE: "", DOOR5: TORCH + DOOR, main_code(5, "room/a.py"): TORCH + USES},
+        {**COURSE, GPT_FILE: TORCH, main_code(5, "room/a.py"): TAKES_GPT},
+    ),
+    (
+        "past_the_door_problems",
+        {
+            **COURSE,
+            GPT_FILE: "",
+            DOOR5: TORCH + DOOR,
+            A: DOOR,
+            main_code(5, "tests.py"): TORCH + DOOR,
+        },
+        {**COURSE, GPT_FILE: "", A: TORCH + DOOR},
+    ),
+    (
+        "past_the_door_problems",
+        {**COURSE, GPT_FILE: "", DOOR5: TORCH + DOOR, A: USES},
+        {**COURSE, GPT_FILE: TORCH, main_code(5, "a.ipynb"): [code("!ls\n" + DOOR)]},
     ),
     (
         "bonus_problems",

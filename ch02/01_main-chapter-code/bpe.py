@@ -9,8 +9,6 @@ says that both learn the same merges.
 """
 
 import heapq
-import json
-import os
 import sys
 from collections import Counter, defaultdict
 from importlib.resources import files
@@ -18,17 +16,13 @@ from pathlib import Path
 
 import regex
 
-from ch02_01_main_chapter_code.tokenizer import (
+from ch02_01_main_chapter_code.tokenizer import known_ids, special_strings
+from ch02_01_main_chapter_code.tokenizer_files import (
     END_OF_TEXT,
     GPT2_PATTERN,
-    known_ids,
-    special_strings,
-)
-from ch02_01_main_chapter_code.tokenizer_files import (
-    check_pattern,
-    printable,
     read_pair,
     read_tokenizer_files,
+    write_tokenizer_json,
 )
 
 # What the end of a text is called, most usual first: a tokenizer's own is the first that it has.
@@ -220,47 +214,7 @@ class BPETokenizer:
 
         Raises ValueError for a pattern that `tokenizers` would read in another way.
         """
-        check_pattern(self.pattern)
-        split = {
-            "type": "Split",
-            "pattern": {"Regex": self.pattern},
-            "behavior": "Isolated",
-            "invert": False,
-        }
-        to_bytes = {
-            "type": "ByteLevel",
-            "add_prefix_space": False,
-            "trim_offsets": True,
-            "use_regex": False,
-        }
-        flags = {
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": True,
-        }
-        data = {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [
-                {"id": i, "content": text} | flags for text, i in self.special_tokens.items()
-            ],
-            "normalizer": None,
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, to_bytes]},
-            "post_processor": None,
-            "decoder": to_bytes,
-            "model": {
-                "type": "BPE",
-                "vocab": {printable(token): i for token, i in self.vocab.items()}
-                | self.special_tokens,
-                "merges": [[printable(left), printable(right)] for left, right in self.merges],
-            },
-        }
-        temporary = Path(f"{path}.tmp")
-        temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, path)
+        write_tokenizer_json(path, self.vocab, self.merges, self.special_tokens, self.pattern)
 
     @classmethod
     def load(cls, path):

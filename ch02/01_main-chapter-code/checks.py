@@ -285,7 +285,8 @@ def check_frequent_vocab(attempt):
         return _vocab([word for word, _ in Counter(words).most_common(size)])
 
     mistakes = {
-        "words that are equally frequent must stand in alphabetical order, not in the order in which they appear": by_appearance,
+        "words that are equally frequent must stand in alphabetical order, not in the order in "
+        "which they appear": by_appearance,
         "the ids begin at 1; the first word must get 0": lambda words, size: {
             word: i + 1 for word, i in _vocab(ranked(words)[:size]).items()
         },
@@ -302,7 +303,8 @@ def check_frequent_vocab(attempt):
         "all words were kept, not the `size` most frequent ones": lambda words, size: _vocab(
             ranked(words)
         ),
-        "`<|unk|>` gets the next free id, which is not `size` where there are fewer words": lambda words, size: (
+        "`<|unk|>` gets the next free id, which is not `size` where there are "
+        "fewer words": lambda words, size: (
             _vocab(ranked(words)[:size], unknown=False) | {UNKNOWN: size}
         ),
         "equally frequent words run backwards through the alphabet": lambda words, size: _vocab(
@@ -355,17 +357,20 @@ def check_join_documents(attempt):
         "the documents are not separated at all": lambda documents, tokenizer: tokenizer.encode(
             " ".join(documents)
         ),
-        "the result is a list of lists; the ids of all documents belong in one flat list": lambda documents, tokenizer: [
+        "the result is a list of lists; the ids of all documents belong in one "
+        "flat list": lambda documents, tokenizer: [
             tokenizer.encode(text) + [tokenizer.end_of_text] for text in documents
         ],
-        "the string <|endoftext|> was encoded as ordinary text; append the id `tokenizer.end_of_text`": as_text,
-        "with `allowed_special` a document that talks about <|endoftext|> ends there; encode each one as ordinary text": lambda documents, tokenizer: (
-            as_text(documents, tokenizer, (END_OF_TEXT,))
+        "the string <|endoftext|> was encoded as ordinary text; append the id "
+        "`tokenizer.end_of_text`": as_text,
+        "with `allowed_special` a document that talks about <|endoftext|> ends there; encode "
+        "each one as ordinary text": lambda documents, tokenizer: as_text(
+            documents, tokenizer, (END_OF_TEXT,)
         ),
-        "the string <|endoftext|> was put between the documents and became ordinary text; append its id": lambda documents, tokenizer: (
-            tokenizer.encode(END_OF_TEXT.join(documents))
-        ),
-        "`append` puts a whole list into the list; add the ids of a document with `+=` or `extend`": lambda documents, tokenizer: [
+        "the string <|endoftext|> was put between the documents and became ordinary text; "
+        "append its id": lambda documents, tokenizer: tokenizer.encode(END_OF_TEXT.join(documents)),
+        "`append` puts a whole list into the list; add the ids of a document with `+=` or "
+        "`extend`": lambda documents, tokenizer: [
             part for text in documents for part in (tokenizer.encode(text), tokenizer.end_of_text)
         ],
     }
@@ -448,13 +453,16 @@ def check_count_changes(attempt):
         "pairs whose count does not change are in the result; leave the zeros out": lambda tokens, pair: (
             changes(tokens, pair, zeros=True)
         ),
-        "the signs are turned round: a pair that disappears changes by a negative number": lambda tokens, pair: {
+        "the signs are turned round: a pair that disappears changes by a "
+        "negative number": lambda tokens, pair: {
             other: -n for other, n in changes(tokens, pair).items()
         },
-        "only what appears was counted; pairs that disappear change too, by a negative number": lambda tokens, pair: {
+        "only what appears was counted; pairs that disappear change too, by a "
+        "negative number": lambda tokens, pair: {
             other: n for other, n in changes(tokens, pair).items() if n > 0
         },
-        "only what disappears was counted; the merged token makes new pairs with its neighbours": lambda tokens, pair: {
+        "only what disappears was counted; the merged token makes new pairs with its "
+        "neighbours": lambda tokens, pair: {
             other: n for other, n in changes(tokens, pair).items() if n < 0
         },
         "the merged pair itself is missing: its count changes as well": lambda tokens, pair: {
@@ -466,10 +474,10 @@ def check_count_changes(attempt):
         "a token was used for two merges: in a a a only the first two can be merged": lambda tokens, pair: (
             changes(tokens, pair, lambda *both: _merged(*both, overlapping=True))
         ),
-        "a neighbour may itself have been merged, as in a b a b; compare the pairs of the whole word before and after": with_old_neighbours,
-        "a neighbour may itself have been merged, as in a b a b; and changes of zero must be left out": lambda tokens, pair: (
-            with_old_neighbours(tokens, pair, zeros=True)
-        ),
+        "a neighbour may itself have been merged, as in a b a b; compare the pairs of the "
+        "whole word before and after": with_old_neighbours,
+        "a neighbour may itself have been merged, as in a b a b; and changes of zero must be "
+        "left out": lambda tokens, pair: with_old_neighbours(tokens, pair, zeros=True),
         "each pair was counted once; it may stand in the word several times": each_once,
     }
     judge(attempt, changes, inputs, mistakes)
@@ -495,9 +503,8 @@ def check_count_windows(attempt):
         return len(range(0, n_tokens - length, stride))
 
     formulas = {
-        "the token behind the window, the target of its last position, was forgotten": lambda n, length, stride: (
-            (n - length) // stride + 1
-        ),
+        "the token behind the window, the target of its last position, was "
+        "forgotten": lambda n, length, stride: (n - length) // stride + 1,
         "one window is missing: with no room to slide at all there is still one": lambda n, length, stride: (
             (n - length - 1) // stride
         ),
@@ -508,18 +515,16 @@ def check_count_windows(attempt):
         "the length of the window was forgotten: only the stride counts here": lambda n, length, stride: (
             n // stride
         ),
-        "the windows may overlap: a new one starts every `stride` tokens, not every `context_length`": lambda n, length, stride: (
-            (n - 1) // length
-        ),
+        "the windows may overlap: a new one starts every `stride` tokens, not every "
+        "`context_length`": lambda n, length, stride: (n - 1) // length,
         "`/` gives a fraction of a window; use `//`": lambda n, length, stride: (
             (n - length - 1) / stride + 1
         ),
         "a fraction of a window cannot be: `/` gives a float": lambda n, length, stride: (
             (n - length) / stride
         ),
-        "of the n_tokens - context_length possible starts, every `stride`-th counts, the first one too: round up": lambda n, length, stride: (
-            (n - length) // stride
-        ),
+        "of the n_tokens - context_length possible starts, every `stride`-th counts, the first "
+        "one too: round up": lambda n, length, stride: (n - length) // stride,
     }
     too_short = "a text that is too short for one window gives 0 windows, not a negative number"
     mistakes = {too_short: lambda n, length, stride: (n - length - 1) // stride + 1}
@@ -527,7 +532,8 @@ def check_count_windows(attempt):
         mistakes[text] = lambda *numbers, formula=formula: max(0, formula(*numbers))
         mistakes[f"{text}; and {too_short}"] = formula
     mistakes[
-        "one token more must fit behind every window, not only behind the first: the target of its last position"
+        "one token more must fit behind every window, not only behind the first: the target of "
+        "its last position"
     ] = lambda n, length, stride: 0 if n <= length else (n - length) // stride + 1
     judge(attempt, fitting, inputs, mistakes)
 
@@ -554,27 +560,29 @@ def check_document_starts(attempt):
         return [start for start in found if start + length + room <= len(ids)]
 
     mistakes = {
-        "these are the places of the end-of-text tokens; the document begins one place behind": lambda ids, end, length: (
-            starts(ids, end, length, behind=0)
-        ),
+        "these are the places of the end-of-text tokens; the document begins one "
+        "place behind": lambda ids, end, length: starts(ids, end, length, behind=0),
         "the first document begins at 0, with no end-of-text token before it": lambda ids, end, length: (
             starts(ids, end, length, first=False)
         ),
-        "the first document begins at 0, with no end-of-text token before it; `ids[i - 1]` is the last id for i = 0": lambda ids, end, length: [
+        "the first document begins at 0, with no end-of-text token before it; `ids[i - 1]` is "
+        "the last id for i = 0": lambda ids, end, length: [
             i for i in range(len(ids) - length) if ids[i - 1] == end
         ],
-        "the first document begins at 0, and every other one place behind an end-of-text token": lambda ids, end, length: (
-            starts(ids, end, length, first=False, behind=0)
+        "the first document begins at 0, and every other one place behind an "
+        "end-of-text token": lambda ids, end, length: starts(
+            ids, end, length, first=False, behind=0
         ),
-        "the first document begins at 0; and the start that was found needs room for its window and the target": lambda ids, end, length: (
-            starts(ids, end, length, first=False, room=0)
+        "the first document begins at 0; and the start that was found needs room for its "
+        "window and the target": lambda ids, end, length: starts(
+            ids, end, length, first=False, room=0
         ),
-        "a window may run on into the next document; it must only end before the list does": lambda ids, end, length: [
+        "a window may run on into the next document; it must only end before the "
+        "list does": lambda ids, end, length: [
             s for s in starts(ids, end, length) if end not in ids[s : s + length]
         ],
-        "a window needs `context_length` tokens and the target behind them; the last start leaves no room for that": lambda ids, end, length: (
-            starts(ids, end, length, room=0)
-        ),
+        "a window needs `context_length` tokens and the target behind them; the last start "
+        "leaves no room for that": lambda ids, end, length: starts(ids, end, length, room=0),
         "starts at which no whole window fits any more must be left out": lambda ids, end, length: (
             starts(ids, end, length, room=-length)
         ),
@@ -610,9 +618,8 @@ def check_embed(attempt):
         "the positions are missing: only the token rows came back": lambda ids, table, places: (
             looked_up(ids, table)
         ),
-        "the rows of the position table were chosen by the token id; they belong to the place in the window": lambda ids, table, places: (
-            looked_up(ids, table) + looked_up(ids, places)
-        ),
+        "the rows of the position table were chosen by the token id; they belong to the place "
+        "in the window": lambda ids, table, places: looked_up(ids, table) + looked_up(ids, places),
         "position 0 must take row 0 of the position table; here it takes row 1": lambda ids, table, places: (
             looked_up(ids, table) + places[1 : ids.shape[1] + 1]
         ),
@@ -625,18 +632,16 @@ def check_embed(attempt):
         "every position got row 0 of the position table": lambda ids, table, places: (
             looked_up(ids, table) + places[0]
         ),
-        "the position table is longer than the window: take its first `tokens` rows only": lambda ids, table, places: (
-            looked_up(ids, table) + places
-        ),
-        "the rows of the position table were given to the rows of the batch, not to the places in the window": lambda ids, table, places: (
+        "the position table is longer than the window: take its first `tokens` "
+        "rows only": lambda ids, table, places: looked_up(ids, table) + places,
+        "the rows of the position table were given to the rows of the batch, not to the places "
+        "in the window": lambda ids, table, places: (
             looked_up(ids, table) + places[: ids.shape[0], None]
         ),
-        "`ids.shape[0]` is the number of rows in the batch; the number of places is `ids.shape[1]`": lambda ids, table, places: (
-            looked_up(ids, table) + places[: ids.shape[0]]
-        ),
-        "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not call them": lambda ids, table, places: (
-            table(ids)
-        ),
+        "`ids.shape[0]` is the number of rows in the batch; the number of places is "
+        "`ids.shape[1]`": lambda ids, table, places: looked_up(ids, table) + places[: ids.shape[0]],
+        "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not "
+        "call them": lambda ids, table, places: table(ids),
     }
     judge(attempt, embedded, inputs, mistakes)
 
@@ -671,11 +676,11 @@ def check_table_gradient(attempt):
         return gradient(ids, upstream, vocab_size) / counts[:, None]
 
     mistakes = {
-        "a token that comes twice keeps only its last gradient; the gradients of all its places add up": overwritten,
+        "a token that comes twice keeps only its last gradient; the gradients of all its "
+        "places add up": overwritten,
         "the gradients of a token that comes twice were averaged; they add up": mean,
-        "the batch is missing: sum over the batch and the places, so that the shape is (vocab, emb_dim)": lambda ids, upstream, rows: (
-            _one_hot(ids, rows).transpose(1, 2) @ upstream
-        ),
+        "the batch is missing: sum over the batch and the places, so that the shape is (vocab, "
+        "emb_dim)": lambda ids, upstream, rows: _one_hot(ids, rows).transpose(1, 2) @ upstream,
         "the shape is turned round: one row for each token of the vocabulary": lambda ids, upstream, rows: (
             gradient(ids, upstream, rows).T
         ),
@@ -685,14 +690,11 @@ def check_table_gradient(attempt):
         "this counts the tokens; their upstream gradients are to be added up": lambda ids, upstream, rows: (
             gradient(ids, torch.ones_like(upstream), rows)
         ),
-        "the sign is turned round: this is the step of gradient descent, not the gradient": lambda ids, upstream, rows: (
-            -gradient(ids, upstream, rows)
-        ),
-        "nothing was added: `index_add` gives back a new tensor, `index_add_` changes the one it belongs to": lambda ids, upstream, rows: (
-            torch.zeros(rows, upstream.shape[-1])
-        ),
-        "the sum was divided by the number of tokens; add the gradients up and leave them so": lambda ids, upstream, rows: (
-            gradient(ids, upstream, rows) / ids.numel()
-        ),
+        "the sign is turned round: this is the step of gradient descent, not the "
+        "gradient": lambda ids, upstream, rows: -gradient(ids, upstream, rows),
+        "nothing was added: `index_add` gives back a new tensor, `index_add_` changes the one "
+        "it belongs to": lambda ids, upstream, rows: torch.zeros(rows, upstream.shape[-1]),
+        "the sum was divided by the number of tokens; add the gradients up and "
+        "leave them so": lambda ids, upstream, rows: gradient(ids, upstream, rows) / ids.numel(),
     }
     judge(attempt, gradient, inputs, mistakes)

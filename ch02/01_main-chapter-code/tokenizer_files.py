@@ -8,12 +8,16 @@ is read here gives the ids that the package `tokenizers` gives.
 """
 
 import json
+import os
 from functools import lru_cache
+from pathlib import Path
 
 import regex
 
-from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, GPT2_PATTERN
-
+# From the encoder.py of OpenAI's GPT-2 (2019): short forms such as 's and 'll, then letters,
+# numbers or other signs with at most one space before them, then white space.
+GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+END_OF_TEXT = "<|endoftext|>"
 # Every digit is a word of its own, so that all numbers are written in the same way; for the rest
 # GPT-2's pattern. White space before a digit is cut as at the end of a text: the digits are taken
 # out first, then the pieces are cut.
@@ -180,6 +184,51 @@ def read_tokenizer_json(path):
     return as_bytes(vocab, pairs, read_added_tokens(data["added_tokens"], vocab)) | {
         "pattern": pattern
     }
+
+
+def write_tokenizer_json(path, vocab, merges, special_tokens, pattern=GPT2_PATTERN):
+    """Write a tokenizer.json: {token as bytes: id}, pairs of byte strings, {special string: id}.
+    Atomic: a whole file or none. Raises ValueError for a pattern that `tokenizers` would read in
+    another way.
+    """
+    check_pattern(pattern)
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    to_bytes = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": False,
+    }
+    flags = {
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+    data = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": i, "content": text} | flags for text, i in special_tokens.items()],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, to_bytes]},
+        "post_processor": None,
+        "decoder": to_bytes,
+        "model": {
+            "type": "BPE",
+            "vocab": {printable(token): i for token, i in vocab.items()} | special_tokens,
+            "merges": [[printable(left), printable(right)] for left, right in merges],
+        },
+    }
+    temporary = Path(f"{path}.tmp")
+    temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def read_pattern(pre_tokenizer):

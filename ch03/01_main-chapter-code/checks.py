@@ -42,9 +42,8 @@ def check_context_vectors(attempt):
         "there is no softmax: the weights are the raw scores, and rows do not sum to 1": lambda x: (
             x @ x.T @ x
         ),
-        "the softmax went down the columns, or the weights were transposed; each row, one word that looks, must sum to 1": lambda x: (
-            softmax(x @ x.T, dim=0) @ x
-        ),
+        "the softmax went down the columns, or the weights were transposed; each row, one word "
+        "that looks, must sum to 1": lambda x: softmax(x @ x.T, dim=0) @ x,
         "the scores were divided by their sum, which fails for negative scores: use the softmax": lambda x: (
             x @ x.T / (x @ x.T).sum(dim=-1, keepdim=True) @ x
         ),
@@ -54,9 +53,8 @@ def check_context_vectors(attempt):
         "the scores are numbers times numbers of the same place; a dot product also adds them up": lambda x: (
             softmax(x * x) * x
         ),
-        "the scores are divided by √d already; here they are plain dot products, the scale comes in section 3": lambda x: (
-            softmax(x @ x.T / x.shape[-1] ** 0.5) @ x
-        ),
+        "the scores are divided by √d already; here they are plain dot products, the scale "
+        "comes in section 3": lambda x: softmax(x @ x.T / x.shape[-1] ** 0.5) @ x,
     }
     judge(attempt, lambda x: softmax(x @ x.T) @ x, inputs, mistakes)
 
@@ -110,21 +108,20 @@ def check_causal_weights(attempt):
         "the mask was applied after the softmax: rows no longer sum to 1": lambda scores: softmax(
             scores
         ).masked_fill(future(scores.shape[-1]), 0),
-        "the mask was applied after the softmax, and with -inf: weights must not be negative": lambda scores: (
-            softmax(scores).masked_fill(future(scores.shape[-1]), -torch.inf)
+        "the mask was applied after the softmax, and with -inf: weights must not be "
+        "negative": lambda scores: softmax(scores).masked_fill(
+            future(scores.shape[-1]), -torch.inf
         ),
         "the future was set to 0, not to -inf: e^0 is 1, so it keeps its weight": masked_with(
             future, 0
         ),
-        "the past was masked, not the future: the mask is True above the diagonal, `triu(diagonal=1)`": masked_with(
-            lambda tokens: future(tokens).T
-        ),
+        "the past was masked, not the future: the mask is True above the diagonal, "
+        "`triu(diagonal=1)`": masked_with(lambda tokens: future(tokens).T),
         "the past and the word itself were masked, not the future: the mask is upside down": masked_with(
             lambda tokens: ~future(tokens)
         ),
-        "the diagonal was masked too: a word may look at itself, and the first one has nobody else, hence nan": masked_with(
-            lambda tokens: future(tokens, diagonal=0)
-        ),
+        "the diagonal was masked too: a word may look at itself, and the first one has nobody "
+        "else, hence nan": masked_with(lambda tokens: future(tokens, diagonal=0)),
         "nothing was masked: every word sees the future": softmax,
         "the mask begins one place too late: each word still sees the next one": masked_with(
             lambda tokens: future(tokens, diagonal=2)
@@ -166,9 +163,8 @@ def check_apply_dropout(attempt):
         )
 
     mistakes = {
-        "the weights that are kept must grow by 1 / (1 - drop_rate), or a row is too small on average": lambda weights, keep, rate: (
-            weights * keep
-        ),
+        "the weights that are kept must grow by 1 / (1 - drop_rate), or a row is too small "
+        "on average": lambda weights, keep, rate: weights * keep,
         "divided by drop_rate; what is kept is the share 1 - drop_rate": lambda weights, keep, rate: (
             weights * keep / torch.tensor(rate)
         ),
@@ -178,7 +174,8 @@ def check_apply_dropout(attempt):
         "keep is upside down: True means that the weight stays": lambda weights, keep, rate: (
             weights * ~keep / (1 - rate)
         ),
-        "each row was made to sum to 1 again; dropout enlarges all weights alike, by 1 / (1 - drop_rate)": lambda weights, keep, rate: (
+        "each row was made to sum to 1 again; dropout enlarges all weights alike, by 1 / (1 - "
+        "drop_rate)": lambda weights, keep, rate: (
             weights * keep / (weights * keep).sum(dim=-1, keepdim=True)
         ),
         "the weights were enlarged, but nothing was dropped": lambda weights, keep, rate: (
@@ -201,9 +198,11 @@ def check_split_heads(attempt):
         return x.reshape(*x.shape[:2], n_heads, -1)  # (batch, tokens, heads, head_dim)
 
     mistakes = {
-        "reshaped straight to (batch, heads, tokens, head_dim), which tears the tokens apart: cut the last axis in two "
+        "reshaped straight to (batch, heads, tokens, head_dim), which tears the tokens apart: "
+        "cut the last axis in two "
         "first, then exchange axes": lambda x, n: x.reshape(len(x), n, x.shape[1], -1),
-        "the numbers were dealt out in turn, like cards; a head takes neighbours: the last axis becomes (n_heads, "
+        "the numbers were dealt out in turn, like cards; a head takes neighbours: the last "
+        "axis becomes (n_heads, "
         "head_dim), in this order": lambda x, n: x.reshape(*x.shape[:2], -1, n).permute(0, 3, 1, 2),
         "the last axis is cut, but heads and tokens are not exchanged yet: transpose(1, 2)": cut,
         "n_heads and head_dim are exchanged: these are head_dim heads of n_heads numbers": lambda x, n: (
@@ -265,16 +264,16 @@ def check_multi_head(attempt):
         "the last step, `@ w_out`, is missing": lambda x, w_qkv, w_out, n: attend(
             x, w_qkv, torch.eye(len(w_out)), n
         ),
-        "w_out stands transposed: it is multiplied as it is, `@ w_out`, unlike the weight of an nn.Linear": lambda x, w_qkv, w_out, n: (
-            attend(x, w_qkv, w_out.T, n)
-        ),
+        "w_out stands transposed: it is multiplied as it is, `@ w_out`, unlike the weight of "
+        "an nn.Linear": lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out.T, n),
         "queries and keys are exchanged: the first third of the numbers are the queries": lambda *args: (
             attend(*args, order=(1, 0, 2))
         ),
         "the thirds are queries, keys, values, in this order": lambda *args: attend(
             *args, order=(2, 1, 0)
         ),
-        "cut into heads before thirds: first come the queries of all heads, then all keys, then all values": interleaved,
+        "cut into heads before thirds: first come the queries of all heads, then all keys, "
+        "then all values": interleaved,
         "all heads were taken as one": lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out, 1),
     }
     judge(attempt, attend, inputs, mistakes)
@@ -395,11 +394,9 @@ def check_previous_share(attempt):
         "these are the weights at each place; average them for each head": lambda weights: diagonal(
             weights, -1
         ),
-        "the average is over the heads; it must be over the places, one number for each head": lambda weights: (
-            diagonal(weights, -1).mean(dim=0)
-        ),
-        "`diagonal` without dim1 and dim2 takes the first two axes, heads and tokens: give it dim1=1, dim2=2": lambda weights: (
-            weights.diagonal(-1).mean(dim=-1)
-        ),
+        "the average is over the heads; it must be over the places, one number for "
+        "each head": lambda weights: diagonal(weights, -1).mean(dim=0),
+        "`diagonal` without dim1 and dim2 takes the first two axes, heads and tokens: give it "
+        "dim1=1, dim2=2": lambda weights: weights.diagonal(-1).mean(dim=-1),
     }
     judge(attempt, lambda weights: diagonal(weights, -1).mean(dim=-1), inputs, mistakes)

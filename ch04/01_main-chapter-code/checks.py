@@ -42,27 +42,23 @@ def check_layer_norm(attempt):
         return (x - x.mean(axes, keepdim=keepdim)) / (variance + eps).sqrt()
 
     mistakes = {
-        "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, `unbiased=False`": lambda x, w, b, eps: (
-            scaled(x, eps, unbiased=True) * w + b
-        ),
+        "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, "
+        "`unbiased=False`": lambda x, w, b, eps: scaled(x, eps, unbiased=True) * w + b,
         "divided by the variance, not by its square root": lambda x, w, b, eps: (
             (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps) * w + b
         ),
         "eps stands outside the root; it belongs inside, beside the variance": lambda x, w, b, eps: (
             (x - x.mean(-1, keepdim=True)) / (x.std(-1, unbiased=False, keepdim=True) + eps) * w + b
         ),
-        "mean and variance were taken over the tokens (dim=1), not over the numbers of each token (dim=-1)": lambda x, w, b, eps: (
-            scaled(x, eps, 1) * w + b
-        ),
-        "mean and variance were taken over the batch (dim=0), not over the numbers of each token (dim=-1)": lambda x, w, b, eps: (
-            scaled(x, eps, 0) * w + b
-        ),
+        "mean and variance were taken over the tokens (dim=1), not over the numbers of each "
+        "token (dim=-1)": lambda x, w, b, eps: scaled(x, eps, 1) * w + b,
+        "mean and variance were taken over the batch (dim=0), not over the numbers of each "
+        "token (dim=-1)": lambda x, w, b, eps: scaled(x, eps, 0) * w + b,
         "eps is missing; it is added to the variance, inside the root": lambda x, w, b, eps: (
             scaled(x, 0) * w + b
         ),
-        "one mean and one variance for everything; each token has its own, over dim=-1": lambda x, w, b, eps: (
-            scaled(x, eps, (0, 1, 2)) * w + b
-        ),
+        "one mean and one variance for everything; each token has its own, "
+        "over dim=-1": lambda x, w, b, eps: scaled(x, eps, (0, 1, 2)) * w + b,
         "the mean was not subtracted": lambda x, w, b, eps: (
             x / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b
         ),
@@ -75,9 +71,8 @@ def check_layer_norm(attempt):
         "first the weight, then the bias; here the bias was multiplied, too": lambda x, w, b, eps: (
             (scaled(x, eps) + b) * w
         ),
-        "the shapes do not fit: `keepdim=True` keeps the axis of the mean and of the variance, (batch, tokens, 1)": lambda x, w, b, eps: (
-            scaled(x, eps, keepdim=False) * w + b
-        ),
+        "the shapes do not fit: `keepdim=True` keeps the axis of the mean and of the variance, "
+        "(batch, tokens, 1)": lambda x, w, b, eps: scaled(x, eps, keepdim=False) * w + b,
     }
     judge(attempt, lambda x, w, b, eps: scaled(x, eps) * w + b, inputs, mistakes)
 
@@ -93,7 +88,8 @@ def check_gelu(attempt):
         return torch.tanh(root * (x + factor * x**cube))
 
     mistakes = {
-        "this is the exact GELU, with the error function; GPT-2 was trained with the approximation by tanh": F.gelu,
+        "this is the exact GELU, with the error function; GPT-2 was trained with the "
+        "approximation by tanh": F.gelu,
         "this is ReLU": torch.relu,
         "this is x · sigmoid(1.702 x), another approximation": lambda x: (
             x * torch.sigmoid(1.702 * x)
@@ -155,9 +151,8 @@ def check_transformer_block(attempt):
         return x + feed_forward(x)
 
     mistakes = {
-        "this is post-norm, as in the Transformer of 2017: GPT-2 normalises what goes into a part, not the sum": lambda x, n1, a, n2, f: (
-            n2(n1(x + a(x)) + f(n1(x + a(x))))
-        ),
+        "this is post-norm, as in the Transformer of 2017: GPT-2 normalises what goes into a "
+        "part, not the sum": lambda x, n1, a, n2, f: n2(n1(x + a(x)) + f(n1(x + a(x)))),
         "the shortcuts are missing: each part's result is added to its input": lambda x, n1, a, n2, f: (
             f(n2(a(n1(x))))
         ),
@@ -167,13 +162,12 @@ def check_transformer_block(attempt):
         "the shortcut around the feed-forward layer is missing": lambda x, n1, a, n2, f: f(
             n2(x + a(n1(x)))
         ),
-        "the shortcut carries the normalised x; it must carry x itself: do not overwrite x with norm1(x)": normed_shortcut,
-        "the feed-forward layer must read what the attention has added, not the x from before it": lambda x, n1, a, n2, f: (
-            x + a(n1(x)) + f(n2(x))
-        ),
-        "the second shortcut must carry the result of the first step, not the x from before it": lambda x, n1, a, n2, f: (
-            x + f(n2(x + a(n1(x))))
-        ),
+        "the shortcut carries the normalised x; it must carry x itself: do not overwrite x "
+        "with norm1(x)": normed_shortcut,
+        "the feed-forward layer must read what the attention has added, not the x from "
+        "before it": lambda x, n1, a, n2, f: x + a(n1(x)) + f(n2(x)),
+        "the second shortcut must carry the result of the first step, not the x from "
+        "before it": lambda x, n1, a, n2, f: x + f(n2(x + a(n1(x)))),
         "the norms are missing": lambda x, n1, a, n2, f: block(x, itself, a, itself, f),
         "norm2 is missing": lambda x, n1, a, n2, f: block(x, n1, a, itself, f),
         "norm1 is missing": lambda x, n1, a, n2, f: block(x, itself, a, n2, f),
@@ -201,9 +195,8 @@ def check_last_logits(attempt):
     mistakes = {
         "these are the logits of every token; only the last one is asked for": lambda h, t: h @ t.T,
         "these are the logits of the first token, not of the last": lambda h, t: h[:, 0] @ t.T,
-        "this is the last text of the batch; take the last token of every text, `hidden[:, -1]`": lambda h, t: (
-            h[-1] @ t.T
-        ),
+        "this is the last text of the batch; take the last token of every text, "
+        "`hidden[:, -1]`": lambda h, t: h[-1] @ t.T,
         "the tokens were averaged; the last one alone is asked": lambda h, t: h.mean(dim=1) @ t.T,
         "the axis of the tokens must go: `hidden[:, -1]`, not `hidden[:, -1:]`": lambda h, t: (
             h[:, -1:] @ t.T
@@ -252,18 +245,16 @@ def check_next_token_loss(attempt):
         return losses(logits[:, :-1], ids[:, 1:], dim)
 
     mistakes = {
-        "not shifted: the target of a token is the token itself, and a model learns to copy": lambda logits, ids: (
-            losses(logits, ids).mean()
-        ),
+        "not shifted: the target of a token is the token itself, and a model "
+        "learns to copy": lambda logits, ids: losses(logits, ids).mean(),
         "shifted the wrong way: this teaches to guess the token before": lambda logits, ids: losses(
             logits[:, 1:], ids[:, :-1]
         ).mean(),
         "shifted by two: each position must guess its next token": lambda logits, ids: losses(
             logits[:, :-2], ids[:, 2:]
         ).mean(),
-        "rolled round: the last token got the first one as its target, but its target is not in the text": lambda logits, ids: (
-            losses(logits, ids.roll(-1, dims=1)).mean()
-        ),
+        "rolled round: the last token got the first one as its target, but its target is not "
+        "in the text": lambda logits, ids: losses(logits, ids.roll(-1, dims=1)).mean(),
         "this is a sum; the loss is the mean over all targets": lambda logits, ids: shifted(
             logits, ids
         ).sum(),
@@ -283,12 +274,12 @@ def check_next_token_loss(attempt):
         "the softmax went along the tokens; it goes along the vocabulary (dim=-1)": lambda logits, ids: (
             shifted(logits, ids, dim=1).mean()
         ),
-        "the softmax went along the tokens, dim=1; it goes along the vocabulary, dim=-1": lambda logits, ids: (
-            losses(logits.log_softmax(1)[:, :-1], ids[:, 1:], None).mean()
-        ),
-        "the softmax went along the batch (dim=0); it goes along the vocabulary (dim=-1)": lambda logits, ids: (
-            shifted(logits, ids, dim=0).mean()
-        ),
+        "the softmax went along the tokens, dim=1; it goes along the "
+        "vocabulary, dim=-1": lambda logits, ids: losses(
+            logits.log_softmax(1)[:, :-1], ids[:, 1:], None
+        ).mean(),
+        "the softmax went along the batch (dim=0); it goes along the vocabulary "
+        "(dim=-1)": lambda logits, ids: shifted(logits, ids, dim=0).mean(),
         "this is the mean probability of the targets, without the logarithm": lambda logits, ids: (
             (-shifted(logits, ids)).exp().mean()
         ),
@@ -305,9 +296,8 @@ def check_next_token_loss(attempt):
         "this is a mean for each place; return one mean over all targets": lambda logits, ids: (
             shifted(logits, ids).mean(0)
         ),
-        "the number is right, but it is a float: leave out `.item()`, so that `backward()` works": lambda logits, ids: (
-            shifted(logits, ids).mean().item()
-        ),
+        "the number is right, but it is a float: leave out `.item()`, so that "
+        "`backward()` works": lambda logits, ids: shifted(logits, ids).mean().item(),
     }
     judge(attempt, lambda logits, ids: shifted(logits, ids).mean(), inputs, mistakes)
 
@@ -359,9 +349,8 @@ def check_gpt_parameters(attempt):
         "the token embeddings are missing": lambda vocab, *rest: (
             count(vocab, *rest) - vocab * rest[1]
         ),
-        "attention has four matrices: queries, keys, values and the projection; here are three": lambda *sizes: (
-            count(*sizes, attention=3)
-        ),
+        "attention has four matrices: queries, keys, values and the projection; here "
+        "are three": lambda *sizes: count(*sizes, attention=3),
         "only one block was counted": lambda vocab, context, d, layers, tied: count(
             vocab, context, d, 1, tied
         ),
@@ -487,7 +476,8 @@ def check_greedy(attempt):
         before, result = list(ids), attempt(next_logits, ids, max_tokens, end)
         if ids != before:
             raise Mistake(
-                "the list `ids` that your function was given has changed. Likely mistake: `ids.append` or `+=` "
+                "the list `ids` that your function was given has changed. Likely mistake: "
+                "`ids.append` or `+=` "
                 "on it; make a new list, `ids + [token]`."
             )
         return result
@@ -529,7 +519,8 @@ def check_greedy(attempt):
         "there is one new token too many": lambda model, ids, most, end: write(
             model, ids, most + 1, end
         ),
-        "the prompt itself may contain end_of_text; only a new one ends the text": until_the_end_is_in_the_text,
+        "the prompt itself may contain end_of_text; only a new one ends "
+        "the text": until_the_end_is_in_the_text,
     }
     judge(careful, write, inputs, mistakes)
 
@@ -600,25 +591,23 @@ def check_write_with_cache(attempt):
         lambda model, idx, most: generate_greedy(model.model, idx, most),
         inputs,
         {
-            "with a cache give the model the newest token only; the tokens before it are in the cache already": lambda *args: (
-                write(*args, later=slice(None))
-            ),
-            "the model saw nothing but the newest token: make one cache before the loop and pass it to every call": lambda *args: (
-                write(*args, cached=False)
-            ),
+            "with a cache give the model the newest token only; the tokens before it are in "
+            "the cache already": lambda *args: write(*args, later=slice(None)),
+            "the model saw nothing but the newest token: make one cache before the loop and "
+            "pass it to every call": lambda *args: write(*args, cached=False),
             "the first call must read the whole prompt, not only its last token": lambda *args: (
                 write(*args, prompt=slice(-1, None))
             ),
-            "the guess was taken from the first position; the next token stands at `logits[:, -1]`": lambda *args: (
-                write(*args, at=0)
-            ),
+            "the guess was taken from the first position; the next token stands at "
+            "`logits[:, -1]`": lambda *args: write(*args, at=0),
             "the new ids came back without the prompt": lambda model, idx, most: write(
                 model, idx, most
             )[:, idx.shape[1] :],
             "the new token must be (1, 1) to be appended: `argmax(dim=-1, keepdim=True)`": lambda *args: (
                 write(*args, keepdim=False)
             ),
-            "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` keeps the axis, so does `idx[:, -1:]`": one_axis_too_few,
+            "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` "
+            "keeps the axis, so does `idx[:, -1:]`": one_axis_too_few,
         },
     )
 
@@ -629,13 +618,13 @@ def check_write_with_cache(attempt):
         return model.calls
 
     wasteful = {
-        "everything is computed anew for each token: pass one cache to every call, and after the prompt only the newest token": lambda *args: (
-            write(*args, cached=False, later=slice(None))
+        "everything is computed anew for each token: pass one cache to every call, and after "
+        "the prompt only the newest token": lambda *args: write(
+            *args, cached=False, later=slice(None)
         ),
         "the prompt was read token by token; one call can read it whole": token_by_token,
-        "the prompt was read token by token, though one call can read it whole, and the last new token was read, too": lambda *args: (
-            token_by_token(*args, extra=True)
-        ),
+        "the prompt was read token by token, though one call can read it whole, and the last "
+        "new token was read, too": lambda *args: token_by_token(*args, extra=True),
         "the last token was read too, though nobody asks what follows it": lambda *args: write(
             *args, extra=True
         ),
@@ -649,7 +638,8 @@ def check_write_with_cache(attempt):
                 if calls(suspect, model, idx, most) == read
             ]
             raise Mistake(
-                f"the ids are right, but for a prompt of {idx.shape[1]} and {most} new tokens the model read {read} "
+                f"the ids are right, but for a prompt of {idx.shape[1]} and {most} new tokens "
+                f"the model read {read} "
                 f"tokens in its calls, expected {once}."
                 + "".join(f" Likely mistake: {text}." for text in likely[:1])
             )

@@ -52,9 +52,8 @@ def check_perplexity(attempt):
         "this is the loss, in nats; the perplexity is e to the power of it": lambda x, t: losses(
             x, t
         ).mean(),
-        "e was raised to each loss and the mean taken of that; take the mean of the losses first": lambda x, t: (
-            losses(x, t).exp().mean()
-        ),
+        "e was raised to each loss and the mean taken of that; take the mean of the "
+        "losses first": lambda x, t: losses(x, t).exp().mean(),
         "the loss is in nats, so it is e to the power of it, not 2": lambda x, t: (
             2 ** losses(x, t).mean()
         ),
@@ -99,9 +98,8 @@ def check_bits_per_byte(attempt):
         "multiplied by ln 2, not divided: there are more bits than nats": lambda loss, n, text: (
             loss * n * math.log(2) / len(text.encode("utf-8"))
         ),
-        "divided by the number of characters; é has two bytes, “ has three: use len(text.encode('utf-8'))": lambda loss, n, text: (
-            loss * n / math.log(2) / len(text)
-        ),
+        "divided by the number of characters; é has two bytes, “ has three: use "
+        "len(text.encode('utf-8'))": lambda loss, n, text: loss * n / math.log(2) / len(text),
         "the loss is that of one target; the text has n_targets of them": lambda loss, n, text: (
             bits(loss, 1, text)
         ),
@@ -113,9 +111,8 @@ def check_bits_per_byte(attempt):
             loss * n / math.log(2)
         ),
         "upside down: these are bytes per bit": lambda loss, n, text: 1 / bits(loss, n, text),
-        "bytes and n_targets are exchanged: multiply by n_targets, divide by the bytes": lambda loss, n, text: (
-            loss * len(text.encode("utf-8")) / math.log(2) / n
-        ),
+        "bytes and n_targets are exchanged: multiply by n_targets, divide by "
+        "the bytes": lambda loss, n, text: loss * len(text.encode("utf-8")) / math.log(2) / n,
         "log with base 10: ln is math.log": lambda loss, n, text: (
             bits(loss, n, text) * math.log(2) / math.log10(2)
         ),
@@ -186,20 +183,17 @@ def check_adamw_step(attempt):
         return weight * (1 - lr * decay), m, v
 
     mistakes = {
-        "m and v are not corrected: they began at 0, so divide by 1 − 0.9^step and 1 − 0.99^step": lambda *args: (
-            adamw(*args, correct=False)
-        ),
-        "the decay was added to the gradient, which is Adam with L2; AdamW takes lr · decay · weight off the weight itself": lambda *args: (
-            adamw(*args, separate=False)
-        ),
+        "m and v are not corrected: they began at 0, so divide by 1 − 0.9^step and 1 − "
+        "0.99^step": lambda *args: adamw(*args, correct=False),
+        "the decay was added to the gradient, which is Adam with L2; AdamW takes lr · decay · "
+        "weight off the weight itself": lambda *args: adamw(*args, separate=False),
         "the weight decay is missing": lambda *args: adamw(*args[:6], 0.0),
         "the root is missing: the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(*args, root=False),
         "ε stands under the root; the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(
             *args, eps=0.0, inside=1e-8
         ),
-        "ε is missing: where a gradient has always been 0 the step is 0 / 0; divide by √v̂ + 1e-8": lambda *args: (
-            adamw(*args, eps=0.0)
-        ),
+        "ε is missing: where a gradient has always been 0 the step is 0 / 0; divide by "
+        "√v̂ + 1e-8": lambda *args: adamw(*args, eps=0.0),
         "the decay was taken off the new weight; it is lr · decay · the old weight": decayed_afterwards,
         "lr is missing in the decay: it is lr · decay · weight": lambda *args: adamw(
             *args[:6], args[6] / args[5]
@@ -214,7 +208,8 @@ def check_adamw_step(attempt):
         "steps are counted from 1 here; yours are one too many in the correction": lambda *args: (
             adamw(*args[:4], args[4] + 1, *args[5:])
         ),
-        "the corrected m and v were handed back; the next step needs those before the correction": corrected_kept,
+        "the corrected m and v were handed back; the next step needs those before the "
+        "correction": corrected_kept,
         "the shares are upside down: m keeps 0.9 of itself and takes 0.1 of the gradient": lambda *args: (
             adamw(*args, betas=(0.1, 0.01))
         ),
@@ -239,14 +234,16 @@ def check_trapezoid_rate(attempt):
     inputs = [(step, 20, 4, 5, 0.5) for step in (0, 1, 3, 4, 10, 14, 15, 17, 19)]
     inputs += [(step, 100, 10, 40, 3e-3) for step in (0, 9, 10, 59, 60, 61, 80, 99)]
     mistakes = {
-        "the first step has the rate 0 and learns nothing: step 0 gets peak · 1 / warmup": lambda step, steps, warmup, decay, peak: (
-            trapezoid(step, steps, warmup, decay, peak, first=0)
+        "the first step has the rate 0 and learns nothing: step 0 gets peak · 1 "
+        "/ warmup": lambda step, steps, warmup, decay, peak: trapezoid(
+            step, steps, warmup, decay, peak, first=0
         ),
         "the last step has the rate 0: it gets peak · 1 / decay": lambda step, steps, warmup, decay, peak: (
             trapezoid(step, steps, warmup, decay, peak, last=1)
         ),
-        "both ends have the rate 0: step 0 gets peak / warmup, and the last one peak / decay": lambda step, steps, warmup, decay, peak: (
-            trapezoid(step, steps, warmup, decay, peak, first=0, last=1)
+        "both ends have the rate 0: step 0 gets peak / warmup, and the last one "
+        "peak / decay": lambda step, steps, warmup, decay, peak: trapezoid(
+            step, steps, warmup, decay, peak, first=0, last=1
         ),
         "there is no warm-up": lambda step, steps, warmup, decay, peak: trapezoid(
             step, steps, 1, decay, peak
@@ -254,14 +251,17 @@ def check_trapezoid_rate(attempt):
         "the rate never falls": lambda step, steps, warmup, decay, peak: trapezoid(
             step, steps, warmup, 1, peak
         ),
-        "the rate falls from the end of the warm-up on; it stays at its peak until the last `decay` steps": lambda step, steps, warmup, decay, peak: (
-            trapezoid(step, steps, warmup, steps - warmup, peak)
+        "the rate falls from the end of the warm-up on; it stays at its peak until the last "
+        "`decay` steps": lambda step, steps, warmup, decay, peak: trapezoid(
+            step, steps, warmup, steps - warmup, peak
         ),
-        "the fall lasts `warmup` steps and the rise `decay`: they are exchanged": lambda step, steps, warmup, decay, peak: (
-            trapezoid(step, steps, decay, warmup, peak)
+        "the fall lasts `warmup` steps and the rise `decay`: they are "
+        "exchanged": lambda step, steps, warmup, decay, peak: trapezoid(
+            step, steps, decay, warmup, peak
         ),
-        "the fall begins at step `decay`; it takes the last `decay` steps": lambda step, steps, warmup, decay, peak: (
-            trapezoid(step, steps, warmup, steps - decay, peak)
+        "the fall begins at step `decay`; it takes the last "
+        "`decay` steps": lambda step, steps, warmup, decay, peak: trapezoid(
+            step, steps, warmup, steps - decay, peak
         ),
         "this is the share of the peak; multiply by peak": lambda step, steps, warmup, decay, peak: (
             trapezoid(step, steps, warmup, decay, 1.0)
@@ -291,12 +291,10 @@ def check_clip_gradients(attempt):
         return scaled(gradients, min(1.0, max_norm / norm(gradients)))
 
     mistakes = {
-        "each tensor was clipped by its own norm, which turns the direction of the step: take one norm over all": lambda gs, limit: [
-            g * min(1.0, limit / g.norm()) for g in gs
-        ],
-        "each number was clipped, which turns the direction of the step: multiply all by the same factor": lambda gs, limit: [
-            g.clamp(-limit, limit) for g in gs
-        ],
+        "each tensor was clipped by its own norm, which turns the direction of the step: take "
+        "one norm over all": lambda gs, limit: [g * min(1.0, limit / g.norm()) for g in gs],
+        "each number was clipped, which turns the direction of the step: multiply all by the "
+        "same factor": lambda gs, limit: [g.clamp(-limit, limit) for g in gs],
         "small gradients were enlarged: a norm below max_norm stays as it is": lambda gs, limit: (
             scaled(gs, limit / norm(gs))
         ),
@@ -334,9 +332,8 @@ def check_whole_gradient(attempt):
         return sum(g * count for g, count in zip(gradients, counts, strict=True))
 
     mistakes = {
-        "each part has the same say; a part with more targets must count for more: weigh by counts / sum(counts)": lambda gs, counts: (
-            sum(gs) / len(gs)
-        ),
+        "each part has the same say; a part with more targets must count for more: weigh by "
+        "counts / sum(counts)": lambda gs, counts: sum(gs) / len(gs),
         "the gradients were added without any weights: the step is too large": lambda gs, counts: (
             sum(gs)
         ),
@@ -347,9 +344,8 @@ def check_whole_gradient(attempt):
         "divided by the counts: that gives small parts the greater weight": lambda gs, counts: sum(
             g / count for g, count in zip(gs, counts, strict=True)
         ),
-        "added up and divided by all targets, as if each part had given a sum; it gave a mean": lambda gs, counts: (
-            sum(gs) / sum(counts)
-        ),
+        "added up and divided by all targets, as if each part had given a sum; it "
+        "gave a mean": lambda gs, counts: sum(gs) / sum(counts),
         "only the last part is left: the gradients were overwritten, not added": lambda gs, counts: (
             gs[-1]
         ),
@@ -370,14 +366,13 @@ def check_with_temperature(attempt):
         return p**exponent / (p**exponent).sum()
 
     mistakes = {
-        "upside down, or multiplied: p^temperature makes a high temperature sharp; it is p^(1/temperature)": power,
+        "upside down, or multiplied: p^temperature makes a high temperature sharp; it is "
+        "p^(1/temperature)": power,
         "not made to sum to 1 again": lambda p, temperature: p ** (1 / temperature),
-        "the probabilities were divided, which the sum undoes: divide their logarithms": lambda p, temperature: (
-            p
-        ),
-        "the probabilities were divided and put through a softmax: they are no logits, take their logarithm first": lambda p, temperature: (
-            (p / temperature).softmax(dim=0)
-        ),
+        "the probabilities were divided, which the sum undoes: divide their "
+        "logarithms": lambda p, temperature: p,
+        "the probabilities were divided and put through a softmax: they are no logits, take "
+        "their logarithm first": lambda p, temperature: (p / temperature).softmax(dim=0),
         "the probabilities were put through a second softmax": lambda p, temperature: p.softmax(
             dim=0
         ),
@@ -430,14 +425,14 @@ def check_keep_top_p(attempt):
         "the token that crosses p was left out: what is kept must hold at least p": lambda probs, p: (
             keep(probs, p, late=False)
         ),
-        "the token with which p is reached was left out: what is kept must hold at least p": lambda probs, p: (
-            cut(probs, lambda with_it, before: with_it < p)
-        ),
+        "the token with which p is reached was left out: what is kept must hold "
+        "at least p": lambda probs, p: cut(probs, lambda with_it, before: with_it < p),
         "one token too many: where the likelier ones hold p exactly, p is held already": lambda probs, p: (
             cut(probs, lambda with_it, before: before <= p)
         ),
-        "`mask[order]` sorts once more; to bring a sorted mask back, write `mask[order] = sorted_mask`, or use scatter": lambda probs, p: (
-            cut(probs, lambda with_it, before: before < p, backwards=True)
+        "`mask[order]` sorts once more; to bring a sorted mask back, write `mask[order] = "
+        "sorted_mask`, or use scatter": lambda probs, p: cut(
+            probs, lambda with_it, before: before < p, backwards=True
         ),
         "what is kept does not sum to 1: divide by its sum": lambda probs, p: keep(
             probs, p, whole_sum=False
@@ -448,9 +443,8 @@ def check_keep_top_p(attempt):
         "the result is sorted; every token must keep its own place in the vocabulary": in_order,
         "the tokens were taken in the order of the vocabulary; sort them first": unsorted,
         "each token was compared with p; it is the sum of the likelier ones that counts": above,
-        "each token was compared with 1 − p; it is the sum of the likelier ones that counts": lambda probs, p: (
-            above(probs, 1 - p)
-        ),
+        "each token was compared with 1 − p; it is the sum of the likelier ones "
+        "that counts": lambda probs, p: above(probs, 1 - p),
         "only the likeliest token was kept": lambda probs, p: keep(probs, 1e-9),
         "nothing was left out": lambda probs, p: probs,
     }

@@ -69,7 +69,8 @@ def download(urls, target, size=None, sha256=None, advice=None, looks_right=None
     target:  where the file goes; until it is complete and checked, its beginning is `NAME.part`
     advice:  a sentence that ends the error message; by default, where to put the file by hand
 
-    The others are those of `Expected`. Raises DownloadError if no address delivers the right file, and if the file cannot be written.
+    The others are those of `Expected`. Raises DownloadError if no address delivers the right
+             file, and if the file cannot be written.
     """
     urls, target = [urls] if isinstance(urls, str) else list(urls), Path(target)
     expected = Expected(size, sha256, looks_right, limit)

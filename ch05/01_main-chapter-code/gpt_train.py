@@ -17,7 +17,7 @@ try:
         begin_folder,
         choose_run,
         claimed,
-        whole_path,
+        whole_paths,
         write_settings,
     )
 except ModuleNotFoundError as error:
@@ -71,6 +71,7 @@ from ch05_01_main_chapter_code.training import (
     suited_rate,
     train,
 )
+from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
     "Batches",
@@ -416,17 +417,15 @@ def plot_run(folder):
 # --- The command line -----------------------------------------------------------------------------
 
 
-def with_whole_paths(given):
-    """The flags with relative paths made whole, for a run that goes on from another folder."""
-    names = {
-        "data": (*EMBEDDED_CORPORA, *DOWNLOADED_CORPORA),
-        "tokenizer": ("auto", "bpe", "gpt2"),
-        "init_from": PUBLISHED,
-    }
-    return given | {key: whole_path(given[key], names[key]) for key in names if key in given}
+# Flags that may be paths, and what else they may be called.
+PATHS = {
+    "data": (*EMBEDDED_CORPORA, *DOWNLOADED_CORPORA),
+    "tokenizer": ("auto", "bpe", "gpt2"),
+    "init_from": PUBLISHED,
+}
 
 
-def show_settings(run):
+def describe_run(run):
     """Print what is about to happen."""
     config, begun = run.config, f", from step {run.step}" if run.step else ""
     settings = [f"{key}={value}" for key, value in asdict(config).items() if value is not None]
@@ -441,14 +440,13 @@ def show_settings(run):
             f"the rate never reaches {config.lr:g}"
         )
     tokens = len(run.corpus.train.tokens)
-    print(
-        f"data       {run.corpus.source}: {tokens:,} tokens; each step sees {rows} rows", flush=True
-    )
+    print(f"read       {printable(run.corpus.source)}")
+    print(f"data       {tokens:,} tokens; each step sees {rows} rows", flush=True)
 
 
 def main(given, name=None, resume=False, overwrite=False):
     """Run the command line. Returns the exit status."""
-    flags = with_whole_paths(given)
+    flags = whole_paths(given, PATHS)
     file, more = PretrainingRun.settings_file, "steps"
     config, folder = choose_run(flags, TrainConfig, file, name, resume, overwrite, may_grow=more)
     with claimed(folder, Path(config.data).stem or "run") as folder:
@@ -458,7 +456,7 @@ def main(given, name=None, resume=False, overwrite=False):
             write_settings(folder, run.config, file)
         else:
             begin_folder(folder, run.config, file)
-        show_settings(run)
+        describe_run(run)
         if status := run.live():
             return status
         for key, value in run.finish().items():

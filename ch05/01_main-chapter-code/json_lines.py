@@ -29,8 +29,8 @@ def read_json_lines(path):
         try:
             rows.append(json.loads(line.decode("utf-8")))
         except (ValueError, RecursionError) as error:
-            if not any(later.strip(b"\0 \r\t") for later in lines[number:]):
-                break  # the last one: torn
+            if number == len(lines):
+                break  # no line feed behind it: cut off
             raise ValueError(f"{path} is damaged in line {number}: {error}") from None
     return rows
 

@@ -13,7 +13,13 @@ try:
         generate_greedy,
         language_model_loss,
     )
-    from ch04_01_main_chapter_code.manifest import check_files, write_atomically
+    from ch04_01_main_chapter_code.manifest import (
+        MANIFEST,
+        check_files,
+        remove_files,
+        write_atomically,
+        write_files,
+    )
     from ch04_01_main_chapter_code.weight_files import StoredMatrix
 except ModuleNotFoundError as error:
     raise ImportError(
@@ -25,6 +31,7 @@ __all__ = [
     "GPT",
     "GPTConfig",
     "KVCache",
+    "MANIFEST",
     "StoredMatrix",
     "TokenDataset",
     "check_files",
@@ -36,5 +43,7 @@ __all__ = [
     "judge",
     "language_model_loss",
     "needed_end_of_text",
+    "remove_files",
     "write_atomically",
+    "write_files",
 ]

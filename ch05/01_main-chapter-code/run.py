@@ -16,9 +16,14 @@ from functools import partial
 import torch
 from tqdm import tqdm
 
-from ch04_01_main_chapter_code.manifest import MANIFEST, check_files, remove_files, write_files
 from ch05_01_main_chapter_code.json_lines import append_json_line, read_json_lines, write_json_lines
-from ch05_01_main_chapter_code.previous_chapters import write_atomically
+from ch05_01_main_chapter_code.previous_chapters import (
+    MANIFEST,
+    check_files,
+    remove_files,
+    write_atomically,
+    write_files,
+)
 
 
 class Run:
@@ -162,7 +167,7 @@ class Run:
         return 128 + stopped()
 
 
-def in_words(row):
+def as_words(row):
     """A row of records as a line: {"val_loss": 0.25} becomes "val loss 0.25"."""
     return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in row.items())
 

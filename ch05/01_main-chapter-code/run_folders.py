@@ -65,6 +65,11 @@ def whole_path(value, names=()):
     return str(path.resolve()) if path.exists() else value
 
 
+def whole_paths(given, names):
+    """The flags with relative paths made whole; `names`: {flag: what it may be called instead}."""
+    return given | {flag: whole_path(given[flag], names[flag]) for flag in names if flag in given}
+
+
 # --- Choosing -------------------------------------------------------------------------------------
 
 
@@ -165,7 +170,7 @@ def claimed(folder, stem="run"):
     folder = make_folder(folder, stem) if made else folder
     try:
         with open(folder / LOCK, "ab") as file:
-            if not lock(file):
+            if not lock_file(file):
                 raise ValueError(
                     f"another process is at work on the run {folder.name!r}; let it end"
                 )
@@ -195,7 +200,7 @@ def make_folder(folder, stem):
     raise ValueError(f"{runs_folder()} is full of runs called {stem}; give this one a --name")
 
 
-def lock(file):
+def lock_file(file):
     """Lock an open file for this process: True, or False if another one has it."""
     try:
         if os.name == "nt":

@@ -428,7 +428,8 @@ PLOTS = {
         },
         "steps": [
             [
-                "{hero} the {hero.kind} stood at the {place} on a {weather} night. The moon lay in the water, [round|soft|bright] "
+                "{hero} the {hero.kind} stood at the {place} on a {weather} night. The moon "
+                "lay in the water, [round|soft|bright] "
                 "as butter.",
                 "One {weather} night {hero} the {hero.kind} saw the moon floating in the water near the {place}.",
             ],

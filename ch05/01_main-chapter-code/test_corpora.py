@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from ch05_01_main_chapter_code.arguments import TrainConfig
 from ch05_01_main_chapter_code.corpora import (
     find_texts,
     load_corpus,
@@ -12,6 +13,8 @@ from ch05_01_main_chapter_code.corpora import (
     read_text,
     read_values,
 )
+from ch05_01_main_chapter_code.gpt_generate import TALES_GPT
+from ch05_01_main_chapter_code.gpt_train import prepare
 
 STRAY = (
     ".DS_Store",
@@ -108,7 +111,7 @@ def test_marks_and_line_ends_are_no_text(tmp_path, raw):
         ("né\n".encode("utf-16"), "looks like UTF-16; .*iconv -f UTF-16 -t UTF-8"),
         ("the fox".encode("utf-16-le"), "looks like UTF-16LE without a mark; .*-f UTF-16LE"),
         ("the fox".encode("utf-16-be"), "looks like UTF-16BE without a mark"),
-        ("лиса увидела луну и пошла\n".encode("utf-16-le"), "looks like UTF-16LE without a mark"),
+        ("лиса увидела луну\n".encode("utf-16-le"), "looks like UTF-16LE without a mark"),
         ("狐狸看见了月亮".encode("utf-16"), "looks like UTF-16;"),
         ("the fox".encode("utf-32"), "looks like UTF-32;"),
         (
@@ -168,3 +171,11 @@ def test_what_is_no_json_is_told_in_one_line(tmp_path, content, told):
     with pytest.raises(ValueError, match=told) as caught:
         read_values(tmp_path / "rows.json")
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_prints_what_was_read_and_left_out(tmp_path):
+    write(tmp_path, a="the fox saw the moon " * 40, b="the owl saw the fox " * 40)
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    config = TrainConfig(data=str(tmp_path), tokenizer=str(TALES_GPT))
+    corpus = prepare(config, context_length=16, vocab_size=1728)
+    assert corpus.source == f"2 documents from 2 files of {tmp_path}; 1 skipped (.DS_Store)"

@@ -42,7 +42,7 @@ NOTEBOOK = FOLDER / "ch05.ipynb"
 
 def test_the_notebook_teaches_this_very_code():
     assert_same_code(NOTEBOOK, FOLDER / "gpt_generate.py", ["sample_next"])
-    assert_same_code(NOTEBOOK, FOLDER / "gpt_train.py", ["learning_rate"])
+    assert_same_code(NOTEBOOK, FOLDER / "training.py", ["learning_rate"])
 
 
 def notebook_train():

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from ch04_01_main_chapter_code import checkpoint
 from ch04_01_main_chapter_code.formulas import check_mapping
-from ch05_01_main_chapter_code import gpt_download, published_weights
+from ch05_01_main_chapter_code import downloads, gpt_download, published_weights
 from ch05_01_main_chapter_code.gpt_download import DownloadError, data_folder, download_gpt2
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, generate
 from ch05_01_main_chapter_code.previous_chapters import GPT, GPTConfig, gpt2_tokenizer
@@ -521,7 +521,7 @@ def served(server, small_gpt2, tmp_path, monkeypatch):
         n_head=12,
         n_embd=48,
         size=file.stat().st_size,
-        sha256=gpt_download.downloads.digest(file),
+        sha256=downloads.digest(file),
     )
     monkeypatch.setitem(gpt_download.SIZES, "gpt2", small)
     config = gpt_download.gpt2_config

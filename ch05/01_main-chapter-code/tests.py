@@ -23,6 +23,7 @@ if __name__ == "__main__":
 import torch
 
 from ch04_01_main_chapter_code.damage import unnoticed
+from ch04_01_main_chapter_code.manifest import check_files
 from ch05_01_main_chapter_code import gpt_generate, gpt_train, tales
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
 from ch05_01_main_chapter_code.corpora import load_corpus
@@ -61,7 +62,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     generate_greedy,
     language_model_loss,
 )
-from ch05_01_main_chapter_code.run import Run, read_state
+from ch05_01_main_chapter_code.run import Run, read_state, states
 from ch05_01_main_chapter_code.run_folders import claimed, going_on, runs_folder
 from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
 from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
@@ -1017,8 +1018,8 @@ def test_a_run_that_is_killed_at_any_moment_resumes_and_ends_with_the_same_weigh
             break
         deaths += 1
         words = ["--name", name, "--resume"]
-        found = {path.name.partition(".")[0] for path in (script.folder / name).iterdir()}
-        if not any(stem.startswith(("training", "manifest-next")) for stem in found):
+        check_files(script.folder / name, [])  # puts in place what was written whole
+        if not states(script.folder / name):
             refused(gpt_train.main, flags(*words), "saved nothing yet", "--overwrite")
             words = ["--name", name, "--overwrite", *common]
         if not (script.folder / name / "summary.json").exists():

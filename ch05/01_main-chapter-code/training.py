@@ -174,6 +174,26 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None, ba
     return losses
 
 
+class EpochHistory:
+    """What a training by epochs has come to: `history`, with the `losses` of all steps, and
+    `epochs`, a row for each epoch with its mean loss and what `judge()` says at its end.
+    """
+
+    def __init__(self, steps_per_epoch, history=None, judge=dict):
+        self.steps_per_epoch, self.judge = steps_per_epoch, judge
+        self.history = history or {"losses": [], "epochs": []}
+
+    def add(self, loss):
+        """Add the loss of a step. Returns the row of the epoch that it completes, or None."""
+        losses, steps = self.history["losses"], self.steps_per_epoch
+        losses.append(loss)
+        if len(losses) % steps:
+            return None
+        row = {"epoch": len(losses) // steps, "train_loss": sum(losses[-steps:]) / steps}
+        self.history["epochs"].append(row | self.judge())
+        return self.history["epochs"][-1]
+
+
 def checked(loss, n_targets, step):
     """The loss of a step as a number. Raises where it is none, or where nothing was learned."""
     if not n_targets:

@@ -9,7 +9,6 @@ little.
 """
 
 import argparse
-import json
 import os
 from dataclasses import replace
 from functools import partial
@@ -26,6 +25,7 @@ from schedulers import SCHEDULES, cosine, train_with
 from ch05_01_main_chapter_code.arguments import TrainConfig
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT
 from ch05_01_main_chapter_code.gpt_train import build_model, evaluate, prepare
+from ch05_01_main_chapter_code.json_lines import append_json_line, read_json_lines
 from ch05_01_main_chapter_code.previous_chapters import GPT
 
 LOG = Path(__file__).parent / "comparison.jsonl"
@@ -65,7 +65,7 @@ def short_run(train_rows, held_out, plan, share):
 
 def read_log(path=LOG):
     """The head of a log and its rows."""
-    head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    head, *rows = read_json_lines(path)
     return head, rows
 
 
@@ -78,7 +78,7 @@ def best_peak(rows, schedule):
 def main():
     if not LOG.exists():
         head = {"command": "python compare_schedules.py", "machine": f"{os.cpu_count()} CPU cores"}
-        LOG.write_text(json.dumps(head) + "\n", encoding="utf-8")
+        append_json_line(LOG, head)
     rows, data = read_log()[1], load_rows()
 
     def run(schedule, peak, seed, share):
@@ -87,8 +87,7 @@ def main():
         if row is None:
             row = name | short_run(*data, replace(PLAN, lr=peak, seed=seed), share)
             rows.append(row)
-            with open(LOG, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            append_json_line(LOG, row)
             print(
                 f"{schedule:24} peak {peak:<6g} seed {seed}  held-out loss {row['val_loss']:.4f}",
                 flush=True,

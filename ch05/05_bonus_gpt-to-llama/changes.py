@@ -7,7 +7,6 @@ same order.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -106,12 +105,11 @@ def compare(steps, seeds, log):
 
     from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, load_model
     from ch05_01_main_chapter_code.gpt_train import evaluate, prepare, train
+    from ch05_01_main_chapter_code.json_lines import write_json_lines
 
     tokenizer = load_model(TALES_GPT).tokenizer
     corpus = prepare(TrainConfig(), TALES.context_length, TALES.vocab_size, tokenizer)
-    lines = [
-        json.dumps({"steps": steps, "floor": corpus.floor, "threads": torch.get_num_threads()})
-    ]
+    lines = [{"steps": steps, "floor": corpus.floor, "threads": torch.get_num_threads()}]
     for seed in seeds:
         for number, name in enumerate(["GPT", *CHANGES]):
             torch.manual_seed(seed)
@@ -131,11 +129,11 @@ def compare(steps, seeds, log):
                 "val_loss": round(evaluate(model, corpus.validation)[0], 4),
                 "seconds": round(seconds, 1),
             }
-            lines.append(json.dumps(row | {"train_loss_of_25": [round(mean, 3) for mean in means]}))
+            lines.append(row | {"train_loss_of_25": [round(mean, 3) for mean in means]})
             print(
                 f"seed {seed}  {name:17} {row['parameters']:,} parameters  validation loss {row['val_loss']:.4f}"
             )
-            log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            write_json_lines(log, lines)
 
 
 def main(arguments=None):

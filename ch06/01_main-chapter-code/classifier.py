@@ -10,8 +10,6 @@ for one.
 """
 
 import copy
-import json
-import zlib
 from dataclasses import asdict
 from functools import partial
 
@@ -27,14 +25,13 @@ from ch06_01_main_chapter_code.previous_chapters import (
     BPETokenizer,
     GPTConfig,
     check_files,
-    checksum,
     find_folder,
     gpt2_tokenizer,
     llama_bonus,
     load_model,
     shallow_copy,
-    write_files,
 )
+from ch06_01_main_chapter_code.tuned_files import check_base, crc, read_about, write_about
 
 # How strongly a step may change what the model computes: see chapter 5's `suited_rate`.
 STRENGTHS = {"head": 1.28, "last-block": 0.256, "lora": 0.256, "all": 0.128}
@@ -106,6 +103,7 @@ def as_language_model(model):
 # --- On disk --------------------------------------------------------------------------------------
 
 FILES = ("classifier.json", "classifier.safetensors")
+FIELDS = ("classes", "trained", "base", "kind", "config", "end_of_text", "lora", "crc32")
 
 
 def save_classifier(model, folder, base=None):
@@ -139,14 +137,10 @@ def save_classifier(model, folder, base=None):
         "lora": model.lora if lora_layers(model) else None,
         "crc32": {"kept": crc(kept.values()), "frozen": crc(frozen)},
     }
-    text = json.dumps(about, indent=2) + "\n"
-    writers = {
-        "classifier.json": lambda path: path.write_text(text, encoding="utf-8"),
-        "classifier.safetensors": partial(save_file, kept),
-    }
+    writers = {"classifier.safetensors": partial(save_file, kept)}
     if base is None and model.tokenizer is not None:
         writers["tokenizer.json"] = model.tokenizer.save
-    write_files(folder, writers)
+    write_about(folder, "classifier.json", about, writers)
 
 
 def load_classifier(name_or_folder=None, device="cpu"):
@@ -157,9 +151,9 @@ def load_classifier(name_or_folder=None, device="cpu"):
     another one by now.
     """
     folder = find_classifier(name_or_folder)
+    about = read_about(folder, "classifier.json", FIELDS)
     check_files(folder, FILES)
     try:
-        about = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
         with safe_open(folder / "classifier.safetensors", framework="pt") as file:
             kept = {name: file.get_tensor(name) for name in file.keys()}
         model = model_about(about, folder)
@@ -168,10 +162,8 @@ def load_classifier(name_or_folder=None, device="cpu"):
             raise ValueError("classifier.safetensors is not what classifier.json describes")
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(f"{folder} is damaged: {error}") from None
-    if crc([tensor for name, tensor in weights.items() if name not in kept]) != crc32["frozen"]:
-        raise ValueError(
-            f"{folder} was trained on another version of {about['base']} than the one that is here"
-        )
+    frozen = [tensor for name, tensor in weights.items() if name not in kept]
+    check_base(frozen, crc32["frozen"], about["base"], folder)
     with torch.no_grad():
         for name, tensor in kept.items():
             weights[name].copy_(tensor)
@@ -207,11 +199,6 @@ def find_classifier(name_or_folder=None):
 def weights_of(model):
     """{name: parameter} of a model, in the order of the names."""
     return dict(sorted(model.named_parameters()))
-
-
-def crc(tensors):
-    """A number by which tensors, and their order, are known again."""
-    return zlib.crc32(repr([checksum(tensor.detach().cpu()) for tensor in tensors]).encode())
 
 
 def saved_tokenizer(folder, model, end_of_text):

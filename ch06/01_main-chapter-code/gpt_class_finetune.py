@@ -29,7 +29,6 @@ from torch.utils.data import Dataset
 from ch06_01_main_chapter_code.classifier import (
     STRENGTHS,
     as_language_model,
-    crc,
     find_classifier,
     is_classifier,
     load_classifier,
@@ -59,8 +58,10 @@ from ch06_01_main_chapter_code.previous_chapters import (
     TALES_GPT,
     Batches,
     BPETokenizer,
+    EpochHistory,
     GPTConfig,
     Run,
+    as_words,
     autocast,
     begin_folder,
     checked,
@@ -71,7 +72,6 @@ from ch06_01_main_chapter_code.previous_chapters import (
     flat_tokens,
     full_loss,
     gpt2_tokenizer,
-    in_words,
     learning_rate,
     load_corpus,
     load_model,
@@ -86,10 +86,11 @@ from ch06_01_main_chapter_code.previous_chapters import (
     tokenizer_of,
     training_rows,
     update,
-    whole_path,
+    whole_paths,
     write_atomically,
 )
 from ch06_01_main_chapter_code.reports import Report, plot_report
+from ch06_01_main_chapter_code.tuned_files import crc
 from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
@@ -175,7 +176,8 @@ def fine_tune(
     on_step=None,
     **settings,
 ):
-    """Train a model to tell the classes of `train_dataset` apart. Returns the model and its history.
+    """Train a model to tell the classes of `train_dataset` apart. Returns the model and its history
+    (see chapter 5's `EpochHistory`).
 
     A language model becomes a classifier first, in place: `train` says what learns (`head`,
     `last-block`, `all`, `lora`; default: what `to_classifier` was told, or `last-block`).
@@ -183,31 +185,25 @@ def fine_tune(
     of text for the language model, a batch of which is learned along with each step, against
     forgetting. `cache`: compute frozen layers once. `settings`: those of `training_plan`.
 
-    The history: `losses` of all steps, and `epochs`, a row for each with its mean loss and, where
-    there is a `val_dataset`, loss and accuracy on that. Given together with its `optimizer`,
-    training goes on where it ended. `on_step(step, loss, row)` is called after each step, `row`
-    being that of the epoch it completed, or None; it ends the training by returning True.
-
-    Raises ValueError for classes or texts that do not fit the model, FloatingPointError if the loss
-    is no number.
+    With its `history` and `optimizer`, training goes on where it ended. `on_step(step, loss, row)`
+    is called after each step, `row` being that of the epoch it completed, or None; it ends the
+    training by returning True. Raises ValueError for classes or texts that do not fit the model,
+    FloatingPointError if the loss is no number.
     """
     prepare_classifier(model, train_dataset, train, settings.get("seed", 0))
     rows = as_rows(model, train_dataset, cache)
     val_rows = None if val_dataset is None else as_rows(model, val_dataset, cache)
     plan = training_plan(model, len(rows), num_epochs, **settings)
-    optimizer = optimizer or make_optimizer(model, plan)
-    history, per_epoch = history or {"losses": [], "epochs": []}, plan.steps // num_epochs
-    lesson, losses = Lesson(model, rows, plan, per_epoch, weights, replay), history["losses"]
-    for step in range(len(losses), plan.steps):
-        losses.append(lesson.add_gradients(step))
+    optimizer, per_epoch = optimizer or make_optimizer(model, plan), plan.steps // num_epochs
+    epochs = EpochHistory(per_epoch, history, partial(held_out, model, val_rows))
+    lesson = Lesson(model, rows, plan, per_epoch, weights, replay)
+    for step in range(len(epochs.history["losses"]), plan.steps):
+        loss = lesson.add_gradients(step)
         update(model, optimizer, lesson.scaler, learning_rate(step, plan), plan.clip)
-        row = None
-        if (step + 1) % per_epoch == 0:
-            row = epoch_row(model, step // per_epoch, losses[-per_epoch:], val_rows)
-            history["epochs"].append(row)
-        if on_step and on_step(step, losses[-1], row):
+        row = epochs.add(loss)
+        if on_step and on_step(step, loss, row):
             break
-    return model.eval(), history
+    return model.eval(), epochs.history
 
 
 class Lesson:
@@ -275,12 +271,12 @@ class Order:
         return [place for place in places if place < self.n_rows]
 
 
-def epoch_row(model, epoch, losses, val_rows):
-    row = {"epoch": epoch + 1, "train_loss": sum(losses) / len(losses)}
-    if val_rows is not None:
-        report = evaluate(model, val_rows)
-        row |= {"val_loss": report.loss, "val_accuracy": report.accuracy}
-    return row
+def held_out(model, rows):
+    """Loss and accuracy on held-out rows, for the history; nothing without rows."""
+    if rows is None:
+        return {}
+    report = evaluate(model, rows)
+    return {"val_loss": report.loss, "val_accuracy": report.accuracy}
 
 
 def as_weights(weights, rows):
@@ -494,7 +490,7 @@ class ClassifierRun(Run):
                 self.record(step=self.step, loss=loss)
                 if row:
                     self.record(step=self.step, **row)
-                    bar.write(in_words(row))
+                    bar.write(as_words(row))
                 if row or self.step % SAVE_EVERY == 0:
                     self.save_state()
                 return should_stop()
@@ -559,14 +555,12 @@ def replay_rows(model, config):
 # --- The command line -----------------------------------------------------------------------------
 
 
-def with_whole_paths(given):
-    """The flags with relative paths made whole, for a run that goes on from another folder."""
-    names = {
-        "data": ("sms", "messages", "tales"),
-        "base": (*PUBLISHED, "random"),
-        "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
-    }
-    return given | {key: whole_path(given[key], names[key]) for key in names if key in given}
+# Flags that may be paths, and what else they may be called.
+PATHS = {
+    "data": ("sms", "messages", "tales"),
+    "base": (*PUBLISHED, "random"),
+    "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
+}
 
 
 def print_settings(run):
@@ -638,7 +632,7 @@ def main(given, others):
                 "--model names a classifier to use: give the text to classify with --prompt"
             )
         return classify_texts(texts, model)
-    file, flags = ClassifierRun.settings_file, with_whole_paths(given)
+    file, flags = ClassifierRun.settings_file, whole_paths(given, PATHS)
     config, folder = choose_run(flags, FineTuneConfig, file, **others, what="classifier's run")
     with claimed(folder, Path(config.data).stem or "run") as folder:
         run = ClassifierRun(folder, config, others["resume"])

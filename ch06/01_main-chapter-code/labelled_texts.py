@@ -63,7 +63,8 @@ def from_names(texts, names, source):
     for name in classes:
         if names.count(name) < 2:
             raise ValueError(
-                f"{source}: the class {name!r} has one text only; it needs one to learn from and one to test, or another label"
+                f"{source}: the class {name!r} has one text only; it needs one to learn from "
+                "and one to test, or another label"
             )
     numbers = {name: number for number, name in enumerate(classes)}
     return LabelledTexts(list(texts), [numbers[name] for name in names], classes, str(source))
@@ -86,8 +87,8 @@ def load_labelled(name="sms", text_column="text", label_column="label", count=TA
     path = Path(name).expanduser()
     if not path.exists():
         raise FileNotFoundError(
-            f"no data and no file is called {name!r}; give sms, messages, tales, a CSV file, or a folder with one folder "
-            "of .txt files per class"
+            f"no data and no file is called {name!r}; give sms, messages, tales, a CSV file, "
+            "or a folder with one folder of .txt files per class"
         )
     return (
         read_class_folders(path) if path.is_dir() else read_table(path, text_column, label_column)
@@ -173,8 +174,8 @@ def read_table(path, text_column="text", label_column="label"):
     for line, row in rows_of(path, content, delimiter, spaced)[1:]:
         if len(row) != len(header):
             raise ValueError(
-                f"{path}, line {line}: {len(row)} fields, but the header has {len(header)}; a text that holds the "
-                f"separator {delimiter!r} must stand in quotes"
+                f"{path}, line {line}: {len(row)} fields, but the header has {len(header)}; "
+                f"a text that holds the separator {delimiter!r} must stand in quotes"
             )
         for name, field in ((label_column, row[label_at]), (text_column, row[text_at])):
             if not field.strip():
@@ -218,8 +219,9 @@ def find_columns(path, content, text_column, label_column):
             return delimiter, header, spaced
     found = max(headers.values(), key=len)
     missing = label_column if text_column in found else text_column
+    said = ", ".join(found)[:200] or "nothing"
     raise ValueError(
-        f"{path} has no column {missing!r}; its first line says: {', '.join(found)[:200] or 'nothing'}. Name the columns "
+        f"{path} has no column {missing!r}; its first line says: {said}. Name the columns "
         "with --text-column and --label-column"
     )
 

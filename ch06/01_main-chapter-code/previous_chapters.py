@@ -35,20 +35,22 @@ try:
     )
     from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens, training_rows
     from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
+    from ch05_01_main_chapter_code.json_lines import write_json_lines
     from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden, shallow_copy
-    from ch05_01_main_chapter_code.run import Run, in_words
+    from ch05_01_main_chapter_code.run import Run, as_words
     from ch05_01_main_chapter_code.run_folders import (
         begin_folder,
         choose_run,
         claimed,
         find_folder,
         runs_folder,
-        whole_path,
+        whole_paths,
     )
     from ch05_01_main_chapter_code.tale_grammar import TABLES
     from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
     from ch05_01_main_chapter_code.training import (
         Batches,
+        EpochHistory,
         autocast,
         checked,
         checkpoint_activations,
@@ -72,6 +74,7 @@ __all__ = [
     "DOWNLOADED_CORPORA",
     "DocumentRows",
     "EMBEDDED_CORPORA",
+    "EpochHistory",
     "GPT",
     "GPTConfig",
     "Mistake",
@@ -82,6 +85,7 @@ __all__ = [
     "TABLES",
     "TALES_GPT",
     "TrainConfig",
+    "as_words",
     "autocast",
     "begin_folder",
     "block_at",
@@ -101,7 +105,6 @@ __all__ = [
     "full_loss",
     "generate",
     "gpt2_tokenizer",
-    "in_words",
     "judge",
     "language_model_evaluate",
     "language_model_loss",
@@ -129,7 +132,8 @@ __all__ = [
     "tokenizer_of",
     "training_rows",
     "update",
-    "whole_path",
+    "whole_paths",
     "write_atomically",
     "write_files",
+    "write_json_lines",
 ]

@@ -1014,6 +1014,28 @@ def zipped(**members):
     return packed.getvalue()
 
 
+def with_method(packed, method=None, flags=None):
+    """A zip whose entries say that they are packed by another method, or encrypted."""
+    data = bytearray(packed)
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(mark) + at
+        if flags is not None:
+            data[place : place + 2] = flags.to_bytes(2, "little")
+        if method is not None:
+            data[place + 2 : place + 4] = method.to_bytes(2, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("spoiled", [{"flags": 1}, {"method": 99}, {"method": 14}, {"method": 8}])
+def test_a_zip_that_cannot_be_read_does_not_stay(server, tmp_path, spoiled):
+    packed = zipped(SMSSpamCollection=b"ham\thello\n" * 100)
+    server.content = with_method(packed, **spoiled)
+    with pytest.raises(DownloadError, match="SMSSpamCollection") as told:
+        gpt_download.download_sms(tmp_path)
+    assert "\n" not in str(told.value)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_the_member_is_taken_by_its_name_and_nothing_else_is_written(server, tmp_path, monkeypatch):
     content = b"ham\thello\nspam\tbuy\n"
     monkeypatch.setattr(gpt_download, "SMS_SIZE", len(content))

@@ -35,7 +35,6 @@ import torch
 import torch.nn.functional as F
 
 from ch03_01_main_chapter_code.attention import MultiHeadAttention
-from ch05_01_main_chapter_code.run_folders import read_results
 from ch05_01_main_chapter_code.training import suited_rate
 from ch06_01_main_chapter_code.class_arguments import FineTuneConfig
 from ch06_01_main_chapter_code.classifier import STRENGTHS

@@ -27,6 +27,7 @@ from experiment_settings import GROUPS, HELP, USUAL, Experiment, Variant, parse_
 
 from ch03_01_main_chapter_code.attention import MultiHeadAttention
 from ch05_01_main_chapter_code.arguments import run_script
+from ch05_01_main_chapter_code.run_folders import Results
 from ch06_01_main_chapter_code.class_arguments import FineTuneConfig
 from ch06_01_main_chapter_code.frozen_layers import FrozenRows, class_logits, pad_rows
 from ch06_01_main_chapter_code.gpt_class_finetune import SpamDataset, evaluate, fine_tune, load_base
@@ -342,7 +343,7 @@ def test_the_help_knows_every_setting_and_needs_no_torch(tmp_path):
     "name, flags", [("tales", ""), ("messages", " --data messages --epochs 20 --test-share 0.5")]
 )
 def test_the_logs_are_complete(name, flags):
-    results = lab.Results(FOLDER / f"results-{name}.jsonl", "experiment")
+    results = Results(FOLDER / f"results-{name}.jsonl", "experiment")
     command = f"python additional_experiments.py{flags}"
     given = parse_arguments(flags.split())[0]
     assert results.head["command"] == command and Experiment(
@@ -353,7 +354,7 @@ def test_the_logs_are_complete(name, flags):
 
 
 def test_a_logged_run_can_be_repeated():
-    results = lab.Results(FOLDER / "results-messages.jsonl", "experiment")
+    results = Results(FOLDER / "results-messages.jsonl", "experiment")
     variant = GROUPS["layers"]["last block"]
     found = lab.measure(Experiment(**results.head["experiment"]), variant, 1)
     row = json.loads(json.dumps(results.find(**asdict(variant), seed=1)))

@@ -57,6 +57,7 @@ try:
     from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
     from ch07_01_main_chapter_code.serving.gguf_file import as_dtype, write_gguf
     from ch07_01_main_chapter_code.serving.templates import go_template, jinja_template
+    from scratch_llm_tools.console import printable
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -196,6 +197,7 @@ def write_json(path, content):
 
 def modelfile(model, name):
     """The text of a Modelfile for the model.gguf beside it."""
+    name = " ".join(name.split())  # a line break would end the comment
     end = end_text(model)
     temperature = 0 if style_of(model) else 0.8
     return f'''# ollama create {name} -f Modelfile    (in this folder), then: ollama run {name}
@@ -246,14 +248,14 @@ def main(options):
     model, name = open_model(options.model)
     folder = export(model, options.to, folder, name, options.dtype)
     print(
-        f"{name} is in {folder}, as {options.dtype}, {'with' if style_of(model) else 'without'} a "
+        f"{printable(name)} is in {printable(folder)}, as {options.dtype}, {'with' if style_of(model) else 'without'} a "
         "chat template:"
     )
     for path in sorted(folder.iterdir()):
         print(f"  {path.name:22} {path.stat().st_size / 1000:12,.1f} kB   {WHAT_IT_IS[path.name]}")
     print("Use it:")
     for line in how_to_use(options.to, folder, name):
-        print(f"  {line}")
+        print(f"  {printable(line)}")
     return 0
 
 

@@ -43,7 +43,9 @@ from ch07_01_main_chapter_code.previous_chapters import (
     PUBLISHED,
     START,
     SYSTEM,
+    EpochHistory,
     Run,
+    as_words,
     batches_by_length,
     begin_folder,
     chat_ids,
@@ -53,7 +55,6 @@ from ch07_01_main_chapter_code.previous_chapters import (
     crc,
     evaluating,
     generate_ids,
-    in_words,
     language_model_loss,
     load_model,
     make_optimizer,
@@ -68,7 +69,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     suited_rate,
     tokenizer_of,
     trained_share,
-    whole_path,
+    whole_paths,
     write_json_lines,
 )
 from ch07_01_main_chapter_code.previous_chapters import train as take_steps
@@ -301,42 +302,36 @@ def fine_tune(
     **settings,
 ):
     """Train a language model on an `InstructionDataset`, by chapter 5's `train`. Returns the model
-    and its history.
+    and its history (see `EpochHistory`).
 
     `train`: `all`, `last-blocks` or `lora` (see `choose_trained`; default: what it was told before,
     or all); `replay`: rows of plain text, of which `replay_share` of the rows are taken;
-    `settings`: those of `step_plan`.
-
-    The history: `losses` of all steps, and `epochs`, a row for each with its mean loss and, where
-    there is a `val_dataset`, the loss on the answers of that. Given together with its `optimizer`,
-    training goes on where it ended. `on_step(step, loss, row)` is called after each step, `row`
-    being that of the epoch it completed, or None; it ends the training by returning True.
-
-    Raises ValueError for entries that do not fit the model, FloatingPointError if the loss is no
-    number.
+    `settings`: those of `step_plan`. With its `history` and `optimizer`, training goes on where it
+    ended. `on_step(step, loss, row)` is called after each step, `row` being that of the epoch it
+    completed, or None; it ends the training by returning True. Raises ValueError for entries that
+    do not fit the model, FloatingPointError if the loss is no number.
     """
     check_entries(model, train_dataset)
     if train:
         choose_trained(model, train, blocks, rank, alpha, settings.get("seed", 0))
     rows = with_replay(train_dataset, replay, replay_share)
     plan = step_plan(model, len(rows), num_epochs, **settings)
-    history = history or {"losses": [], "epochs": []}
-    losses, per_epoch = history["losses"], plan.steps // num_epochs
+    epochs = EpochHistory(
+        plan.steps // num_epochs, history, partial(validation, model, val_dataset)
+    )
 
     def after_step(step, loss, norm, n_targets):
-        losses.append(loss)
-        row = None
-        if (step + 1) % per_epoch == 0:
-            row = {
-                "epoch": (step + 1) // per_epoch,
-                "train_loss": sum(losses[-per_epoch:]) / per_epoch,
-            }
-            row |= {"val_loss": answer_loss(model, val_dataset)} if val_dataset else {}
-            history["epochs"].append(row)
+        row = epochs.add(loss)
         return on_step and on_step(step, loss, row)
 
-    take_steps(model, rows, plan, optimizer, len(losses), after_step, batch_loss=spared_loss)
-    return model.eval(), history
+    done = len(epochs.history["losses"])
+    take_steps(model, rows, plan, optimizer, done, after_step, batch_loss=spared_loss)
+    return model.eval(), epochs.history
+
+
+def validation(model, dataset):
+    """The loss on the answers of held-out entries, for the history; nothing without entries."""
+    return {"val_loss": answer_loss(model, dataset)} if dataset else {}
 
 
 def check_entries(model, dataset):
@@ -546,7 +541,7 @@ class InstructRun(Run):
                 if row:
                     self.record(step=self.step, **row)
                     compared = self.keep_if_best(row["val_loss"]) if "val_loss" in row else ""
-                    bar.write(in_words(row) + compared)
+                    bar.write(as_words(row) + compared)
                 if row or self.step % SAVE_EVERY == 0:
                     self.save_state()
                 return should_stop()
@@ -606,20 +601,18 @@ def machine_of(model):
 # --- The command line -----------------------------------------------------------------------------
 
 
-def with_whole_paths(given):
-    """The flags with relative paths made whole, for a run that goes on from another folder."""
-    names = {
-        "data": ("tales", "own", "alpaca"),
-        "base": PUBLISHED,
-        "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
-    }
-    return given | {key: whole_path(given[key], names[key]) for key in names if key in given}
+# Flags that may be paths, and what else they may be called.
+PATHS = {
+    "data": ("tales", "own", "alpaca"),
+    "base": PUBLISHED,
+    "replay": EMBEDDED_CORPORA + DOWNLOADED_CORPORA,
+}
 
 
 @contextmanager
 def open_instruct_run(given, name=None, resume=False, overwrite=False):
     """The `InstructRun` that the flags ask for, new or resumed; its folder is locked inside."""
-    file, flags = InstructRun.settings_file, with_whole_paths(given)
+    file, flags = InstructRun.settings_file, whole_paths(given, PATHS)
     config, folder = choose_run(flags, InstructConfig, file, name, resume, overwrite)
     with claimed(folder, Path(config.data).stem or "run") as folder:
         run = InstructRun(folder, config, resume)

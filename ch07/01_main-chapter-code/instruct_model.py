@@ -6,7 +6,6 @@ adapters alone     where the base has a name by which anybody can get it, and wa
 """
 
 import copy
-import json
 from dataclasses import replace
 
 import torch
@@ -15,16 +14,17 @@ from torch import nn
 from ch07_01_main_chapter_code.previous_chapters import (
     PUBLISHED,
     apply_lora,
-    check_files,
+    check_base,
     crc,
     find_folder,
     load_adapters,
     load_model,
     lora_layers,
     merge_lora,
+    read_about,
     save_adapters,
     tokenizer_of,
-    write_files,
+    write_about,
 )
 
 # How strongly a step may change what the model computes (see chapter 5's `suited_rate`): a model of
@@ -100,8 +100,7 @@ def save_instruct(model, folder, style, base=None):
         about["crc32"] = crc(frozen_of(model))
     else:
         merge_lora(copy.deepcopy(model)).save_pretrained(folder, tokenizer_of(model))
-    text = json.dumps(about, indent=2) + "\n"
-    write_files(folder, {"instruct.json": lambda path: path.write_text(text, encoding="utf-8")})
+    write_about(folder, "instruct.json", about)
 
 
 def load_instruct(name_or_folder=None, device="cpu"):
@@ -112,22 +111,14 @@ def load_instruct(name_or_folder=None, device="cpu"):
     another one by now.
     """
     folder = find_instruct(name_or_folder)
-    check_files(folder, ["instruct.json"])
-    try:
-        about = json.loads((folder / "instruct.json").read_text(encoding="utf-8"))
-        style, base, adapters = about["style"], about["base"], about["adapters"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'instruct.json'} is damaged: {error}") from None
-    if adapters:
-        model = load_adapters(load_model(base), folder)
-        if crc(frozen_of(model)) != about["crc32"]:
-            raise ValueError(
-                f"{folder} was trained on another version of {base} than the one that is here"
-            )
+    about = read_about(folder, "instruct.json", ("style", "base", "trained", "adapters"))
+    if about["adapters"]:
+        model = load_adapters(load_model(about["base"]), folder)
+        check_base(frozen_of(model), about.get("crc32"), about["base"], folder)
         merge_lora(model)
     else:
         model = load_model(folder)
-    model.style = style
+    model.style = about["style"]
     return model.to(device).eval()
 
 

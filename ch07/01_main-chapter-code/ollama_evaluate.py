@@ -15,6 +15,8 @@ command goes on. `Judge(url, model).score(entry, answer)` does it in Python.
 import argparse
 from pathlib import Path
 
+from ch07_01_main_chapter_code.judging.arguments import add_judge_flags
+
 FOLDER = Path(__file__).parent
 
 
@@ -36,11 +38,19 @@ def build_parser():
         "(default: $OLLAMA_HOST, or http://localhost:11434)",
     )
     parser.add_argument("--model", help="that judges (default: the first that the server has)")
+    add_judge_flags(parser)
+    add_amounts(parser)
     parser.add_argument(
-        "--local",
-        action="store_true",
-        help="SmolLM2 judges, in this process; it is too small to judge well",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the judgements, one a line (default: runs/judge.jsonl)",
     )
+    return parser
+
+
+def add_amounts(parser):
+    """The flags that say how much is judged, and how often it is tried."""
     parser.add_argument(
         "--count",
         type=int,
@@ -54,21 +64,10 @@ def build_parser():
         metavar="N",
         help="put the judge to the test with so many answers (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--temperature", type=float, default=0.0, help="(default: %(default)s)")
-    parser.add_argument(
-        "--timeout", type=float, default=120.0, help="seconds for one reply (default: %(default)s)"
-    )
     parser.add_argument(
         "--tries", type=int, default=3, help="for each question (default: %(default)s)"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="the judgements, one a line (default: runs/judge.jsonl)",
-    )
-    return parser
 
 
 if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
@@ -76,6 +75,7 @@ if __name__ == "__main__":  # before the other chapters are loaded, which takes 
 
 import hashlib
 import json
+import math
 import os
 import re
 import shlex
@@ -86,23 +86,32 @@ from tqdm import tqdm
 
 try:
     from ch07_01_main_chapter_code.instructions import FIELDS, KINDS, grade
-    from ch07_01_main_chapter_code.judging.client import Client, NoReply, ServerError, serve_gguf
-    from ch07_01_main_chapter_code.judging.reports import judge_report, share_text
+    from ch07_01_main_chapter_code.judging.client import (
+        MAX_TOKENS,
+        Client,
+        NoReply,
+        ServerError,
+        serve_gguf,
+    )
+    from ch07_01_main_chapter_code.judging.reports import ONLY_THOUGHTS, judge_report, share_text
     from ch07_01_main_chapter_code.previous_chapters import (
-        find_smollm2,
+        append_json_line,
+        llama_bonus,
         read_json_lines,
         read_values,
         run_script,
         runs_folder,
-        write_atomically,
+        write_json_lines,
     )
     from ch07_01_main_chapter_code.tasks.kinds import folded
     from ch07_01_main_chapter_code.tasks.sets import UNKNOWN_KIND, score, sum_of
+    from scratch_llm_tools.console import printable
 except ImportError as error:
     raise SystemExit(f"{error}") from None
 
 ASKS = ("score", "again", "other seed", "answer first", "reference first")
 WARMER = 0.7  # at temperature 0 another seed changes nothing
+SMOLLM2 = "smollm2-135m"
 GIVE_UP = 3  # questions in a row without a reply: something is wrong with the server
 
 # --- The prompt -----------------------------------------------------------------------------------
@@ -186,8 +195,8 @@ class Judgement:
 
 
 def parse_judgement(reply, field, allowed):
-    """The `Judgement` in a `Reply`: JSON as a whole, and nothing around it but white space or a
-    code fence.
+    """The `Judgement` in a `Reply`: one JSON object, with any text around it; thoughts before it do
+    not count.
 
     >>> from ch07_01_main_chapter_code.judging.client import Reply
     >>> parse_judgement(Reply('{"reason": "as the reference", "score": 5}'), "score", SCALE).value
@@ -195,21 +204,46 @@ def parse_judgement(reply, field, allowed):
     >>> parse_judgement(Reply("I would say 5."), "score", SCALE).problem
     'no JSON'
     """
-    fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", reply.text.strip(), re.DOTALL)
+    answer, thought = without_thoughts(reply)
+    if thought and not answer.strip():
+        return Judgement(None, "", reply.text or reply.thoughts, ONLY_THOUGHTS)
     try:
-        found = json.loads(fenced[1] if fenced else reply.text)
-    except ValueError:
+        found = json.loads(answer[answer.find("{") : answer.rfind("}") + 1])
+    except (ValueError, RecursionError):
         return Judgement(None, "", reply.text, "cut off" if reply.cut else "no JSON")
-    if (
-        not isinstance(found, dict)
-        or field not in found
-        or not isinstance(found.get("reason"), str)
-    ):
+    if field not in found or not isinstance(found.get("reason"), str):
         return Judgement(None, "", reply.text, f"not both reason and {field}")
     value, reason = found[field], found["reason"]
+    if not is_text(reason):
+        return Judgement(None, "", reply.text, "a reason that is no text")
     if isinstance(value, bool) or value not in tuple(allowed):
-        return Judgement(None, reason, reply.text, f"{field} is {json.dumps(value)[:40]}")
+        return Judgement(None, reason, reply.text, f"{field} is {short_json(value)}")
     return Judgement(int(value) if isinstance(value, float) else value, reason, reply.text)
+
+
+def without_thoughts(reply):
+    """(what the judge says when it has thought, whether it thought). Thoughts come in a field of
+    their own or end with a mark; where one opens and none closes, all is thought.
+    """
+    before, mark, after = reply.text.rpartition("</think>")
+    if mark:
+        return after, True
+    if reply.text.lstrip().startswith("<think>"):
+        return "", True
+    return after, bool(reply.thoughts)
+
+
+def is_text(words):
+    """Can the words be written down: without NULs and halves of surrogate pairs?"""
+    return not re.search("[\0\ud800-\udfff]", words)
+
+
+def short_json(value):
+    """A value as JSON, as much of it as a message needs."""
+    try:
+        return json.dumps(value)[:40]
+    except RecursionError:
+        return "nested too deeply"
 
 
 class Judge:
@@ -225,12 +259,22 @@ class Judge:
     """
 
     def __init__(
-        self, url=None, model=None, seed=1, temperature=0.0, timeout=120.0, tries=3, pause=1.0
+        self,
+        url=None,
+        model=None,
+        seed=1,
+        temperature=0.0,
+        timeout=120.0,
+        tries=3,
+        pause=1.0,
+        max_tokens=MAX_TOKENS,
     ):
-        if not temperature >= 0:
+        if not 0 <= temperature < math.inf:
             raise ValueError(f"the temperature must be at least 0, not {temperature:g}")
+        if max_tokens < 1:
+            raise ValueError(f"a reply has at least 1 token, not {max_tokens}")
         self.client = Client(url, model, timeout, tries, pause)
-        self.seed, self.temperature = seed, temperature
+        self.seed, self.temperature, self.max_tokens = seed, temperature, max_tokens
 
     def score(self, entry, answer, seed=None, temperature=None):
         """A `Judgement` from 1 to 5, with the entry's `output` as reference."""
@@ -261,11 +305,10 @@ class Judge:
         }.get((forth, back))
 
     def ask(self, messages, field, kind, allowed, seed=None, temperature=None):
-        seed, temperature = (
-            self.seed if seed is None else seed,
-            self.temperature if temperature is None else temperature,
-        )
-        reply = self.client.ask(messages, schema_of(field, kind, allowed), seed, temperature)
+        seed = self.seed if seed is None else seed
+        temperature = self.temperature if temperature is None else temperature
+        schema = schema_of(field, kind, allowed)
+        reply = self.client.ask(messages, schema, seed, temperature, self.max_tokens)
         return parse_judgement(reply, field, allowed)
 
 
@@ -361,24 +404,41 @@ def judge_all(judge, entries, questions, log):
     """Ask what the log does not answer yet, and write each answer to it. Raises ServerError if the
     judge is gone.
     """
+
+    def row_of(number, ask):
+        entry = entries[number]
+        right = grade(entry, entry["model_response"])
+        return {"entry": number, "kind": entry["kind"], "right": right, "ask": ask}
+
+    def verdict_of(number, ask):
+        found = pose(judge, entries[number], ask)
+        return {"value": found.value, "reason": found.reason, **trouble_of(found)}
+
+    ask_all(questions, log, row_of, verdict_of)
+
+
+def trouble_of(judgement):
+    """What a row says of a judgement that cannot be read."""
+    if judgement.problem is None:
+        return {}
+    return {"problem": judgement.problem, "reply": judgement.reply[:1000]}
+
+
+def ask_all(questions, log, row_of, verdict_of, name=None):
+    """Ask what the log does not answer yet, and write a row for each.
+
+    questions: pairs (number, ask), from which `row_of` makes a row and `verdict_of` what is added to
+    it, or raises NoReply. Raises ServerError where GIVE_UP of them in a row brought no reply.
+    """
     todo, silent = [question for question in questions if not log.has(*question)], 0
+    before = len(questions) - len(todo)
     with tqdm(
-        total=len(questions), initial=len(questions) - len(todo), unit="verdict", dynamic_ncols=True
+        total=len(questions), initial=before, desc=name, unit="verdict", dynamic_ncols=True
     ) as bar:
         for number, ask in todo:
-            entry = entries[number]
-            row = {
-                "entry": number,
-                "kind": entry["kind"],
-                "right": grade(entry, entry["model_response"]),
-                "ask": ask,
-            }
+            row = row_of(number, ask)
             try:
-                found = pose(judge, entry, ask)
-                row |= {"value": found.value, "reason": found.reason}
-                row |= (
-                    {"problem": found.problem, "reply": found.reply[:1000]} if found.problem else {}
-                )
+                row |= verdict_of(number, ask)
                 silent = 0
             except NoReply as error:
                 row |= {"value": None, "reason": "", "problem": str(error), "failed": True}
@@ -410,42 +470,28 @@ class JudgeLog:
             self.read(settings)
         else:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            head = json.dumps({**about, "settings": settings}, ensure_ascii=False) + "\n"
-            write_atomically(self.path, lambda file: file.write_text(head, encoding="utf-8"))
+            write_json_lines(self.path, [{**about, "settings": settings}])
 
     def read(self, settings):
-        content = self.path.read_bytes()
-        lines = content.split(b"\n")
-        head = self.line_of(lines[0])
-        if not isinstance(head, dict) or "settings" not in head or len(lines) < 2:
-            raise ValueError(f"{self.path} is no log of judgements; take another --out")
-        was = head["settings"]
-        changed = [
-            f"{key} ({was.get(key)}, now {settings[key]})"
-            for key in settings
-            if was.get(key) != settings[key]
-        ]
-        if changed:
+        try:
+            lines = read_json_lines(self.path)
+        except ValueError as error:
             raise ValueError(
-                f"{self.path} was made with another {', another '.join(changed)}; take another --out"
-            )
-        for number, line in enumerate(lines[1:-1], start=2):
-            row = self.line_of(line)
+                f"{error}; delete that line, and it is judged again, or, if this is no log of judgements, take "
+                "another --out"
+            ) from None
+        head = lines[0] if lines and isinstance(lines[0], dict) else {}
+        if not isinstance(head.get("settings"), dict):
+            raise ValueError(f"{self.path} is no log of judgements; take another --out")
+        check_settings(self.path, head["settings"], settings)
+        for number, row in enumerate(lines[1:], start=2):
             if not isinstance(row, dict) or not {"entry", "ask", "value", "right"} <= set(row):
                 raise ValueError(
-                    f"{self.path}, line {number} is damaged; delete that line, and it is judged again"
+                    f"{self.path} is damaged in line {number}; delete that line, and it is judged again"
                 )
             self.rows[row["entry"], row["ask"]] = row
-        if lines[-1]:
-            with self.path.open("r+b") as file:
-                file.truncate(len(content) - len(lines[-1]))
-
-    @staticmethod
-    def line_of(line):
-        try:
-            return json.loads(line)
-        except ValueError:
-            return None
+        if not self.path.read_bytes().endswith(b"\n"):
+            write_json_lines(self.path, lines)
 
     def has(self, number, ask):
         """Is this judged? What brought no reply is not; what brought an unreadable one is."""
@@ -453,12 +499,21 @@ class JudgeLog:
         return row is not None and not row.get("failed")
 
     def add(self, row):
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        append_json_line(self.path, row, sync=True)
         self.rows[row["entry"], row["ask"]] = row
 
     def count(self, key):
         return sum(bool(row.get(key)) for row in self.rows.values())
+
+
+def check_settings(path, was, now):
+    """Raises ValueError, by name, for settings that are not those of the log at `path`."""
+    was = {"max_tokens": MAX_TOKENS} | was  # before this could be set it was so many
+    changed = [f"{key} ({was.get(key)}, now {now[key]})" for key in now if was.get(key) != now[key]]
+    if changed:
+        raise ValueError(
+            f"{path} was made with another {', another '.join(changed)}; take another --out"
+        )
 
 
 def read_judgements(path):
@@ -470,26 +525,40 @@ def read_judgements(path):
 # --- Command line ---------------------------------------------------------------------------------
 
 
+def serve_smollm2():
+    """A server in this process with SmolLM2; it listens as long as it lives. Raises ServerError."""
+    path = llama_bonus("smollm2").find_smollm2()
+    if path is None:
+        raise ServerError(
+            "SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m"
+        )
+    return serve_gguf(path, SMOLLM2)
+
+
 def open_judge(options):
     """The `Judge` that the flags ask for, and the server in this process that must live as long, or
     None.
     """
-    url, server = options.url, None
-    if options.local:
-        path = find_smollm2()
-        if path is None:
-            raise ServerError(
-                "SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m"
-            )
-        server = serve_gguf(path, "smollm2-135m")
-        url = server.listening_address
+    server = serve_smollm2() if options.local else None
     judge = Judge(
-        url, options.model, options.seed, options.temperature, options.timeout, options.tries
+        server.listening_address if server else options.url,
+        options.model,
+        options.seed,
+        options.temperature,
+        options.timeout,
+        options.tries,
+        max_tokens=options.max_tokens,
     )
     return judge, server
 
 
-def settings_of_log(options, entries, model):
+def about_run(judge):
+    """What a log says of the command that made it; the server's key is not told."""
+    command = shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+    return {"command": judge.client.key.hide(command), "machine": f"{os.cpu_count()} CPU cores"}
+
+
+def settings_of_log(options, entries, client):
     """What makes two judgements comparable. The address is not among it: a server may move."""
     content = json.dumps(
         [{key: entry[key] for key in (*FIELDS, "model_response")} for entry in entries]
@@ -498,23 +567,39 @@ def settings_of_log(options, entries, model):
     hashes = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
     return {
         "file": options.file.name,
-        "model": model,
+        "model": client.key.hide(client.model),
         "seed": options.seed,
         "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
         "count": options.count,
         "checks": options.checks,
         **hashes,
     }
 
 
-def main(options):
-    """Grade exactly, then judge, and show both. Returns the exit status."""
+def check_options(options):
+    """Raises ValueError for flags that exclude each other and numbers that are too small."""
     if options.local and options.url:
         raise ValueError("--local is a server of its own; leave out --url")
     if options.checks < 0 or (options.count is not None and options.count < 1):
         raise ValueError(
             f"--count must be at least 1 and --checks at least 0, not {options.count} and {options.checks}"
         )
+
+
+def show_judge(judge):
+    """Who judges, in one line."""
+    client = judge.client
+    protocol = "Ollama" if client.protocol == "ollama" else "OpenAI"
+    print(
+        f"judge       {printable(client.key.hide(client.model))} at {client.shown_url} ({protocol}'s "
+        f"protocol), seed {judge.seed}, temperature {judge.temperature:g}"
+    )
+
+
+def main(options):
+    """Grade exactly, then judge, and show both. Returns the exit status."""
+    check_options(options)
     entries = load_answers(options.file)
     show_exact(entries)
     try:
@@ -526,26 +611,15 @@ def main(options):
         )
         if options.url or options.model or options.local:  # it was asked for
             raise
-        print(f"            {error}")
+        print(f"            {printable(error)}")
         return 0
-    client = judge.client
-    print(
-        f"judge       {client.model} at {client.url} ({'Ollama' if client.protocol == 'ollama' else 'OpenAI'}'s protocol), "
-        f"seed {judge.seed}, temperature {judge.temperature:g}"
-    )
+    show_judge(judge)
     if server:
         print(
             "            so small a model is no judge of quality: this run shows how judging works, and how to test a judge"
         )
-    about = {
-        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} CPU cores",
-    }
-    log = JudgeLog(
-        options.out or runs_folder() / "judge.jsonl",
-        settings_of_log(options, entries, client.model),
-        about,
-    )
+    path = options.out or runs_folder() / "judge.jsonl"
+    log = JudgeLog(path, settings_of_log(options, entries, judge.client), about_run(judge))
     questions = plan_questions(entries, options.count, options.checks)
     try:
         judge_all(judge, entries, questions, log)
@@ -553,7 +627,7 @@ def main(options):
         done = f"{log.path} has {len(log.rows)} of {len(questions)} judgements"
         print(f"stopped; {done}, and the same command goes on", file=sys.stderr)
         return 130
-    print("\n".join(judge_report(list(log.rows.values()))))
+    print(printable("\n".join(judge_report(list(log.rows.values())))))
     print(f"all judgements are in {log.path}")
     return 1 if log.count("failed") else 0
 

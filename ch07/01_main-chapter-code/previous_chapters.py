@@ -6,7 +6,7 @@ try:
     from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
-    from ch04_01_main_chapter_code.manifest import check_files, seal, write_atomically, write_files
+    from ch04_01_main_chapter_code.manifest import seal, write_atomically
     from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
     from ch05_01_main_chapter_code.chat import END, ROLES, START, SYSTEM, can_chat, chat_ids
@@ -24,9 +24,13 @@ try:
         tokenizer_of,
     )
     from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens
-    from ch05_01_main_chapter_code.json_lines import read_json_lines, write_json_lines
+    from ch05_01_main_chapter_code.json_lines import (
+        append_json_line,
+        read_json_lines,
+        write_json_lines,
+    )
     from ch05_01_main_chapter_code.partial_forward import spared_loss
-    from ch05_01_main_chapter_code.run import Run, in_words, polite_interrupt, states
+    from ch05_01_main_chapter_code.run import Run, as_words, polite_interrupt, states
     from ch05_01_main_chapter_code.run_folders import (
         begin_folder,
         choose_run,
@@ -34,12 +38,13 @@ try:
         find_folder,
         newest_run,
         runs_folder,
-        whole_path,
+        whole_paths,
     )
     from ch05_01_main_chapter_code.tale_grammar import PLOTS, SHE, TABLES
     from ch05_01_main_chapter_code.tales import PRONOUNS, make_tale, make_tales, parse_tale
     from ch05_01_main_chapter_code.training import (
         Batches,
+        EpochHistory,
         checkpoint_activations,
         learning_rate,
         make_optimizer,
@@ -47,8 +52,6 @@ try:
         suited_rate,
         train,
     )
-    from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
-    from ch06_01_main_chapter_code.classifier import crc
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import replay_rows
     from ch06_01_main_chapter_code.lora import (
@@ -59,6 +62,7 @@ try:
         save_adapters,
         trained_share,
     )
+    from ch06_01_main_chapter_code.tuned_files import check_base, crc, read_about, write_about
 except ModuleNotFoundError as error:
     raise ImportError(
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
@@ -71,6 +75,7 @@ __all__ = [
     "DocumentRows",
     "EMBEDDED_CORPORA",
     "END",
+    "EpochHistory",
     "GPT",
     "GPT2_PATTERN",
     "GPTConfig",
@@ -78,20 +83,22 @@ __all__ = [
     "PLOTS",
     "PRONOUNS",
     "PUBLISHED",
+    "ROLES",
     "Run",
     "SHE",
-    "ROLES",
     "START",
     "SYSTEM",
     "TABLES",
     "TALES_GPT",
     "TrainConfig",
+    "append_json_line",
     "apply_lora",
+    "as_words",
     "batches_by_length",
     "begin_folder",
     "can_chat",
     "chat_ids",
-    "check_files",
+    "check_base",
     "checkpoint_activations",
     "choose_run",
     "claimed",
@@ -100,11 +107,9 @@ __all__ = [
     "evaluating",
     "exercise_check",
     "find_folder",
-    "find_smollm2",
     "flat_tokens",
     "generate_ids",
     "gpt_name_pairs",
-    "in_words",
     "judge",
     "language_model_loss",
     "learning_rate",
@@ -123,6 +128,7 @@ __all__ = [
     "pick_device",
     "plan_epochs",
     "polite_interrupt",
+    "read_about",
     "read_json_lines",
     "read_values",
     "replay_rows",
@@ -138,8 +144,8 @@ __all__ = [
     "tokenizer_of",
     "train",
     "trained_share",
-    "whole_path",
+    "whole_paths",
+    "write_about",
     "write_atomically",
-    "write_files",
     "write_json_lines",
 ]

@@ -98,6 +98,7 @@ try:
     from ch07_01_main_chapter_code.serving.access import Access
     from ch07_01_main_chapter_code.serving.app import build_app
     from ch07_01_main_chapter_code.serving.choose_model import open_model, style_of
+    from scratch_llm_tools.console import printable
 except ImportError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -208,7 +209,7 @@ def print_address(listening, name, style, access):
     if not (access.api_key or ipaddress.ip_address(listening.getsockname()[0]).is_loopback):
         print(f"serve.py: whoever reaches this machine can use {url}", file=sys.stderr)
     kinds = "chat and completions" if style else "completions"
-    print(f"{name} is served at {url}/v1 ({kinds}). Ctrl-C stops it.")
+    print(f"{printable(name)} is served at {url}/v1 ({kinds}). Ctrl-C stops it.")
     place, words = "completions", '"prompt": "One misty night"'
     if style:
         place = "chat/completions"

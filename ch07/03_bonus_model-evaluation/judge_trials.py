@@ -14,6 +14,8 @@ orders, and what a verdict costs.
 import argparse
 from pathlib import Path
 
+from ch07_01_main_chapter_code.judging.arguments import add_judge_flags
+
 
 def build_parser():
     parser = argparse.ArgumentParser(
@@ -28,19 +30,9 @@ def build_parser():
         help="may be repeated",
     )
     parser.add_argument(
-        "--local",
-        action="store_true",
-        help="SmolLM2 judges, in this process; it is too small to judge well",
-    )
-    parser.add_argument(
         "--cases", type=int, default=5, help="11 verdicts for each (default: %(default)s)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=1, help="of the cases and of the judge (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=120.0, help="seconds for one reply (default: %(default)s)"
-    )
+    add_judge_flags(parser, seed="of the cases and of the judge (default: %(default)s)")
     parser.add_argument(
         "--name",
         default="judge-trials",
@@ -54,16 +46,12 @@ if __name__ == "__main__":  # before the other chapters are loaded, which takes 
 
 import hashlib
 import json
-import os
 import re
-import shlex
 import sys
 import time
 
 from spoilings import COMPARED, SCORED, choose_cases, pose, questions, truth_of
-from tqdm import tqdm
 
-from ch07_01_main_chapter_code.judging.client import NoReply, ServerError, serve_gguf
 from ch07_01_main_chapter_code.judging.reports import (
     GOOD,
     agreement_table,
@@ -72,78 +60,61 @@ from ch07_01_main_chapter_code.judging.reports import (
     number_text,
     share_text,
     swapped,
+    thinking_report,
 )
-from ch07_01_main_chapter_code.ollama_evaluate import COMPARING, SCORING, Judge, JudgeLog
-from ch07_01_main_chapter_code.previous_chapters import find_smollm2, run_script, runs_folder
-
-GIVE_UP = 3  # questions in a row without a reply
+from ch07_01_main_chapter_code.ollama_evaluate import (
+    COMPARING,
+    SCORING,
+    SMOLLM2,
+    Judge,
+    JudgeLog,
+    about_run,
+    ask_all,
+    serve_smollm2,
+    trouble_of,
+)
+from ch07_01_main_chapter_code.previous_chapters import read_json_lines, run_script, runs_folder
+from scratch_llm_tools.console import printable
 
 # --- Asking ---------------------------------------------------------------------------------------
 
 
-def count_tokens(judge):
-    """Let a judge keep count in `judge.tokens`, [read, written], of what its server says that it
-    read and wrote.
-    """
-    judge.tokens, send = [0, 0], judge.client.send
+def tokens_of(judge):
+    """(tokens that the judge's server says it read, and wrote) up to now; a stand-in has none."""
+    client = getattr(judge, "client", None)
+    return (client.read, client.written) if client else (0, 0)
 
-    def counting(path, body, timeout):
-        found = send(path, body, timeout)
-        if body is not None and isinstance(found, dict):
-            usage = found.get("usage") or {}
-            judge.tokens[0] += usage.get("prompt_tokens") or found.get("prompt_eval_count") or 0
-            judge.tokens[1] += usage.get("completion_tokens") or found.get("eval_count") or 0
-        return found
 
-    judge.client.send = counting
-    return judge
+def row_of(cases, number, ask):
+    """What a row says before the judge was asked."""
+    kind = cases[number].entry["kind"]
+    return {"entry": number, "kind": kind, "ask": ask, "right": truth_of(ask)}
 
 
 def verdict(judge, cases, number, ask):
     """One row: what a judge said to one question, and what it cost. Raises NoReply and ServerError."""
-    before, started = list(getattr(judge, "tokens", (0, 0))), time.perf_counter()
+    before, started = tokens_of(judge), time.perf_counter()
     found = pose(judge, cases[number], ask)
-    read, written = (
-        now - then for now, then in zip(getattr(judge, "tokens", (0, 0)), before, strict=True)
-    )
-    row = {
-        "entry": number,
-        "kind": cases[number].entry["kind"],
-        "ask": ask,
-        "right": truth_of(ask),
+    read, written = (now - then for now, then in zip(tokens_of(judge), before, strict=True))
+    return {
+        **row_of(cases, number, ask),
         "value": found.value,
         "read": read,
         "written": written,
         "seconds": round(time.perf_counter() - started, 2),
+        **trouble_of(found),
     }
-    return row | ({"problem": found.problem, "reply": found.reply[:300]} if found.problem else {})
 
 
 def try_judge(judge, cases, log, name):
     """Ask all that the log does not answer yet. Raises ServerError if the judge is gone."""
-    asked = questions(len(cases))
-    todo, silent = [question for question in asked if not log.has(*question)], 0
-    with tqdm(
-        total=len(asked),
-        initial=len(asked) - len(todo),
-        desc=name,
-        unit="verdict",
-        dynamic_ncols=True,
-    ) as bar:
-        for number, ask in todo:
-            try:
-                log.add(verdict(judge, cases, number, ask))
-                silent = 0
-            except NoReply as error:
-                row = {"entry": number, "ask": ask, "right": truth_of(ask), "value": None}
-                log.add(row | {"problem": str(error), "failed": True})
-                silent += 1
-                if silent == GIVE_UP:
-                    raise ServerError(
-                        f"{GIVE_UP} questions in a row brought no reply ({error}); {log.path} is kept, and "
-                        "the same command goes on"
-                    ) from None
-            bar.update()
+    ask_all(
+        questions(len(cases)),
+        log,
+        lambda number, ask: row_of(cases, number, ask),
+        lambda number, ask: verdict(judge, cases, number, ask),
+        name,
+    )
 
 
 # --- What the verdicts say ------------------------------------------------------------------------
@@ -237,6 +208,7 @@ def report(rows):
             f"place        {name}: the verdict follows the place in {share_text(follow, total)}; the right one wins "
             f"both times {counts.get('reference', 0)}, the wrong one {counts.get('answer', 0)}"
         )
+    lines += thinking_report(rows)
     if found["seconds"] is not None:
         lines.append(
             f"cost         {found['tokens read']:.0f} tokens read and {found['tokens written']:.0f} written a verdict, "
@@ -247,7 +219,7 @@ def report(rows):
 
 def read_trials(path):
     """The head of a log and its rows; of a question that was asked twice, the last."""
-    head, *rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    head, *rows = read_json_lines(Path(path))
     return head, list({(row["entry"], row["ask"]): row for row in rows}.values())
 
 
@@ -259,7 +231,29 @@ def settings_of(options, model, cases):
     texts = json.dumps([[case.entry, case.right, case.wrong] for case in cases])
     changed = json.dumps([change("x") for _, change in SCORED.values()])
     digest = hashlib.sha256((texts + changed + SCORING + COMPARING).encode()).hexdigest()[:12]
-    return {"model": model, "cases": options.cases, "seed": options.seed, "texts": digest}
+    return {
+        "model": model,
+        "cases": options.cases,
+        "seed": options.seed,
+        "max_tokens": options.max_tokens,
+        "texts": digest,
+    }
+
+
+def judges_of(options):
+    """([(address, model, file of its verdicts)], the server in this process or None). Raises
+    ValueError and ServerError.
+    """
+    judges, server = [(url, model) for url, model in options.judge], None
+    if options.local:
+        server = serve_smollm2()
+        judges.append((server.listening_address, SMOLLM2))
+    files = [re.sub(r"[^\w.-]+", "-", model) + ".jsonl" for _, model in judges]
+    if len(set(files)) < len(files):
+        raise ValueError(
+            "two judges have the same name; ask them under two --name, one after the other"
+        )
+    return [(*judge, file) for judge, file in zip(judges, files, strict=True)], server
 
 
 def main(options):
@@ -268,31 +262,13 @@ def main(options):
     if not options.judge and not options.local:
         raise ValueError("there is no judge: give --judge URL MODEL, or --local")
     cases = choose_cases(options.cases, options.seed)
-    judges, server = [(url, model) for url, model in options.judge], None
-    if options.local:
-        path = find_smollm2()
-        if path is None:
-            raise ServerError(
-                "SmolLM2 is not here; bring it in chapter 5's folder: python gpt_download.py weights smollm2-135m"
-            )
-        server = serve_gguf(path, "smollm2-135m")
-        judges.append((server.listening_address, "smollm2-135m"))
-    files = [re.sub(r"[^\w.-]+", "-", model) + ".jsonl" for _, model in judges]
-    if len(set(files)) < len(files):
-        raise ValueError(
-            "two judges have the same name; ask them under two --name, one after the other"
+    judges, server = judges_of(options)
+    for url, model, file in judges:
+        judge = Judge(
+            url, model, options.seed, timeout=options.timeout, max_tokens=options.max_tokens
         )
-    about = {
-        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} CPU cores",
-    }
-    for (url, model), file in zip(judges, files, strict=True):
-        judge = count_tokens(Judge(url, model, options.seed, timeout=options.timeout))
-        log = JudgeLog(
-            runs_folder() / options.name / file,
-            settings_of(options, judge.client.model, cases),
-            about,
-        )
+        settings = settings_of(options, judge.client.key.hide(judge.client.model), cases)
+        log = JudgeLog(runs_folder() / options.name / file, settings, about_run(judge))
         try:
             try_judge(judge, cases, log, model)
         except KeyboardInterrupt:
@@ -301,7 +277,7 @@ def main(options):
                 file=sys.stderr,
             )
             return 130
-        print(f"{model}: {options.cases} cases")
+        print(f"{printable(model)}: {options.cases} cases")
         print("\n".join(report(list(log.rows.values()))))
         print(f"all verdicts are in {log.path}\n")
     if server:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from stand_ins import STAND_INS
 
 from ch05_01_main_chapter_code.arguments import run_script
 from ch07_01_main_chapter_code.instructions import grade
-from ch07_01_main_chapter_code.previous_chapters import find_smollm2
+from ch07_01_main_chapter_code.judging.client import serve_gguf
+from ch07_01_main_chapter_code.previous_chapters import llama_bonus
 from scratch_llm_tools.processes import ended
 
 FOLDER = Path(__file__).parent
@@ -188,62 +190,71 @@ def serve():
         server.server_close()
 
 
-def run(tmp_path, *arguments):
-    command = [sys.executable, str(FOLDER / "judge_trials.py"), *map(str, arguments)]
-    environment = os.environ | {
-        "SCRATCH_LLM_RUNS": str(tmp_path),
-        "SCRATCH_LLM_DATA": str(tmp_path / "no-data"),
-    }
-    return subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", env=environment
-    )
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """What the script does with some flags: (status, stdout, stderr)."""
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
+    monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "no-data"))
+
+    def call(*arguments):
+        given = [str(FOLDER / "judge_trials.py"), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", given)
+        options = judge_trials.build_parser().parse_args(given[1:])
+        return ended(capsys, lambda: run_script(judge_trials.main, options))
+
+    return call
 
 
-def test_several_judges_each_question_once_with_its_cost(tmp_path, serve):
-    (one, first), (two, second) = (
-        serve(),
-        serve(lambda self, number: "Well, it depends." if number == 3 else Server.say(self, 0)),
+def test_several_judges_each_question_once_with_its_cost(tmp_path, serve, run):
+    one, first = serve()
+    two, second = serve(
+        lambda self, number: "Well, it depends." if number == 3 else Server.say(self, 0)
     )
-    arguments = ("--judge", one, "small", "--judge", two, "small", "--cases", 2, "--name", "both")
-    result = run(tmp_path, "--judge", one, "small", "--cases", 2, "--name", "one")
-    assert result.returncode == 0, result.stderr
-    assert first.asked == 22 and "100 tokens read and 7 written" in result.stdout
-    assert "the verdict follows the place in 2 of 2" in result.stdout
+    alone = ("--judge", one, "small", "--name", "one", "--cases")
+    status, out, err = run(*alone, 2)
+    assert status == 0, err
+    assert first.asked == 22 and "100 tokens read and 7 written" in out
+    assert "the verdict follows the place in 2 of 2" in out
     head, rows = read_trials(tmp_path / "one" / "small.jsonl")
     assert head["command"].startswith("python judge_trials.py --judge") and len(rows) == 22
     assert all(row["read"] == 100 and row["written"] == 7 and row["seconds"] >= 0 for row in rows)
-    assert (
-        run(tmp_path, "--judge", one, "small", "--cases", 2, "--name", "one").stdout
-        == result.stdout
-        and first.asked == 22
-    )
-    other = run(tmp_path, "--judge", one, "small", "--cases", 3, "--name", "one")
-    assert other.returncode == 1 and "another cases" in other.stderr and first.asked == 22
-    same_name = run(tmp_path, *arguments)
-    assert same_name.returncode == 1 and "two judges" in same_name.stderr and second.asked == 0
-    assert (
-        "1 cannot be read"
-        in run(tmp_path, "--judge", two, "small", "--cases", 2, "--name", "two").stdout
-    )
+    assert run(*alone, 2)[1] == out and first.asked == 22
+    status, _, err = run(*alone, 3)
+    assert status == 1 and "another cases" in err and first.asked == 22
+    both = ("--judge", one, "small", "--judge", two, "small", "--cases", 2, "--name", "both")
+    status, _, err = run(*both)
+    assert status == 1 and "two judges" in err and second.asked == 0
+    out = run("--judge", two, "small", "--cases", 2, "--name", "two")[1]
+    assert "1 cannot be read" in out
 
 
-def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve):
+def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve, run, monkeypatch):
+    monkeypatch.setattr(judge_trials, "Judge", partial(judge_trials.Judge, pause=0.01))
     trouble = {"on": True}
     url, handler = serve(
         lambda self, number: None if trouble["on"] and number > 5 else Server.say(self, 0)
     )
     arguments = ("--judge", url, "small", "--cases", 2)
-    result = run(tmp_path, *arguments)
-    assert (
-        result.returncode == 1
-        and "the same command goes on" in result.stderr
-        and "Traceback" not in result.stderr
-    )
+    status, _, err = run(*arguments)
+    assert status == 1 and "the same command goes on" in err
     rows = read_trials(tmp_path / "judge-trials" / "small.jsonl")[1]
     assert sum(row["value"] is not None for row in rows) == 5
     trouble["on"] = False
-    again = run(tmp_path, *arguments)
-    assert again.returncode == 0 and "verdicts     22, of which 0 cannot be read" in again.stdout
+    status, out, _ = run(*arguments)
+    assert status == 0 and "verdicts     22, of which 0 cannot be read" in out
+
+
+def test_rows_stay_on_their_line_and_a_torn_one_is_asked_again(tmp_path, serve, run):
+    url, handler = serve(
+        lambda self, number: "a\u2028b\u2029c\x85d"
+    )  # no verdict: the row keeps it
+    arguments = ("--judge", url, "small", "--cases", 2)
+    assert run(*arguments)[0] == 0
+    path = tmp_path / "judge-trials" / "small.jsonl"
+    assert "a\u2028b\u2029c\x85d" in path.read_text(encoding="utf-8")
+    assert len(read_trials(path)[1]) == 22
+    path.write_bytes(path.read_bytes()[:-20])
+    assert run(*arguments)[0] == 0 and handler.asked == 23 and len(read_trials(path)[1]) == 22
 
 
 @pytest.mark.parametrize(
@@ -257,7 +268,11 @@ def test_a_judge_that_falls_silent_is_asked_again_later(tmp_path, serve):
     ],
 )
 def test_bad_input_costs_one_line(tmp_path, monkeypatch, capsys, arguments, message):
-    if "SmolLM2" in message and find_smollm2() and "SCRATCH_LLM_DATA" not in os.environ:
+    if (
+        "SmolLM2" in message
+        and llama_bonus("smollm2").find_smollm2()
+        and "SCRATCH_LLM_DATA" not in os.environ
+    ):
         pytest.skip("SmolLM2 lies in the course's own data folder")
     monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
     monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path / "no-data"))
@@ -284,9 +299,8 @@ def test_the_log_is_complete():
     )
     assert {(row["entry"], row["ask"]) for row in rows} == set(questions(5)) and len(rows) == 55
     options = judge_trials.build_parser().parse_args(["--local"])
-    assert head["settings"] == judge_trials.settings_of(options, "smollm2-135m", choose_cases(5)), (
-        "made with other texts"
-    )
+    now = judge_trials.settings_of(options, "smollm2-135m", choose_cases(5))
+    assert {"max_tokens": 300} | head["settings"] == now, "made with other texts"
 
 
 def test_a_verdict_of_the_log_can_be_repeated():
@@ -294,13 +308,11 @@ def test_a_verdict_of_the_log_can_be_repeated():
     verdict that can be read.
     """
     pytest.importorskip("xllamacpp")
-    path = find_smollm2()
+    path = llama_bonus("smollm2").find_smollm2()
     if path is None:
         pytest.skip("SmolLM2 is not here")
-    server = judge_trials.serve_gguf(path, "smollm2-135m", threads=1)
-    judge = judge_trials.count_tokens(
-        judge_trials.Judge(server.listening_address, "smollm2-135m", seed=1)
-    )
+    server = serve_gguf(path, "smollm2-135m", threads=1)
+    judge = judge_trials.Judge(server.listening_address, "smollm2-135m", seed=1)
     cases, rows = choose_cases(5), {(row["entry"], row["ask"]): row for row in read_trials(LOG)[1]}
     for number, ask in [(0, "right"), (1, "wrong, order"), (0, "plain: right first")]:
         row = judge_trials.verdict(judge, cases, number, ask)

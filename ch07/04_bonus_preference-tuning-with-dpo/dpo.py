@@ -14,7 +14,6 @@ same command goes on.
 
 import argparse
 import copy
-import json
 import os
 import sys
 import time
@@ -90,8 +89,9 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import load_instruct, 
 from ch07_01_main_chapter_code.previous_chapters import (
     parse_tale,
     polite_interrupt,
+    read_json_lines,
     sample_stories,
-    write_atomically,
+    write_json_lines,
 )
 from ch07_01_main_chapter_code.tasks.sets import FRESH_SEED, fresh_entries
 from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
@@ -151,9 +151,8 @@ class Experiment:
 
     def keep(self, row):
         self.rows.append(row)
-        text = "".join(json.dumps(line) + "\n" for line in [self.head, *self.rows])
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, lambda path: path.write_text(text, encoding="utf-8"))
+        write_json_lines(self.path, [self.head, *self.rows])
 
     def find(self, **name):
         return next((row for row in self.rows if name.items() <= row.items()), None)
@@ -288,7 +287,7 @@ class Experiment:
 
 def read_log(path):
     """The head of a log of results and its rows."""
-    head, *rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    head, *rows = read_json_lines(Path(path))
     return head, rows
 
 

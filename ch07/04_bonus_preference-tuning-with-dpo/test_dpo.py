@@ -555,7 +555,7 @@ def test_after_ctrl_c_the_same_command_goes_on(runs):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("--model", "no-such-run"), "no model that was taught instructions"),
+        (("--model", "no-such-run"), "no model that follows instructions"),
         (("--model", "small", "--kinds", "nonsense"), "no kind nonsense"),
         (("--model", "small", "--temperature", "0"), "temperature above 0"),
         (("--model", "small", "--lrs", "-1"), "--lrs must be above 0"),

@@ -11,7 +11,6 @@ each takes minutes; another machine's rounding gives slightly other numbers.
 """
 
 import argparse
-import json
 import math
 import os
 from collections import Counter
@@ -31,6 +30,7 @@ from ch05_01_main_chapter_code.gpt_train import (
     prepare,
     train,
 )
+from ch05_01_main_chapter_code.json_lines import write_json_lines
 from ch05_01_main_chapter_code.previous_chapters import GPT, BPETokenizer, GPTConfig
 from ch05_01_main_chapter_code.tales import make_tales, parse_tale
 
@@ -211,8 +211,7 @@ def main(name):
     for row in EXPERIMENTS[name]():
         rows.append(row)
         print({key: value for key, value in row.items() if key not in ("loss", "norm")}, flush=True)
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (HERE / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    write_json_lines(HERE / f"{name}.jsonl", rows)
 
 
 if __name__ == "__main__":

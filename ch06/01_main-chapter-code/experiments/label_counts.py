@@ -12,7 +12,6 @@ kept in runs/activations.
 """
 
 import argparse
-import json
 import os
 import random
 import warnings
@@ -33,7 +32,7 @@ from ch06_01_main_chapter_code.gpt_class_finetune import (
     to_classifier,
 )
 from ch06_01_main_chapter_code.labelled_texts import find_sms, read_sms, stratified_split
-from ch06_01_main_chapter_code.previous_chapters import load_model, runs_folder
+from ch06_01_main_chapter_code.previous_chapters import load_model, runs_folder, write_json_lines
 from ch06_01_main_chapter_code.reports import Report
 
 HERE = Path(__file__).parent
@@ -107,7 +106,7 @@ def main(seeds):
                 for name, report in found
             ]
             print(lines[-3:], flush=True)
-        write("label_counts", lines)
+        write_json_lines(HERE / "label_counts.jsonl", lines)
     train, test = stratified_split(data.labels, 0.2, seeds[0])
     model, _ = fine_tune(
         model, rows.subset(train), SMS["epochs"], batch_size=SMS["batch_size"], seed=seeds[0]
@@ -118,13 +117,8 @@ def main(seeds):
         {"line": i + 1, "label": data.classes[data.labels[i]], "p_spam": round(p, 6)}
         for i, p in zip(test, report.probabilities[:, 1].tolist(), strict=True)
     ]
-    write("verdicts", [head | {"model": "SmolLM2, last block", "seed": seeds[0]}, *verdicts])
-
-
-def write(name, lines):
-    (HERE / f"{name}.jsonl").write_text(
-        "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
-    )
+    path = HERE / "verdicts.jsonl"
+    write_json_lines(path, [head | {"model": "SmolLM2, last block", "seed": seeds[0]}, *verdicts])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Another machine's rounding gives slightly other numbers.
 """
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -47,6 +46,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     parse_tale,
     runs_folder,
     sample_stories,
+    write_json_lines,
 )
 
 HERE = Path(__file__).parent
@@ -297,9 +297,7 @@ def main(name, seeds):
         print(
             {key: value for key, value in row.items() if key not in ("curve", "story")}, flush=True
         )
-        (HERE / f"{name}.jsonl").write_text(
-            "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
-        )
+        write_json_lines(HERE / f"{name}.jsonl", lines)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,11 @@ from ch07_01_main_chapter_code.previous_chapters import (
     language_model_loss,
     load_model,
     merge_lora,
+    read_json_lines,
     runs_folder,
     trained_share,
     write_atomically,
+    write_json_lines,
 )
 from ch07_01_main_chapter_code.tasks.score_reports import exact
 from ch07_01_main_chapter_code.tasks.sets import load_instructions, score
@@ -135,11 +137,7 @@ def one_seed(seed, data, former):
 def main(seeds):
     data = load_instructions("own", fresh=SETTINGS["fresh"])
     split = len(load_instructions("own", fresh=0).test)
-    lines = (
-        [json.loads(line) for line in LOG.read_text(encoding="utf-8").splitlines()]
-        if LOG.exists()
-        else []
-    )
+    lines = read_json_lines(LOG) if LOG.exists() else []
     if not lines:
         lines.append(
             {
@@ -182,12 +180,7 @@ def save(lines):
             if key in ("seed", "alpaca", "chat", "story_loss", "seconds")
         }
     )
-    write_atomically(
-        LOG,
-        lambda path: path.write_text(
-            "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
-        ),
-    )
+    write_json_lines(LOG, lines)
 
 
 if __name__ == "__main__":

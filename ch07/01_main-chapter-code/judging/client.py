@@ -1,5 +1,4 @@
-"""Ask a language model behind an HTTP server, by Ollama's protocol or by OpenAI's, with Python's
-own library.
+"""Ask a language model behind an HTTP server, by Ollama's protocol or by OpenAI's.
 
     client = Client()                                   # Ollama on this machine, and the first model that it has
     client = Client("http://localhost:8080/v1", "my-model")
@@ -7,22 +6,34 @@ own library.
 
 Which protocol? An address that ends in `/v1` speaks OpenAI's. Any other is asked: what answers
 `/api/version` is Ollama, what answers `/v1/models` speaks OpenAI's. A server that wants a key gets
-`$JUDGE_API_KEY`.
+`$JUDGE_API_KEY`; no message and no reply shows it. A redirect is named and not followed, so that
+neither the key nor a question goes to a server that nobody named.
 """
 
-import http.client
+import ipaddress
 import json
 import os
+import re
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import anyio
+import httpx
+from anyio.from_thread import start_blocking_portal
+
+from ch07_01_main_chapter_code.judging.api_key import VARIABLE, ApiKey
+
 OLLAMA_PORT = 11434
 NUM_CTX = 8192  # tokens that Ollama lets the model read; what is longer it cuts off without a word
+MAX_TOKENS = 300  # of a reply
 LOOK_TIMEOUT = 10.0  # seconds for a question that needs no model
-DEAD, SLOW = "dead", "slow"
+LONGEST_TIMEOUT = 86400.0  # a day
+LONGEST_PAUSE = 60.0
+BODY_LIMIT = 4 << 20  # bytes; long thoughts take some 100,000
+THOUGHTS = ("thinking", "reasoning_content", "reasoning")  # fields of a message
+# Models that turn a text into numbers, or sound into text: servers list them beside the others.
+NO_JUDGE = re.compile(r"embed|minilm|rerank|whisper|bert\b|\b(bge|gte|e5|tts)\b", re.IGNORECASE)
 
 
 class ServerError(RuntimeError):
@@ -35,42 +46,62 @@ class NoReply(RuntimeError):
     """This question got no reply, however often it was asked; another one may."""
 
 
+class Lost(RuntimeError):
+    """The exchange came to no end; `dead` where there was not even a connection."""
+
+    def __init__(self, message, dead=False):
+        super().__init__(message)
+        self.dead = dead
+
+
+class Refused(RuntimeError):
+    """The server answered with the status `code`, which is no success; the message says what else
+    it said.
+    """
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
 @dataclass(frozen=True)
 class Reply:
-    """What the model wrote; `cut` where it was still writing at its last allowed token."""
+    """What the model wrote; `cut` where it was still writing at its last allowed token; `thoughts`
+    where the server sent these apart.
+    """
 
     text: str
     cut: bool = False
+    thoughts: str = ""
 
 
 def server_url(url=None):
     """The address without a slash at its end: `url`, or `$OLLAMA_HOST`, or where Ollama is by
     default.
 
+    Raises ValueError, which does not repeat the address, for it may hold a password.
+
     >>> server_url("localhost:8080/v1/"), server_url("0.0.0.0")
     ('http://localhost:8080/v1', 'http://127.0.0.1:11434')
     """
     given = (url or os.environ.get("OLLAMA_HOST") or "localhost").strip()
-    whole = given if "://" in given else f"http://{given}"
+    source = "what was given" if url else "what $OLLAMA_HOST says"
+    like = f"one looks like http://localhost:{OLLAMA_PORT}"
     try:
-        parts = urlsplit(whole)
+        parts = urlsplit(given if "://" in given else f"http://{given}")
         host, port = parts.hostname or "localhost", parts.port
-    except ValueError:
+        httpx.URL(scheme=parts.scheme, host=host, port=port)
+    except (ValueError, httpx.InvalidURL):
+        raise ValueError(f"{source} is no address; {like}") from None
+    if "@" in given:
         raise ValueError(
-            f"{given!r} is no address; one looks like http://localhost:{OLLAMA_PORT}"
-        ) from None
-    if (
-        parts.scheme not in ("http", "https")
-        or parts.query
-        or any(mark.isspace() for mark in given)
-    ):
-        raise ValueError(
-            f"{given!r} is no address of a server; one looks like http://localhost:{OLLAMA_PORT}"
+            f"{source} is no address of a server: a name or a password does not belong in it; put a key into "
+            f"the environment variable {VARIABLE}"
         )
-    if host in (
-        "0.0.0.0",
-        "::",
-    ):  # "listen everywhere", which Ollama's variable may say, is no place to call
+    strange = parts.scheme not in ("http", "https") or parts.query or parts.fragment
+    if strange or not given.isprintable() or " " in given:
+        raise ValueError(f"{source} is no address of a server; {like}")
+    if host in ("0.0.0.0", "::"):  # "listen everywhere", as Ollama's variable may say
         host = "127.0.0.1"
     if port is None and "://" not in given:
         port = OLLAMA_PORT
@@ -80,29 +111,39 @@ def server_url(url=None):
 
 def is_loopback(url):
     host = urlsplit(url).hostname
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 class Client:
     """One model on one server. `protocol` is "ollama" or "openai", `model` the name of the model
-    that answers.
+    that answers; `read` and `written` count the tokens that the server says it read and wrote.
 
-    `timeout`: seconds for one reply; `tries`: how often a question is asked before it is given up,
-    with a `pause` of so many seconds between the first two and twice as long each further time.
+    `timeout`: seconds for one reply, from the connection to its last byte; `tries`: how often a
+    question is asked before it is given up, with a `pause` of so many seconds between the first two
+    and twice as long each further time.
 
-    Raises ValueError for an address that is none, ServerError where no server answers or the model
-    is not there.
+    Raises ValueError for an address or a number that is none, ServerError where no server answers
+    or the model is not there.
     """
 
     def __init__(self, url=None, model=None, timeout=120.0, tries=3, pause=1.0):
-        if not timeout > 0 or tries < 1:
+        if not 0 < timeout <= LONGEST_TIMEOUT or tries < 1:
             raise ValueError(
-                f"the time-out must be above 0 and the tries at least 1, not {timeout:g} and {tries}"
+                f"the time-out must be above 0 and at most {LONGEST_TIMEOUT:.0f} seconds, and the tries "
+                f"at least 1, not {timeout:g} and {tries}"
             )
         self.url, self.timeout, self.tries, self.pause = server_url(url), timeout, tries, pause
-        # A proxy of the environment cannot know what runs on this machine.
-        no_proxy = [urllib.request.ProxyHandler({})] if is_loopback(self.url) else []
-        self.opener = urllib.request.build_opener(*no_proxy)
+        self.key, self.read, self.written = ApiKey(), 0, 0
+        # A proxy of the environment cannot know what runs on this machine. The deadline is one for
+        # the whole exchange, so httpx's own for each step are off.
+        self.settings = {
+            "trust_env": not is_loopback(self.url),
+            "verify": httpx.create_ssl_context(),
+            "timeout": None,
+        }
         self.refused = ""  # what the server said to the last question about itself
         named = self.url.endswith("/v1")  # the protocol is named by the address
         self.url = self.url.removesuffix("/v1")
@@ -123,15 +164,14 @@ class Client:
         try:
             found = self.send(path, None, min(self.timeout, LOOK_TIMEOUT))
             return found if isinstance(found, dict) else None
-        except urllib.error.HTTPError as error:
-            self.check_key(error)
-            self.refused = f" (it said: {told(error)})"
+        except Refused as error:
+            self.refused = f" (it said: {error})"
             return None
         except ValueError:
             return None
-        except (OSError, http.client.HTTPException) as error:
+        except Lost as error:
             raise ServerError(
-                f"no judge answers at {self.url} ({reason_of(error)[1]}); start one, for example with `ollama "
+                f"no judge answers at {self.shown_url} ({error}); start one, for example with `ollama "
                 "serve`, or say with --url where it is"
             ) from None
 
@@ -139,66 +179,78 @@ class Client:
         """The name of the model to ask. Raises ServerError if it is not there, and says which ones
         are.
         """
+        of_ollama = self.protocol == "ollama"
         path, key, field = (
-            ("/api/tags", "models", "name")
-            if self.protocol == "ollama"
-            else ("/v1/models", "data", "id")
+            ("/api/tags", "models", "name") if of_ollama else ("/v1/models", "data", "id")
         )
         listed = (self.look(path) or {}).get(key)
         if not isinstance(listed, list):
             if unlisted:
                 return model
             raise ServerError(
-                f"what answers at {self.url} speaks neither Ollama's protocol (/api/version) nor OpenAI's "
-                f"(/v1/models){self.refused}; say with --url where a judge is"
+                f"what answers at {self.shown_url} speaks neither Ollama's protocol (/api/version) nor "
+                f"OpenAI's (/v1/models){self.refused}; say with --url where a judge is"
             )
-        names = [
-            entry[field]
+        entries = [
+            entry
             for entry in listed
             if isinstance(entry, dict) and isinstance(entry.get(field), str)
         ]
-        if model is None and names:
-            return names[0]
+        names = [entry[field] for entry in entries]
+        if model is None:
+            names = [entry[field] for entry in entries if can_judge(entry, field)]
+            if names:
+                return names[0]
         for name in (model, f"{model}:latest"):
             if name in names:
                 return name
-        raise self.no_model(model, names)
+        raise self.no_model(model, names, others=len(entries) - len(names))
 
-    def no_model(self, model, names=()):
-        """The ServerError of a model that is not there."""
-        there = (
-            f"it has {', '.join(names[:8])}: choose one with --model" if names else "it names none"
-        )
-        wanted = f"no model {model!r}" if model else "no model"
+    def no_model(self, model, names=(), others=0):
+        """The ServerError of a model that is not there; `others`: how many are there that cannot
+        judge.
+        """
+        if names:
+            there = f"it has {', '.join(names[:8])}: choose one with --model"
+        else:
+            there = f"what it names are {others} for other work" if others else "it names none"
+        wanted = f"no model {model!r}" if model else "no model that judges"
         cure = (
             f"`ollama pull {model or 'llama3.2'}` brings one"
             if self.protocol == "ollama"
             else "start it with one"
         )
-        return ServerError(f"the server at {self.url} has {wanted} ({there}); {cure}")
+        return ServerError(
+            f"the server at {self.shown_url} has {wanted} ({self.key.hide(there)}); {cure}"
+        )
+
+    @property
+    def shown_url(self):
+        return self.key.hide(self.url)
 
     # --- Questions --------------------------------------------------------------------------------
 
-    def ask(self, messages, schema, seed=1, temperature=0.0, max_tokens=300):
+    def ask(self, messages, schema, seed=1, temperature=0.0, max_tokens=MAX_TOKENS):
         """The model's `Reply` to a conversation, held to a JSON schema. Raises ServerError and
         NoReply.
         """
         path, body = self.question(messages, schema, seed, temperature, max_tokens)
         for attempt in range(self.tries):
             if attempt:
-                time.sleep(self.pause * 2 ** (attempt - 1))
+                time.sleep(min(self.pause * 2 ** min(attempt - 1, 10), LONGEST_PAUSE))
             try:
                 return self.reply_of(self.send(path, body, self.timeout))
-            except urllib.error.HTTPError as error:
-                trouble, problem = self.refusal(error), told(error)
-            except (OSError, http.client.HTTPException) as error:
-                trouble, problem = reason_of(error)
+            except Refused as error:
+                self.check_refusal(error)
+                problem, dead = str(error), False
+            except Lost as error:
+                problem, dead = str(error), error.dead
             except ValueError as error:
-                trouble, problem = SLOW, str(error)
-        if trouble == DEAD:
+                problem, dead = str(error), False
+        if dead:
             raise ServerError(
-                f"the server at {self.url} answers no more ({problem}); start it again"
-            ) from None
+                f"the server at {self.shown_url} answers no more ({problem}); start it again"
+            )
         raise NoReply(f"no reply in {self.tries} tries: {problem}")
 
     def question(self, messages, schema, seed, temperature, max_tokens):
@@ -211,7 +263,7 @@ class Client:
                 "num_ctx": NUM_CTX,
                 "num_predict": max_tokens,
             }
-            return "/api/chat", body | {"format": schema, "options": options}
+            return "/api/chat", body | {"format": schema, "options": options, "think": False}
         held_to = {
             "type": "json_schema",
             "json_schema": {"name": "verdict", "schema": schema, "strict": True},
@@ -226,88 +278,141 @@ class Client:
 
     def reply_of(self, found):
         """The `Reply` in what the server sent. Raises ValueError where there is none."""
+        if isinstance(found, str):  # nested too deeply: no message, and it will not get better
+            return Reply(self.key.hide(found))
         try:
             choice = found if self.protocol == "ollama" else found["choices"][0]
-            text = choice["message"]["content"]
-        except (KeyError, IndexError, TypeError):
+            message = choice["message"]
+            text = message["content"]
+            thoughts = next((message[key] for key in THOUGHTS if message.get(key)), "")
+        except (KeyError, IndexError, TypeError, AttributeError):
             said = found.get("error") if isinstance(found, dict) else None
             raise ValueError(
-                f"the server sent no message{f', but: {said}' if said else ''}"
+                f"the server sent no message{f', but: {self.in_a_line(said)}' if said else ''}"
             ) from None
+        if text is None and thoughts:
+            text = ""
         if not isinstance(text, str):
             raise ValueError("the server sent a message without text")
-        return Reply(
-            text,
-            choice.get("done_reason" if self.protocol == "ollama" else "finish_reason") == "length",
-        )
+        self.count(found)
+        ended = choice.get("done_reason" if self.protocol == "ollama" else "finish_reason")
+        thoughts = thoughts if isinstance(thoughts, str) else ""
+        return Reply(self.key.hide(text), ended == "length", self.key.hide(thoughts))
 
-    def refusal(self, error):
-        """What an HTTP error means for a question: SLOW if the same question may do better later,
-        else an exception.
+    def count(self, found):
+        """Add the tokens that a reply cost."""
+        usage = found.get("usage") if self.protocol == "openai" else found
+        read, written = ("prompt_eval_count", "eval_count")
+        if self.protocol == "openai":
+            read, written = ("prompt_tokens", "completion_tokens")
+        if isinstance(usage, dict):
+            self.read += usage[read] if isinstance(usage.get(read), int) else 0
+            self.written += usage[written] if isinstance(usage.get(written), int) else 0
+
+    def check_refusal(self, error):
+        """Raises what an HTTP error means for a question, unless the same question may do better
+        later.
         """
-        self.check_key(error)
         if error.code == 404:
             raise self.no_model(self.model) from None
         if error.code < 500 and error.code not in (408, 429):
-            raise NoReply(f"the server refuses the question: {told(error)}") from None
-        return SLOW
+            raise NoReply(f"the server refuses the question: {error}") from None
 
-    def check_key(self, error):
-        if error.code in (401, 403):
-            raise ServerError(
-                f"the server at {self.url} wants a key, or another one: put it into the environment variable "
-                "JUDGE_API_KEY"
-            ) from None
+    # --- The exchange -----------------------------------------------------------------------------
 
     def send(self, path, body, timeout):
-        """The JSON that the server answers. Raises ValueError where it is no whole JSON, OSError
-        and HTTPException.
+        """The JSON that the server answers; its text where it is nested too deeply to be read.
+
+        Raises ServerError where a key is wanted, Refused, Lost, and ValueError where what came is
+        no whole JSON.
         """
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.url + path, data, {"Content-Type": "application/json"}
-        )
-        if os.environ.get(
-            "JUDGE_API_KEY"
-        ):  # unredirected: a key goes to no other server than the one that was named
-            request.add_unredirected_header(
-                "Authorization", f"Bearer {os.environ['JUDGE_API_KEY']}"
-            )
-        deadline, content = time.monotonic() + timeout, b""
-        with self.opener.open(request, timeout=timeout) as answer:
-            while block := answer.read1(1 << 16):
-                content += block
-                if (
-                    time.monotonic() > deadline
-                ):  # a server that sends a byte now and then never comes to an end
-                    raise TimeoutError
         try:
-            return json.loads(content)
+            # A loop in a thread of its own, for in a notebook one runs in this thread already.
+            with start_blocking_portal() as portal:
+                answer, content = portal.call(self.exchange, path, body, timeout)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:  # a proxy of the environment
+            raise Lost(self.in_a_line(error), dead=True) from None
+        except TimeoutError:
+            raise Lost("it did not reply in time") from None
+        except httpx.ConnectError as error:
+            raise Lost(self.in_a_line(system_words(error)), dead=True) from None
+        except httpx.HTTPError as error:
+            what = self.in_a_line(error) or type(error).__name__
+            raise Lost(f"it broke off: {what}") from None
+        # What is no UTF-8 becomes halves of surrogate pairs, by which it is known for no text.
+        text = content.decode("utf-8", errors="surrogateescape")
+        if not answer.is_success:
+            raise self.refusal(answer, text)
+        try:
+            return json.loads(text, strict=False)
+        except RecursionError:
+            return text
         except ValueError:
             raise ValueError("the server sent half an answer, or no JSON") from None
 
+    async def exchange(self, path, body, timeout):
+        """(the answer, its bytes) of one request, to its last byte within `timeout` seconds."""
+        content, headers = b"", {"Content-Type": "application/json", **self.key.headers()}
+        with anyio.fail_after(timeout):
+            async with (
+                httpx.AsyncClient(**self.settings) as client,
+                client.stream(
+                    "GET" if body is None else "POST",
+                    self.url + path,
+                    content=None if body is None else json.dumps(body).encode(),
+                    headers=headers,
+                ) as answer,
+            ):
+                async for block in answer.aiter_bytes():
+                    content += block
+                    if len(content) > BODY_LIMIT:
+                        raise httpx.ReadError(f"more than {BODY_LIMIT} bytes came")
+        return answer, content
 
-def told(error):
-    """What an HTTP error says, in one line; the same error may be asked again."""
-    if not hasattr(error, "told"):
-        text = error.read(2000).decode("utf-8", errors="replace")
+    def refusal(self, answer, text):
+        """The exception of an answer whose status is no success."""
+        code = answer.status_code
+        if code in (401, 403):
+            return ServerError(
+                f"the server at {self.shown_url} wants a key, or another one: put it into the environment "
+                f"variable {VARIABLE}"
+            )
+        if answer.is_redirect:
+            target = self.in_a_line(answer.headers["Location"])
+            return Refused(code, f"HTTP {code}: it sends on to {target}, which is not followed")
         try:
-            text = json.loads(text)["error"]
-            text = text["message"] if isinstance(text, dict) else text
-        except (ValueError, KeyError, TypeError):
+            said = json.loads(text)["error"]
+            text = said["message"] if isinstance(said, dict) else said
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass
-        error.told = f"HTTP {error.code}: {' '.join(str(text or error.reason).split())[:200]}"
-    return error.told
+        return Refused(code, f"HTTP {code}: {self.in_a_line(text or answer.reason_phrase)}")
+
+    def in_a_line(self, what):
+        """What a server or an error says, in one short line without the key."""
+        return " ".join(self.key.hide(str(what)).split())[:200]
 
 
-def reason_of(error):
-    """(DEAD or SLOW, why) of a connection that brought no answer."""
-    inner = getattr(error, "reason", error)
-    if isinstance(inner, TimeoutError):
-        return SLOW, "it did not reply in time"
-    if error is not inner or isinstance(error, ConnectionRefusedError):
-        return DEAD, getattr(inner, "strerror", None) or str(inner)
-    return SLOW, f"it broke off: {error or type(error).__name__}"
+def can_judge(entry, field):
+    """Is a listed model one that writes, as far as its name and its family tell?"""
+    details = entry.get("details")
+    family = details.get("family") if isinstance(details, dict) else ""
+    return not NO_JUDGE.search(f"{entry[field]} {family if isinstance(family, str) else ''}")
+
+
+def system_words(error):
+    """Why there is no connection, as the system says it; it lies under what the libraries say, once
+    for each address of a host.
+    """
+    words = str(error)
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, ConnectionError) and error.errno:
+            words = os.strerror(error.errno)  # asyncio's own words name an address in their place
+        else:
+            words = getattr(error, "strerror", None) or words
+        error = error.__cause__ or error.__context__
+    return words
 
 
 # --- A server of our own --------------------------------------------------------------------------

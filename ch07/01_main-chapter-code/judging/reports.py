@@ -10,6 +10,7 @@ from collections import Counter
 
 from ch07_01_main_chapter_code.tasks.sets import wilson
 
+ONLY_THOUGHTS = "all its tokens went into thinking"  # the problem of such a reply
 GOOD = 4  # the lowest score that counts as "right"
 
 
@@ -160,9 +161,20 @@ def score_report(rows):
     return lines
 
 
+def thinking_report(rows):
+    """What is said of a judge that thought until it had no tokens left; they are no bad replies."""
+    count = sum(row.get("problem") == ONLY_THOUGHTS for row in rows)
+    if not count:
+        return []
+    return [
+        f"thinking    in {count} of {len(rows)} replies all tokens went into thinking, and no verdict came; take a",
+        "            judge that does not think, or give it more --max-tokens",
+    ]
+
+
 def trouble_report(rows):
     """What brought no verdict, counted, with the first of each sort."""
-    unread = [row for row in rows if "reply" in row]
+    unread = [row for row in rows if "reply" in row and row["problem"] != ONLY_THOUGHTS]
     failed = [row for row in rows if row.get("failed")]
     lines = [
         f"unreadable  {len(unread)} of {len(rows)} replies; they count as no score, neither good nor bad"
@@ -172,6 +184,7 @@ def trouble_report(rows):
         lines.append(
             f"            such as that on entry {row['entry']} ({row['problem']}): {words!r}"
         )
+    lines += thinking_report(rows)
     for row in failed[:1]:
         lines.append(f"no reply    to {len(failed)} of {len(rows)} questions ({row['problem']});")
         lines.append("            the same command asks them again")

@@ -15,12 +15,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__]))
 
-from ch05_05_bonus_gpt_to_llama.smollm2 import find_smollm2
 from ch07_01_main_chapter_code import ollama_evaluate
 from ch07_01_main_chapter_code.instructions import grade, load_entries, make_entries, save_entries
 from ch07_01_main_chapter_code.judging import reports
@@ -50,6 +50,7 @@ from ch07_01_main_chapter_code.ollama_evaluate import (
     read_judgements,
     schema_of,
 )
+from ch07_01_main_chapter_code.previous_chapters import llama_bonus
 
 FOLDER = Path(__file__).parents[1]  # of the scripts
 MODEL = "toy-judge:latest"
@@ -121,6 +122,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append((self.path, self.headers, body))
+        self.server.times.append(time.monotonic())
         trouble = self.server.troubles.pop(0) if self.server.troubles else None
         if body["model"] not in self.server.models or trouble == "404":
             self.send({"error": f"model '{body['model']}' not found"}, 404)
@@ -169,7 +171,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class StandIn(ThreadingHTTPServer):
     """`troubles`: how the next questions are answered; `asked`: (path, headers, body) of all that
-    came.
+    came; `times`: when the questions came.
     """
 
     daemon_threads = True
@@ -177,7 +179,7 @@ class StandIn(ThreadingHTTPServer):
     def __init__(self, ollama=True):
         super().__init__(("127.0.0.1", 0), Handler)
         self.ollama, self.models, self.locked = ollama, [MODEL, "other:7b"], False
-        self.troubles, self.asked, self.closing = [], [], threading.Event()
+        self.troubles, self.asked, self.times, self.closing = [], [], [], threading.Event()
         self.url = f"http://localhost:{self.server_port}"
 
     def handle_error(self, *_):  # the other side may go at any time
@@ -420,7 +422,9 @@ def test_special_tokens_of_chat_templates_cannot_end_the_message():
         ('  {"reason": "", "score": 4.0}\n', 4, None),
         ('```json\n{"reason": "r", "score": 3}\n```', 3, None),
         ("I would say 5.", None, "no JSON"),
-        ('Sure: {"reason": "r", "score": 5}', None, "no JSON"),
+        ('Sure: {"reason": "r", "score": 5} I hope so.', 5, None),
+        ('Here:\n```\n{"reason": "r", "score": 3}\n```', 3, None),
+        ('{"reason": "r", "score": 5} or {"reason": "r", "score": 1}', None, "no JSON"),
         ('{"reason": "r", "score": 100}', None, "score is 100"),
         ('{"reason": "r", "score": 0}', None, "score is 0"),
         ('{"reason": "r", "score": 4.5}', None, "score is 4.5"),
@@ -428,7 +432,7 @@ def test_special_tokens_of_chat_templates_cannot_end_the_message():
         ('{"reason": "r", "score": "5"}', None, 'score is "5"'),
         ('{"reason": "r", "score": [5]}', None, r"score is \[5\]"),
         ('{"score": 5}', None, "not both reason and score"),
-        ("5", None, "not both reason and score"),
+        ("5", None, "no JSON"),
         ("", None, "no JSON"),
     ],
 )
@@ -500,13 +504,13 @@ def test_a_question_that_is_refused_is_not_asked_again(server):
     assert len(server.bodies) == 1
 
 
-def test_the_pause_between_tries_doubles(server, monkeypatch):
-    pauses = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+def test_the_pause_between_tries_doubles(server):
     server.troubles = ["500"] * 4
     with pytest.raises(NoReply):
-        quick(server, tries=4, pause=3.0).score(entry(), "mice")
-    assert pauses == [3, 6, 12]
+        quick(server, tries=4, pause=0.05).score(entry(), "mice")
+    times = server.times[-4:]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert all(gap >= least for gap, least in zip(gaps, (0.05, 0.1, 0.2), strict=True))
 
 
 def test_prose_numbers_off_the_scale_and_cut_replies_are_judgements_without_a_value(server):
@@ -532,7 +536,7 @@ def test_a_missing_model_is_one_line_with_the_cure(server):
     with pytest.raises(ServerError, match=f"no model '{MODEL}'"):
         judge.score(entry(), "mice")
     server.models = []
-    with pytest.raises(ServerError, match="has no model .it names none"):
+    with pytest.raises(ServerError, match="has no model that judges .it names none"):
         quick(server)
 
 
@@ -723,7 +727,7 @@ def test_a_log_of_other_settings_or_of_something_else_is_refused_and_kept(
     assert json.loads(answers.read_text()) == other
     lines = before.split(b"\n")
     path.write_bytes(b"\n".join([*lines[:3], lines[3][:20], *lines[4:]]))
-    with pytest.raises(ValueError, match="line 4 is damaged"):
+    with pytest.raises(ValueError, match="is damaged in line 4.*is judged again"):
         JudgeLog(path, json.loads(lines[0])["settings"], {})
 
 
@@ -950,17 +954,17 @@ def test_ctrl_c_keeps_what_was_judged_and_says_how_to_go_on(ollama_server, answe
     path = tmp_path / "runs" / "judge.jsonl"
     assert "has 3 of 28 judgements, and the same command goes on" in err.splitlines()[-1]
     assert len(read_judgements(path)) == 3
-    status, out, err = run_script_in(tmp_path, *flags)
-    assert status == 0 and len(read_judgements(path)) == 28 and len(ollama_server.bodies) == 29, err
+    assert main(build_parser().parse_args(list(map(str, flags)))) == 0
+    assert len(read_judgements(path)) == 28 and len(ollama_server.bodies) == 29
 
 
 # --- A real server with a real, small model -------------------------------------------------------
 
 
-@pytest.mark.skipif(find_smollm2() is None, reason="SmolLM2 is not here")
+@pytest.mark.skipif(llama_bonus("smollm2").find_smollm2() is None, reason="SmolLM2 is not here")
 def test_a_real_model_judges_through_llama_cpps_server(surroundings, monkeypatch):
     pytest.importorskip("xllamacpp", reason="needs requirements-dev.txt")
-    server = serve_gguf(find_smollm2(), "smollm2-135m", threads=1)
+    server = serve_gguf(llama_bonus("smollm2").find_smollm2(), "smollm2-135m", threads=1)
     monkeypatch.setenv("http_proxy", refused_url())
     judge = Judge(server.listening_address)
     assert judge.client.protocol == "openai" and judge.client.model == "smollm2-135m"
@@ -976,17 +980,15 @@ def test_a_real_model_judges_through_llama_cpps_server(surroundings, monkeypatch
         messages = judge_messages(
             SCORING, entry(), "Grade the answer.", reference="mice", answer=answer
         )
-        prompt = judge.client.send("/apply-template", {"messages": messages}, 10)["prompt"]
-        ids = judge.client.send("/tokenize", {"content": prompt, "parse_special": True}, 10)[
-            "tokens"
-        ]
+        web = httpx.Client(base_url=server.listening_address, trust_env=False)
+        prompt = web.post("/apply-template", json={"messages": messages}).json()["prompt"]
+        asked = {"content": prompt, "parse_special": True}
+        ids = web.post("/tokenize", json=asked).json()["tokens"]
         assert (
             ids.count(1) == 3 and ids.count(2) == 2
         )  # <|im_start|>, <|im_end|>: the template's own, none of the answer
     verdict = judge.prefer(entry(), "mice", "a bicycle")
     assert verdict.problem is None and verdict.value in PLACES
-    long = judge.client.question(
-        [{"role": "user", "content": "word " * 6000}], schema_of("score", "integer", SCALE), 1, 0, 5
-    )[1]
+    long = [{"role": "user", "content": "word " * 6000}]
     with pytest.raises(NoReply, match="refuses the question: HTTP 400: .*context size"):
-        judge.client.ask(long["messages"], schema_of("score", "integer", SCALE))
+        judge.client.ask(long, schema_of("score", "integer", SCALE))

@@ -449,6 +449,7 @@ def test_the_modelfile(style, tmp_path):
     ]
     assert template_of(text) == go_template(style, "<|endoftext|>") and text.count('"""') == 2
     assert "ollama create fox -f Modelfile" in text
+    assert modelfile(model, "fox\nFROM elsewhere").count("\nFROM") == 1
 
 
 # --- The command line, and what goes wrong --------------------------------------------------------
@@ -460,6 +461,16 @@ def run_main(capsys, *flags):
         run_script(main, build_parser().parse_args(list(map(str, flags))))
     code = ended.value.code
     return code, capsys.readouterr().out, code if isinstance(code, str) else ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names as on Unix")
+def test_a_name_cannot_steer_the_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SCRATCH_LLM_RUNS", str(tmp_path))
+    name = "fox\x1b[2J\r"
+    save_instruct(tiny_gpt(style="tales"), tmp_path / name, "tales", "tales-gpt")
+    for kind in KINDS:
+        status, out, error = run_main(capsys, name, "--to", kind)
+        assert status == 0 and r"fox\x1b[2J\r" in out and not {"\x1b", "\r"} & set(out + error)
 
 
 @pytest.mark.parametrize("kind", KINDS)
