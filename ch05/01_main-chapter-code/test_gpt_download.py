@@ -1143,7 +1143,7 @@ def test_a_lock_on_a_file_that_its_holder_has_removed_is_none(tmp_path, monkeypa
             path.touch()
 
     with monkeypatch.context() as patch:
-        patch.setattr(downloads, "lock_file", lock_too_late)
+        patch.setattr(downloads, "seize", lock_too_late)
         assert downloads.take_lock(path) is None
     held = downloads.take_lock(path)
     assert held is not None and downloads.take_lock(path) is None
