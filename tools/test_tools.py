@@ -1042,7 +1042,7 @@ RULES += [
         {
             **COURSE,
             "ch05/05_bonus/llama.py": B_ASKS_A,
-            main_code(5, "gpt_generate.py"): f"def model_class():\n    {BONUS}",
+            main_code(5, "gpt_generate.py"): f"def llama_bonus():\n    {BONUS}",
         },
         {**COURSE, "ch05/05_bonus/llama.py": "", main_code(5, "gpt_generate.py"): INSIDE + BONUS},
     ),

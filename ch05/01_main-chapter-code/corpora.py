@@ -14,10 +14,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ch05_01_main_chapter_code.downloads import data_folder
+from ch05_01_main_chapter_code.places import DOCUMENT_SEPARATOR, data_folder
 from ch05_01_main_chapter_code.tales import make_tales
 
-DOCUMENT_SEPARATOR = "<|endoftext|>"
 EMBEDDED_CORPORA = ("tales", "story", "pydocs")
 DOWNLOADED_CORPORA = ("tinystories", "openwebtext", "fineweb-edu", "gutenberg", "shakespeare")
 STORY = Path(__file__).parents[2] / "ch02" / "01_main-chapter-code" / "the-verdict.txt"

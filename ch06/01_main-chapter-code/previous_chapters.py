@@ -14,7 +14,7 @@ try:
     )
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
     from ch04_01_main_chapter_code.manifest import check_files, write_atomically, write_files
-    from ch05_01_main_chapter_code import downloads
+    from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
     from ch05_01_main_chapter_code.corpora import (
         DOWNLOADED_CORPORA,

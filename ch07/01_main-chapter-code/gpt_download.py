@@ -30,18 +30,20 @@ def data_arguments(arguments=None):
 if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
     GIVEN = data_arguments()
 
-import json
 import sys
 
 try:
-    from ch07_01_main_chapter_code.previous_chapters import downloads, write_atomically
+    from ch07_01_main_chapter_code.previous_chapters import downloads
     from scratch_llm_tools.console import open_console
 except ImportError as error:
     raise SystemExit(f"{error}") from None
 
 ALPACA_FILE = Path("alpaca") / "alpaca_data.json"
 ALPACA_URL = "https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/main/alpaca_data.json"
-LICENCE = "CC BY-NC 4.0: for non-commercial use only, with the names of its authors (Stanford Alpaca, 2023)"
+LICENCE = (
+    "CC BY-NC 4.0: for non-commercial use only, "
+    "with the names of its authors (Stanford Alpaca, 2023)"
+)
 BY_HAND = "Put alpaca_data.json (from tatsu-lab/stanford_alpaca) there by hand: {}"
 OWN_FILE = Path(__file__).parent / "instruction-data.json"
 
@@ -53,66 +55,45 @@ def download_alpaca(folder=None):
     had or written.
     """
     target = Path(folder or downloads.data_folder()) / ALPACA_FILE
-    if target.is_file():
-        return target
-    arrived = target.with_name("arrived.json")
-    downloads.download(ALPACA_URL, arrived, advice=BY_HAND.format(target))
-    with downloads.disk_errors(target), downloads.locked(target):
-        if arrived.is_file():  # else another process has put it in place
-            problem = problem_of(arrived.read_bytes())
-            if problem:
-                arrived.unlink()
-                raise downloads.DownloadError(
-                    f"{ALPACA_URL} sent a file that is not used: {problem}. {BY_HAND.format(target)}"
-                )
-            arrived.replace(target)
-            licence = target.with_name("LICENCE.txt")
-            write_atomically(
-                licence, lambda path: path.write_text(LICENCE + "\n", encoding="utf-8")
-            )
+    if not downloads.is_there(target):
+        by_hand = BY_HAND.format(target)
+        downloads.download(ALPACA_URL, target, advice=by_hand, looks_right=is_alpaca)
+        licence = target.with_name("LICENCE.txt")
+        downloads.write(licence, lambda path: path.write_text(LICENCE + "\n", encoding="utf-8"))
     return target
 
 
-def problem_of(content):
-    """What keeps `content`, bytes, from being Alpaca's entries, or None. No checksum of the file is
+def is_alpaca(path):
+    """Raises ValueError unless the file holds entries like Alpaca's. No checksum of it is
     published.
     """
-    try:
-        entries = json.loads(content)
-    except ValueError as error:
-        return f"it is no JSON ({error})"
+    entries = downloads.is_json(path)
     fields = {"instruction", "input", "output"}
     if (
         not isinstance(entries, list)
         or len(entries) < 1000
         or not all(isinstance(entry, dict) and fields <= set(entry) for entry in entries)
     ):
-        return "it holds no list of instructions, inputs and outputs"
-    return None
+        raise ValueError("holds no list of instructions, inputs and outputs")
+
+
+def alpaca_rows(folder):
+    """What the list says."""
+    here = "here" if downloads.is_there(folder / ALPACA_FILE) else ""
+    size = downloads.human(OWN_FILE.stat().st_size)
+    return [
+        f"own     {size:<9} here  1,100 entries of this course, and more from a seed",
+        f"alpaca  about 23 MB {here:<4}  52,002 entries written by a large model. {LICENCE}",
+    ]
 
 
 def main(given):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
     open_console()
-    folder = given.folder or downloads.data_folder()
-    if given.name == "list":
-        here = "here" if (folder / ALPACA_FILE).is_file() else ""
-        print("Instructions: python gpt_download.py alpaca")
-        print(
-            f"  own     {downloads.human(OWN_FILE.stat().st_size):<9} here  1,100 entries of this course, and more from a seed"
-        )
-        print(
-            f"  alpaca  about 23 MB {here:<4}  52,002 entries written by a large model. {LICENCE}"
-        )
-        print(f"They go into {folder} (--folder or SCRATCH_LLM_DATA choose another place).")
-        return 0
-    try:
+    if given.name == "alpaca":
         print(f"licence: {LICENCE}")
-        print(f"ready: {download_alpaca(folder)}")
-    except downloads.DownloadError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    title = "Instructions: python gpt_download.py alpaca"
+    return downloads.small_main(given, title, alpaca_rows, download_alpaca)
 
 
 if __name__ == "__main__":

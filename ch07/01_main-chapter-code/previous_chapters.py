@@ -7,7 +7,7 @@ try:
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
     from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, language_model_loss
     from ch04_01_main_chapter_code.manifest import seal, write_atomically
-    from ch05_01_main_chapter_code import downloads
+    from ch05_01_main_chapter_code import gpt_download as downloads
     from ch05_01_main_chapter_code.arguments import PUBLISHED, TrainConfig, run_script
     from ch05_01_main_chapter_code.chat import END, ROLES, START, SYSTEM, can_chat, chat_ids
     from ch05_01_main_chapter_code.corpora import DOWNLOADED_CORPORA, EMBEDDED_CORPORA, read_values

@@ -2,11 +2,13 @@
 run goes on as if it had not been stopped, and bad input is told in one line."""
 
 import copy
+import http.server
 import json
 import random
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -1015,23 +1017,50 @@ def test_the_runner_goes_on_where_it_was_stopped_and_ends_in_a_table(quick, caps
 # --- Alpaca ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def serve():
+    """Gives the address of a server that sends content[0]."""
+    servers = []
+
+    def start(content):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content[0])))
+                self.end_headers()
+                self.wfile.write(content[0])
+
+            def log_message(self, *_):
+                pass
+
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/alpaca_data.json"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
 def test_alpaca_is_checked_before_it_takes_its_place_and_its_licence_is_shown(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys, serve
 ):
     entries = [{"instruction": f"Say {n}.", "input": "", "output": str(n)} for n in range(1200)]
-    content = [b"<html>"]
-
-    def arrive(url, target, advice=None):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content[0])
-
-    monkeypatch.setattr(gpt_download.downloads, "download", arrive)
-    for bad in (b"<html>", b"[]", json.dumps([{"a": 1}] * 2000).encode()):
+    good, content = json.dumps(entries).encode(), [b""]
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(gpt_download, "ALPACA_URL", serve(content))
+    for bad, words in (
+        (b"<html>", "no JSON"),
+        (b"[]", "no list of instructions"),
+        (json.dumps([{"a": 1}] * 2000).encode(), "no list of instructions"),
+        (b"[" * 200_000, "nested too deeply"),
+        (good.decode().encode("utf-16"), "no text in UTF-8"),
+    ):
         content[0] = bad
-        with pytest.raises(DownloadError, match="is not used"):
+        with pytest.raises(DownloadError, match=words) as told:
             gpt_download.download_alpaca(tmp_path)
-        assert not (tmp_path / gpt_download.ALPACA_FILE).exists()
-    content[0] = json.dumps(entries).encode()
+        assert "\n" not in str(told.value) and list((tmp_path / "alpaca").iterdir()) == []
+    content[0] = good
     assert (
         gpt_download.main(gpt_download.data_arguments(["alpaca", "--folder", str(tmp_path)])) == 0
     )
