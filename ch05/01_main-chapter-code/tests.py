@@ -529,9 +529,9 @@ def test_compiled_training_equals_eager():
 
 def masked_rows(share, seed=0, rows=24, tokens=20):
     """Rows of which about this share of the targets is learned from, the others being −100."""
-    dice = torch.Generator().manual_seed(seed)
-    ids = torch.randint(0, 64, (rows, tokens + 1), generator=dice)
-    learned = torch.rand(rows, tokens, generator=dice) < share
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 64, (rows, tokens + 1), generator=generator)
+    learned = torch.rand(rows, tokens, generator=generator) < share
     learned[:, -1] = True
     return list(zip(ids[:, :-1], ids[:, 1:].masked_fill(~learned, -100), strict=True))
 

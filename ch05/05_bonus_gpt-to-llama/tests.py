@@ -803,12 +803,12 @@ def hugging_face_tokenizer(tokenizer):
 
 def random_texts(count, seed=0):
     """Texts of characters that are often seen side by side nowhere."""
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     alphabet = "  \n\t\r019½aZé'!.<|_文\u0301🙂\x04\0\u00a0"
     for _ in range(count):
-        length = int(torch.randint(1, 30, (1,), generator=dice))
+        length = int(torch.randint(1, 30, (1,), generator=generator))
         yield "".join(
-            alphabet[i] for i in torch.randint(len(alphabet), (length,), generator=dice).tolist()
+            alphabet[i] for i in torch.randint(len(alphabet), (length,), generator=generator).tolist()
         )
 
 

@@ -55,8 +55,8 @@ def minhash(sets, n_hashes=N_HASHES, seed=0):
     have it as their smallest. So two signatures agree in a place with a probability of |a ∩ b| / |a
     ∪ b|. Empty sets are refused.
     """
-    dice = np.random.default_rng(seed)
-    factor, shift = dice.integers(1, PRIME, (2, n_hashes, 1))
+    rng = np.random.default_rng(seed)
+    factor, shift = rng.integers(1, PRIME, (2, n_hashes, 1))
     signatures = np.empty((len(sets), n_hashes), dtype=np.int64)
     for row, elements in zip(signatures, sets, strict=True):
         numbers = np.array(

@@ -27,31 +27,31 @@ PARAPHRASES = [
 ]
 
 
-def other_capitals(text, dice):
+def other_capitals(text, rng):
     """Capitals everywhere, and two spaces instead of one."""
     return text.upper().replace(" ", "  ")
 
 
-def a_slip(text, dice):
+def a_slip(text, rng):
     """One letter is missing."""
-    place = dice.randrange(len(text) // 2, len(text) - 1)
+    place = rng.randrange(len(text) // 2, len(text) - 1)
     return text[:place] + text[place + 1 :]
 
 
-def a_word_more(text, dice):
+def a_word_more(text, rng):
     """`Please` at the beginning."""
     return f"Please {text}"
 
 
-def a_word_changed(text, dice):
+def a_word_changed(text, rng):
     """One of the longer words is another."""
     words = text.split(" ")
     long = [number for number, word in enumerate(words) if len(word) > 4] or [0]
-    words[dice.choice(long)] = "something"
+    words[rng.choice(long)] = "something"
     return " ".join(words)
 
 
-def a_sentence_more(text, dice):
+def a_sentence_more(text, rng):
     """A sentence at the end that changes nothing."""
     return f"{text} Take your time, and think about it carefully before you answer."
 
@@ -70,23 +70,23 @@ def plant(entries, count=20, seed=0):
 
     Returns (all entries, [(place of the original, place of its copy, way), …]).
     """
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     listed, pairs = [dict(entry) for entry in entries], []
     long = [
         number
         for number, entry in enumerate(entries)
         if len(entry["instruction"] + entry["input"]) >= SHORTEST
     ]
-    for number, way in zip(dice.sample(long, count * len(WAYS)), list(WAYS) * count, strict=True):
+    for number, way in zip(rng.sample(long, count * len(WAYS)), list(WAYS) * count, strict=True):
         field = "input" if len(entries[number]["input"]) >= SHORTEST else "instruction"
         pairs.append((number, len(listed), way))
-        listed.append(dict(entries[number]) | {field: WAYS[way](entries[number][field], dice)})
+        listed.append(dict(entries[number]) | {field: WAYS[way](entries[number][field], rng)})
     for first, second in PARAPHRASES:
         pairs.append((len(listed), len(listed) + 1, "other words"))
         listed += [
             {"instruction": text, "input": "", "output": "(planted)"} for text in (first, second)
         ]
     order = list(range(len(listed)))
-    dice.shuffle(order)
+    rng.shuffle(order)
     place = {number: at for at, number in enumerate(order)}
     return [listed[number] for number in order], [(place[i], place[j], way) for i, j, way in pairs]

@@ -100,13 +100,13 @@ def test_hashes_do_not_overflow():
 
 def family(seed, count=40):
     """Texts and ever more changed copies of them: pairs of every similarity."""
-    dice, texts = random.Random(seed), []
+    rng, texts = random.Random(seed), []
     for _ in range(count):
-        letters = [dice.choice("abcdefgh ") for _ in range(120)]
+        letters = [rng.choice("abcdefgh ") for _ in range(120)]
         for changes in (0, 1, 2, 4, 8, 16):
             copy = list(letters)
-            for place in dice.sample(range(120), changes):
-                copy[place] = dice.choice("xyz")
+            for place in rng.sample(range(120), changes):
+                copy[place] = rng.choice("xyz")
             texts.append("".join(copy))
     return texts + [text.upper() for text in texts[:3]]
 

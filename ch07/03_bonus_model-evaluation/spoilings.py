@@ -85,15 +85,15 @@ def choose_cases(count, seed=1, entries=None):
             and len(entry["output"]) <= LONGEST_ANSWER
         ):
             fitting.setdefault(entry["kind"], []).append(entry)
-    cases, dice = {}, random.Random(seed)
+    cases, rng = {}, random.Random(seed)
     for kind, group in fitting.items():
-        entry = dice.choice(group)
+        entry = rng.choice(group)
         wrong = [other["output"] for other in group if grade(entry, other["output"]) is False]
         if wrong and grade(entry, entry["output"]):
-            cases[kind] = Case(entry, entry["output"], dice.choice(wrong))
+            cases[kind] = Case(entry, entry["output"], rng.choice(wrong))
     if not 1 <= count <= len(cases):
         raise ValueError(f"there are cases of {len(cases)} kinds; {count} cannot be chosen")
-    return [cases[kind] for kind in dice.sample(sorted(cases), count)]
+    return [cases[kind] for kind in rng.sample(sorted(cases), count)]
 
 
 def questions(count):

@@ -66,10 +66,10 @@ class Dice(StandIn):
 
     def __init__(self, cases, seed=1):
         super().__init__(cases)
-        self.dice = random.Random(seed)
+        self.rng = random.Random(seed)
 
     def points(self, entry, answer):
-        return self.dice.randint(1, 5)
+        return self.rng.randint(1, 5)
 
 
 class Mumbling(Perfect):

@@ -88,10 +88,10 @@ def supervised_row(model, pair):
 
 def batches(count, batch_size, steps, seed):
     """`steps` lists of numbers below `count`, shuffled anew for each pass."""
-    dice, order = torch.Generator().manual_seed(seed), []
+    generator, order = torch.Generator().manual_seed(seed), []
     for _ in range(steps):
         while len(order) < batch_size:
-            order += torch.randperm(count, generator=dice).tolist()
+            order += torch.randperm(count, generator=generator).tolist()
         yield order[:batch_size]
         order = order[batch_size:]
 

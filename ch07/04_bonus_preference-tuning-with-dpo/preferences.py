@@ -94,7 +94,7 @@ def make_pairs(model, entries, samples, seed=0):
 
     The better answer is one of the right samples or, where there is none, the entry's own.
     """
-    dice, pairs = random.Random(seed), []
+    rng, pairs = random.Random(seed), []
     for entry, answers in zip(entries, samples, strict=True):
         right, wrong = (
             [answer.ids for answer in answers if answer.right is is_right]
@@ -106,7 +106,7 @@ def make_pairs(model, entries, samples, seed=0):
         prompt = prompt_ids(entry, model.tokenizer, model.style)
         if len(prompt) + len(reference) - 1 > model.config.context_length:
             continue
-        better, worse = dice.choice(right or [reference]), dice.choice(wrong)
+        better, worse = rng.choice(right or [reference]), rng.choice(wrong)
         rows = [(torch.tensor(prompt + ids), len(prompt)) for ids in (better, worse)]
         pairs.append(Pair(entry, *rows, "samples" if right else "reference"))
     return pairs

@@ -62,10 +62,10 @@ def noisy_gpt(seed, vocab_size=2048):
 
 def some_rows(seed, count=6, vocab_size=2048):
     """Rows of different lengths, better and worse answers to the same prompts."""
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
 
     def draw(n):
-        return torch.randint(0, vocab_size, (n,), generator=dice)
+        return torch.randint(0, vocab_size, (n,), generator=generator)
 
     rows = []
     for n in range(count):

@@ -50,7 +50,7 @@ def write_stories(model, count=STORIES, **sampling):
             prompts,
             model.config.context_length,
             tokenizer.end_of_text,
-            generator=dice,
+            generator=generator,
             **sampling,
         )
         stories += [tokenizer.decode(ids) for ids in rows]

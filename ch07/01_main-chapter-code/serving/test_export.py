@@ -47,8 +47,8 @@ PIECES = "a Z é 😀 7 \n \t ' ! _ \u00a0 ल ि 字 \u0301 's Ġ".split(" ") 
 
 def nasty_texts():
     """The list above, and random mixtures of its worst parts."""
-    dice = torch.Generator().manual_seed(5)
-    picks = torch.randint(len(PIECES), (40, 25), generator=dice).tolist()
+    generator = torch.Generator().manual_seed(5)
+    picks = torch.randint(len(PIECES), (40, 25), generator=generator).tolist()
     return NASTY + ["".join(PIECES[i] for i in row) for row in picks]
 
 

@@ -313,10 +313,10 @@ def test_no_piece_of_a_stream_is_half_a_character():
 
 def test_text_in_pieces_is_the_text_as_a_whole():
     tokenizer = follower().tokenizer
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     for _ in range(100):
         ids = torch.randint(
-            0, 300, (20,), generator=dice
+            0, 300, (20,), generator=generator
         ).tolist()  # mostly single bytes, mostly no valid text
         answer = AnswerText(tokenizer)
         assert "".join(
