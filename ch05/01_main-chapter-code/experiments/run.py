@@ -41,8 +41,7 @@ STAGES = (100, 200, 300, 500, 700, 1000, 1500, 2000, 2500, 3000, 3500)
 
 def write_stories(model, count=STORIES, **sampling):
     """`count` stories that the model makes up from nothing, always with the same dice."""
-    tokenizer, dice, stories = model.tokenizer, make_generator(0, "cpu"), []
-    model.eval()
+    tokenizer, generator, stories = model.tokenizer, make_generator(0, "cpu"), []
     while len(stories) < count:
         prompts = [[tokenizer.end_of_text]] * min(100, count - len(stories))
         rows = generate_ids(
