@@ -53,7 +53,6 @@ def write_stories(model, count=STORIES, **sampling):
             **sampling,
         )
         stories += [tokenizer.decode(ids) for ids in rows]
-    model.train()
     return stories
 
 
