@@ -256,6 +256,11 @@ def reference_training(model, x, y, lr, steps, zero=True, column=True):
     return model
 
 
+def weights(model):
+    """All weights of a model in one row."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
 @report
 def check_train_model(answer):
     """Question 5: a training loop."""
@@ -267,9 +272,6 @@ def check_train_model(answer):
         model = nn.Linear(2, 1)
         model.load_state_dict(start)
         return model
-
-    def weights(model):
-        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
     def run(steps, **mistake):
         return weights(reference_training(fresh(), x, y, 0.1, steps, **mistake))

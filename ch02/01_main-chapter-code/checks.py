@@ -260,11 +260,74 @@ def _has_untouched_method(class_):
     return any(_is_untouched(method) for method in vars(class_).values())
 
 
+# --- Random inputs, the same for a seed -------------------------------------------------------------
+
+
+def seeded(seed):
+    """A torch.Generator that begins at this seed."""
+    return torch.Generator().manual_seed(seed)
+
+
+def sizes(seed, count, low=2, high=7):
+    """Random sizes, all different, so that two axes taken for each other show up."""
+    return (torch.randperm(high - low + 1, generator=seeded(seed))[:count] + low).tolist()
+
+
+def normal(seed, *shape):
+    """Numbers from the normal distribution, in a tensor of this shape."""
+    return torch.randn(shape, generator=seeded(seed))
+
+
+def whole(seed, low, high, *shape):
+    """Whole numbers from `low` to `high` - 1, in a tensor of this shape."""
+    return torch.randint(low, high, shape, generator=seeded(seed))
+
+
 # --- The exercises of ch02.ipynb ------------------------------------------------------------------
 
 
 def _vocab(words, unknown=True):
     return {word: number for number, word in enumerate([*words, UNKNOWN] if unknown else words)}
+
+
+def _ranked(words):
+    return sorted(set(words), key=lambda word: (-words.count(word), word))
+
+
+def _vocab_by_appearance(words, size):
+    return _vocab([word for word, _ in Counter(words).most_common(size)])
+
+
+FREQUENT_VOCAB_MISTAKES = {
+    "words that are equally frequent must stand in alphabetical order, not in the order in "
+    "which they appear": _vocab_by_appearance,
+    "the ids begin at 1; the first word must get 0": lambda words, size: {
+        word: i + 1 for word, i in _vocab(_ranked(words)[:size]).items()
+    },
+    "the rarest words come first: sort by the count downwards": lambda words, size: _vocab(
+        sorted(set(words), key=lambda word: (words.count(word), word))[:size]
+    ),
+    "`<|unk|>` is missing": lambda words, size: _vocab(_ranked(words)[:size], unknown=False),
+    "`<|unk|>` comes on top of the `size` words; it is none of them": lambda words, size: _vocab(
+        _ranked(words)[: size - 1]
+    ),
+    "the words were put into alphabetical order; the most frequent one must get 0": lambda words, size: (
+        _vocab(sorted(_ranked(words)[:size]))
+    ),
+    "all words were kept, not the `size` most frequent ones": lambda words, size: _vocab(
+        _ranked(words)
+    ),
+    "`<|unk|>` gets the next free id, which is not `size` where there are "
+    "fewer words": lambda words, size: (
+        _vocab(_ranked(words)[:size], unknown=False) | {UNKNOWN: size}
+    ),
+    "equally frequent words run backwards through the alphabet": lambda words, size: _vocab(
+        sorted(set(words), key=lambda w: (words.count(w), w), reverse=True)[:size]
+    ),
+    "the dictionary is the wrong way round; it goes from the word to its id": lambda words, size: {
+        i: word for word, i in _vocab(_ranked(words)[:size]).items()
+    },
+}
 
 
 @exercise_check("frequent_vocab")
@@ -278,43 +341,53 @@ def check_frequent_vocab(attempt):
         (rng.choices("the a fox owl moon saw sea tree".split(), k=30), size) for size in (3, 5, 20)
     ]
 
-    def ranked(words):
-        return sorted(set(words), key=lambda word: (-words.count(word), word))
+    judge(
+        attempt, lambda words, size: _vocab(_ranked(words)[:size]), inputs, FREQUENT_VOCAB_MISTAKES
+    )
 
-    def by_appearance(words, size):
-        return _vocab([word for word, _ in Counter(words).most_common(size)])
 
-    mistakes = {
-        "words that are equally frequent must stand in alphabetical order, not in the order in "
-        "which they appear": by_appearance,
-        "the ids begin at 1; the first word must get 0": lambda words, size: {
-            word: i + 1 for word, i in _vocab(ranked(words)[:size]).items()
-        },
-        "the rarest words come first: sort by the count downwards": lambda words, size: _vocab(
-            sorted(set(words), key=lambda word: (words.count(word), word))[:size]
-        ),
-        "`<|unk|>` is missing": lambda words, size: _vocab(ranked(words)[:size], unknown=False),
-        "`<|unk|>` comes on top of the `size` words; it is none of them": lambda words, size: (
-            _vocab(ranked(words)[: size - 1])
-        ),
-        "the words were put into alphabetical order; the most frequent one must get 0": lambda words, size: (
-            _vocab(sorted(ranked(words)[:size]))
-        ),
-        "all words were kept, not the `size` most frequent ones": lambda words, size: _vocab(
-            ranked(words)
-        ),
-        "`<|unk|>` gets the next free id, which is not `size` where there are "
-        "fewer words": lambda words, size: (
-            _vocab(ranked(words)[:size], unknown=False) | {UNKNOWN: size}
-        ),
-        "equally frequent words run backwards through the alphabet": lambda words, size: _vocab(
-            sorted(set(words), key=lambda w: (words.count(w), w), reverse=True)[:size]
-        ),
-        "the dictionary is the wrong way round; it goes from the word to its id": lambda words, size: {
-            i: word for word, i in _vocab(ranked(words)[:size]).items()
-        },
-    }
-    judge(attempt, lambda words, size: _vocab(ranked(words)[:size]), inputs, mistakes)
+def _joined(before=False, between=False, last=False):
+    def join(documents, tokenizer):
+        end, ids = [tokenizer.end_of_text], []
+        for number, document in enumerate(documents):
+            is_last = number == len(documents) - 1
+            has_end = is_last if last else not (between and is_last)
+            ids += end * before + tokenizer.encode(document) + end * (has_end and not before)
+        return ids
+
+    return join
+
+
+def _joined_as_text(documents, tokenizer, allowed=()):
+    return tokenizer.encode("".join(document + END_OF_TEXT for document in documents), allowed)
+
+
+JOIN_DOCUMENTS_MISTAKES = {
+    "the end-of-text token stands before each document; it must stand behind it": _joined(
+        before=True
+    ),
+    "the last document has no end-of-text token": _joined(between=True),
+    "only the last document ends with the end-of-text token": _joined(last=True),
+    "the documents are not separated at all": lambda documents, tokenizer: tokenizer.encode(
+        " ".join(documents)
+    ),
+    "the result is a list of lists; the ids of all documents belong in one "
+    "flat list": lambda documents, tokenizer: [
+        tokenizer.encode(text) + [tokenizer.end_of_text] for text in documents
+    ],
+    "the string <|endoftext|> was encoded as ordinary text; append the id "
+    "`tokenizer.end_of_text`": _joined_as_text,
+    "with `allowed_special` a document that talks about <|endoftext|> ends there; encode "
+    "each one as ordinary text": lambda documents, tokenizer: _joined_as_text(
+        documents, tokenizer, (END_OF_TEXT,)
+    ),
+    "the string <|endoftext|> was put between the documents and became ordinary text; "
+    "append its id": lambda documents, tokenizer: tokenizer.encode(END_OF_TEXT.join(documents)),
+    "`append` puts a whole list into the list; add the ids of a document with `+=` or "
+    "`extend`": lambda documents, tokenizer: [
+        part for text in documents for part in (tokenizer.encode(text), tokenizer.end_of_text)
+    ],
+}
 
 
 @exercise_check("join_documents")
@@ -334,47 +407,7 @@ def check_join_documents(attempt):
         ([f"a fox saw {END_OF_TEXT} and", "owl"], tokenizer),
     ]
 
-    def joined(before=False, between=False, last=False):
-        def join(documents, tokenizer):
-            end, ids = [tokenizer.end_of_text], []
-            for number, document in enumerate(documents):
-                is_last = number == len(documents) - 1
-                has_end = is_last if last else not (between and is_last)
-                ids += end * before + tokenizer.encode(document) + end * (has_end and not before)
-            return ids
-
-        return join
-
-    def as_text(documents, tokenizer, allowed=()):
-        return tokenizer.encode("".join(document + END_OF_TEXT for document in documents), allowed)
-
-    mistakes = {
-        "the end-of-text token stands before each document; it must stand behind it": joined(
-            before=True
-        ),
-        "the last document has no end-of-text token": joined(between=True),
-        "only the last document ends with the end-of-text token": joined(last=True),
-        "the documents are not separated at all": lambda documents, tokenizer: tokenizer.encode(
-            " ".join(documents)
-        ),
-        "the result is a list of lists; the ids of all documents belong in one "
-        "flat list": lambda documents, tokenizer: [
-            tokenizer.encode(text) + [tokenizer.end_of_text] for text in documents
-        ],
-        "the string <|endoftext|> was encoded as ordinary text; append the id "
-        "`tokenizer.end_of_text`": as_text,
-        "with `allowed_special` a document that talks about <|endoftext|> ends there; encode "
-        "each one as ordinary text": lambda documents, tokenizer: as_text(
-            documents, tokenizer, (END_OF_TEXT,)
-        ),
-        "the string <|endoftext|> was put between the documents and became ordinary text; "
-        "append its id": lambda documents, tokenizer: tokenizer.encode(END_OF_TEXT.join(documents)),
-        "`append` puts a whole list into the list; add the ids of a document with `+=` or "
-        "`extend`": lambda documents, tokenizer: [
-            part for text in documents for part in (tokenizer.encode(text), tokenizer.end_of_text)
-        ],
-    }
-    judge(attempt, joined(), inputs, mistakes)
+    judge(attempt, _joined(), inputs, JOIN_DOCUMENTS_MISTAKES)
 
 
 @exercise_check("bytes_per_token")
@@ -416,6 +449,62 @@ def _pairs(tokens):
     return Counter(zip(tokens, tokens[1:], strict=False))
 
 
+def _changes(tokens, pair, merge=_merged, zeros=False):
+    change = Counter(_pairs(merge(tokens, pair)))
+    change.subtract(_pairs(tokens))
+    return {other: n for other, n in change.items() if n or zeros}
+
+
+def _changes_of_old_neighbours(tokens, pair, zeros=False):
+    change, glued = Counter(), pair[0] + pair[1]
+    for i in range(len(tokens) - 1):
+        if tokens[i : i + 2] == pair:
+            change[pair] -= 1
+            for left in tokens[max(i - 1, 0) : i]:
+                change.update({(left, pair[0]): -1, (left, glued): 1})
+            for right in tokens[i + 2 : i + 3]:
+                change.update({(pair[1], right): -1, (glued, right): 1})
+    return {other: n for other, n in change.items() if n or zeros}
+
+
+def _changes_counted_once(tokens, pair):
+    after, before = set(_pairs(_merged(tokens, pair))), set(_pairs(tokens))
+    return {other: 1 for other in after - before} | {other: -1 for other in before - after}
+
+
+COUNT_CHANGES_MISTAKES = {
+    "pairs whose count does not change are in the result; leave the zeros out": lambda tokens, pair: (
+        _changes(tokens, pair, zeros=True)
+    ),
+    "the signs are turned round: a pair that disappears changes by a "
+    "negative number": lambda tokens, pair: {
+        other: -n for other, n in _changes(tokens, pair).items()
+    },
+    "only what appears was counted; pairs that disappear change too, by a "
+    "negative number": lambda tokens, pair: {
+        other: n for other, n in _changes(tokens, pair).items() if n > 0
+    },
+    "only what disappears was counted; the merged token makes new pairs with its "
+    "neighbours": lambda tokens, pair: {
+        other: n for other, n in _changes(tokens, pair).items() if n < 0
+    },
+    "the merged pair itself is missing: its count changes as well": lambda tokens, pair: {
+        other: n for other, n in _changes(tokens, pair).items() if other != pair
+    },
+    "these are the counts after the merge, not the changes": lambda tokens, pair: dict(
+        _pairs(_merged(tokens, pair))
+    ),
+    "a token was used for two merges: in a a a only the first two can be merged": lambda tokens, pair: (
+        _changes(tokens, pair, lambda *both: _merged(*both, overlapping=True))
+    ),
+    "a neighbour may itself have been merged, as in a b a b; compare the pairs of the "
+    "whole word before and after": _changes_of_old_neighbours,
+    "a neighbour may itself have been merged, as in a b a b; and changes of zero must be "
+    "left out": lambda tokens, pair: _changes_of_old_neighbours(tokens, pair, zeros=True),
+    "each pair was counted once; it may stand in the word several times": _changes_counted_once,
+}
+
+
 @exercise_check("count_changes")
 def check_count_changes(attempt):
     """count_changes(tokens, pair): {pair: by how much its count changes} when `pair` is merged; no
@@ -429,58 +518,33 @@ def check_count_changes(attempt):
     ]
     inputs += [(tuple(rng.choices([b"a", b"b", b"ab"], k=12)), (b"a", b"b")) for _ in range(4)]
 
-    def changes(tokens, pair, merge=_merged, zeros=False):
-        change = Counter(_pairs(merge(tokens, pair)))
-        change.subtract(_pairs(tokens))
-        return {other: n for other, n in change.items() if n or zeros}
+    judge(attempt, _changes, inputs, COUNT_CHANGES_MISTAKES)
 
-    def with_old_neighbours(tokens, pair, zeros=False):
-        change, glued = Counter(), pair[0] + pair[1]
-        for i in range(len(tokens) - 1):
-            if tokens[i : i + 2] == pair:
-                change[pair] -= 1
-                for left in tokens[max(i - 1, 0) : i]:
-                    change.update({(left, pair[0]): -1, (left, glued): 1})
-                for right in tokens[i + 2 : i + 3]:
-                    change.update({(pair[1], right): -1, (glued, right): 1})
-        return {other: n for other, n in change.items() if n or zeros}
 
-    def each_once(tokens, pair):
-        after, before = set(_pairs(_merged(tokens, pair))), set(_pairs(tokens))
-        return {other: 1 for other in after - before} | {other: -1 for other in before - after}
-
-    mistakes = {
-        "pairs whose count does not change are in the result; leave the zeros out": lambda tokens, pair: (
-            changes(tokens, pair, zeros=True)
-        ),
-        "the signs are turned round: a pair that disappears changes by a "
-        "negative number": lambda tokens, pair: {
-            other: -n for other, n in changes(tokens, pair).items()
-        },
-        "only what appears was counted; pairs that disappear change too, by a "
-        "negative number": lambda tokens, pair: {
-            other: n for other, n in changes(tokens, pair).items() if n > 0
-        },
-        "only what disappears was counted; the merged token makes new pairs with its "
-        "neighbours": lambda tokens, pair: {
-            other: n for other, n in changes(tokens, pair).items() if n < 0
-        },
-        "the merged pair itself is missing: its count changes as well": lambda tokens, pair: {
-            other: n for other, n in changes(tokens, pair).items() if other != pair
-        },
-        "these are the counts after the merge, not the changes": lambda tokens, pair: dict(
-            _pairs(_merged(tokens, pair))
-        ),
-        "a token was used for two merges: in a a a only the first two can be merged": lambda tokens, pair: (
-            changes(tokens, pair, lambda *both: _merged(*both, overlapping=True))
-        ),
-        "a neighbour may itself have been merged, as in a b a b; compare the pairs of the "
-        "whole word before and after": with_old_neighbours,
-        "a neighbour may itself have been merged, as in a b a b; and changes of zero must be "
-        "left out": lambda tokens, pair: with_old_neighbours(tokens, pair, zeros=True),
-        "each pair was counted once; it may stand in the word several times": each_once,
-    }
-    judge(attempt, changes, inputs, mistakes)
+WRONG_WINDOW_FORMULAS = {
+    "the token behind the window, the target of its last position, was "
+    "forgotten": lambda n, length, stride: (n - length) // stride + 1,
+    "one window is missing: with no room to slide at all there is still one": lambda n, length, stride: (
+        (n - length - 1) // stride
+    ),
+    "the stride was ignored": lambda n, length, stride: n - length,
+    "the windows at the end that no longer fit were counted too": lambda n, length, stride: (
+        -(-n // stride)
+    ),
+    "the length of the window was forgotten: only the stride counts here": lambda n, length, stride: (
+        n // stride
+    ),
+    "the windows may overlap: a new one starts every `stride` tokens, not every "
+    "`context_length`": lambda n, length, stride: (n - 1) // length,
+    "`/` gives a fraction of a window; use `//`": lambda n, length, stride: (
+        (n - length - 1) / stride + 1
+    ),
+    "a fraction of a window cannot be: `/` gives a float": lambda n, length, stride: (
+        (n - length) / stride
+    ),
+    "of the n_tokens - context_length possible starts, every `stride`-th counts, the first "
+    "one too: round up": lambda n, length, stride: (n - length) // stride,
+}
 
 
 @exercise_check("count_windows")
@@ -502,33 +566,12 @@ def check_count_windows(attempt):
     def fitting(n_tokens, length, stride):
         return len(range(0, n_tokens - length, stride))
 
-    formulas = {
-        "the token behind the window, the target of its last position, was "
-        "forgotten": lambda n, length, stride: (n - length) // stride + 1,
-        "one window is missing: with no room to slide at all there is still one": lambda n, length, stride: (
-            (n - length - 1) // stride
-        ),
-        "the stride was ignored": lambda n, length, stride: n - length,
-        "the windows at the end that no longer fit were counted too": lambda n, length, stride: (
-            -(-n // stride)
-        ),
-        "the length of the window was forgotten: only the stride counts here": lambda n, length, stride: (
-            n // stride
-        ),
-        "the windows may overlap: a new one starts every `stride` tokens, not every "
-        "`context_length`": lambda n, length, stride: (n - 1) // length,
-        "`/` gives a fraction of a window; use `//`": lambda n, length, stride: (
-            (n - length - 1) / stride + 1
-        ),
-        "a fraction of a window cannot be: `/` gives a float": lambda n, length, stride: (
-            (n - length) / stride
-        ),
-        "of the n_tokens - context_length possible starts, every `stride`-th counts, the first "
-        "one too: round up": lambda n, length, stride: (n - length) // stride,
-    }
     too_short = "a text that is too short for one window gives 0 windows, not a negative number"
     mistakes = {too_short: lambda n, length, stride: (n - length - 1) // stride + 1}
-    for text, formula in formulas.items():  # each with the short texts right, and wrong
+    for (
+        text,
+        formula,
+    ) in WRONG_WINDOW_FORMULAS.items():  # each with the short texts right, and wrong
         mistakes[text] = lambda *numbers, formula=formula: max(0, formula(*numbers))
         mistakes[f"{text}; and {too_short}"] = formula
     mistakes[
@@ -536,6 +579,39 @@ def check_count_windows(attempt):
         "its last position"
     ] = lambda n, length, stride: 0 if n <= length else (n - length) // stride + 1
     judge(attempt, fitting, inputs, mistakes)
+
+
+def _starts(ids, end_of_text, length, first=True, behind=1, room=1):
+    found = [0] * first + [i + behind for i, token in enumerate(ids) if token == end_of_text]
+    return [start for start in found if start + length + room <= len(ids)]
+
+
+DOCUMENT_STARTS_MISTAKES = {
+    "these are the places of the end-of-text tokens; the document begins one "
+    "place behind": lambda ids, end, length: _starts(ids, end, length, behind=0),
+    "the first document begins at 0, with no end-of-text token before it": lambda ids, end, length: (
+        _starts(ids, end, length, first=False)
+    ),
+    "the first document begins at 0, with no end-of-text token before it; `ids[i - 1]` is "
+    "the last id for i = 0": lambda ids, end, length: [
+        i for i in range(len(ids) - length) if ids[i - 1] == end
+    ],
+    "the first document begins at 0, and every other one place behind an "
+    "end-of-text token": lambda ids, end, length: _starts(ids, end, length, first=False, behind=0),
+    "the first document begins at 0; and the start that was found needs room for its "
+    "window and the target": lambda ids, end, length: _starts(
+        ids, end, length, first=False, room=0
+    ),
+    "a window may run on into the next document; it must only end before the "
+    "list does": lambda ids, end, length: [
+        s for s in _starts(ids, end, length) if end not in ids[s : s + length]
+    ],
+    "a window needs `context_length` tokens and the target behind them; the last start "
+    "leaves no room for that": lambda ids, end, length: _starts(ids, end, length, room=0),
+    "starts at which no whole window fits any more must be left out": lambda ids, end, length: (
+        _starts(ids, end, length, room=-length)
+    ),
+}
 
 
 @exercise_check("document_starts")
@@ -555,43 +631,51 @@ def check_document_starts(attempt):
         ]
         inputs.append((ids, 0, length))
 
-    def starts(ids, end_of_text, length, first=True, behind=1, room=1):
-        found = [0] * first + [i + behind for i, token in enumerate(ids) if token == end_of_text]
-        return [start for start in found if start + length + room <= len(ids)]
-
-    mistakes = {
-        "these are the places of the end-of-text tokens; the document begins one "
-        "place behind": lambda ids, end, length: starts(ids, end, length, behind=0),
-        "the first document begins at 0, with no end-of-text token before it": lambda ids, end, length: (
-            starts(ids, end, length, first=False)
-        ),
-        "the first document begins at 0, with no end-of-text token before it; `ids[i - 1]` is "
-        "the last id for i = 0": lambda ids, end, length: [
-            i for i in range(len(ids) - length) if ids[i - 1] == end
-        ],
-        "the first document begins at 0, and every other one place behind an "
-        "end-of-text token": lambda ids, end, length: starts(
-            ids, end, length, first=False, behind=0
-        ),
-        "the first document begins at 0; and the start that was found needs room for its "
-        "window and the target": lambda ids, end, length: starts(
-            ids, end, length, first=False, room=0
-        ),
-        "a window may run on into the next document; it must only end before the "
-        "list does": lambda ids, end, length: [
-            s for s in starts(ids, end, length) if end not in ids[s : s + length]
-        ],
-        "a window needs `context_length` tokens and the target behind them; the last start "
-        "leaves no room for that": lambda ids, end, length: starts(ids, end, length, room=0),
-        "starts at which no whole window fits any more must be left out": lambda ids, end, length: (
-            starts(ids, end, length, room=-length)
-        ),
-    }
-    judge(attempt, starts, inputs, mistakes)
+    judge(attempt, _starts, inputs, DOCUMENT_STARTS_MISTAKES)
 
 
 def _one_hot(ids, rows):
     return (ids[..., None] == torch.arange(rows)).float()
+
+
+def _looked_up(ids, token_table):
+    return _one_hot(ids, len(token_table)) @ token_table
+
+
+def _embedded(ids, token_table, position_table):
+    places = torch.arange(ids.shape[1]).expand(ids.shape)
+    return _looked_up(ids, token_table) + _looked_up(places, position_table)
+
+
+EMBED_MISTAKES = {
+    "the positions are missing: only the token rows came back": lambda ids, table, places: (
+        _looked_up(ids, table)
+    ),
+    "the rows of the position table were chosen by the token id; they belong to the place "
+    "in the window": lambda ids, table, places: _looked_up(ids, table) + _looked_up(ids, places),
+    "position 0 must take row 0 of the position table; here it takes row 1": lambda ids, table, places: (
+        _looked_up(ids, table) + places[1 : ids.shape[1] + 1]
+    ),
+    "token and position were put side by side; they are added": lambda ids, table, places: (
+        torch.cat([_looked_up(ids, table), _embedded(ids, table * 0, places)], dim=-1)
+    ),
+    "token and position were multiplied; they are added": lambda ids, table, places: (
+        _looked_up(ids, table) * places[: ids.shape[1]]
+    ),
+    "every position got row 0 of the position table": lambda ids, table, places: (
+        _looked_up(ids, table) + places[0]
+    ),
+    "the position table is longer than the window: take its first `tokens` "
+    "rows only": lambda ids, table, places: _looked_up(ids, table) + places,
+    "the rows of the position table were given to the rows of the batch, not to the places "
+    "in the window": lambda ids, table, places: (
+        _looked_up(ids, table) + places[: ids.shape[0], None]
+    ),
+    "`ids.shape[0]` is the number of rows in the batch; the number of places is "
+    "`ids.shape[1]`": lambda ids, table, places: _looked_up(ids, table) + places[: ids.shape[0]],
+    "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not "
+    "call them": lambda ids, table, places: table(ids),
+}
 
 
 @exercise_check("embed")
@@ -599,7 +683,7 @@ def check_embed(attempt):
     """embed(ids, token_table, position_table): token row plus position row, (batch, tokens,
     emb_dim).
     """
-    generator = torch.Generator().manual_seed(5)
+    generator = seeded(5)
 
     def case(batch, tokens, vocab, context, emb_dim):
         tables = [torch.randn(rows, emb_dim, generator=generator) for rows in (vocab, context)]
@@ -607,43 +691,49 @@ def check_embed(attempt):
 
     inputs = [case(2, 3, 10, 6, 4), case(3, 3, 7, 9, 3), case(1, 5, 12, 5, 6), case(4, 2, 30, 8, 5)]
 
-    def looked_up(ids, token_table):
-        return _one_hot(ids, len(token_table)) @ token_table
+    judge(attempt, _embedded, inputs, EMBED_MISTAKES)
 
-    def embedded(ids, token_table, position_table):
-        places = torch.arange(ids.shape[1]).expand(ids.shape)
-        return looked_up(ids, token_table) + looked_up(places, position_table)
 
-    mistakes = {
-        "the positions are missing: only the token rows came back": lambda ids, table, places: (
-            looked_up(ids, table)
-        ),
-        "the rows of the position table were chosen by the token id; they belong to the place "
-        "in the window": lambda ids, table, places: looked_up(ids, table) + looked_up(ids, places),
-        "position 0 must take row 0 of the position table; here it takes row 1": lambda ids, table, places: (
-            looked_up(ids, table) + places[1 : ids.shape[1] + 1]
-        ),
-        "token and position were put side by side; they are added": lambda ids, table, places: (
-            torch.cat([looked_up(ids, table), embedded(ids, table * 0, places)], dim=-1)
-        ),
-        "token and position were multiplied; they are added": lambda ids, table, places: (
-            looked_up(ids, table) * places[: ids.shape[1]]
-        ),
-        "every position got row 0 of the position table": lambda ids, table, places: (
-            looked_up(ids, table) + places[0]
-        ),
-        "the position table is longer than the window: take its first `tokens` "
-        "rows only": lambda ids, table, places: looked_up(ids, table) + places,
-        "the rows of the position table were given to the rows of the batch, not to the places "
-        "in the window": lambda ids, table, places: (
-            looked_up(ids, table) + places[: ids.shape[0], None]
-        ),
-        "`ids.shape[0]` is the number of rows in the batch; the number of places is "
-        "`ids.shape[1]`": lambda ids, table, places: looked_up(ids, table) + places[: ids.shape[0]],
-        "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not "
-        "call them": lambda ids, table, places: table(ids),
-    }
-    judge(attempt, embedded, inputs, mistakes)
+def _gradient(ids, upstream, vocab_size):
+    table = torch.zeros(vocab_size, upstream.shape[-1], requires_grad=True)
+    (table[ids] * upstream).sum().backward()
+    return table.grad
+
+
+def _gradient_overwritten(ids, upstream, vocab_size):
+    table = torch.zeros(vocab_size, upstream.shape[-1])
+    for token, row in zip(ids.flatten().tolist(), upstream.flatten(0, 1), strict=True):
+        table[token] = row
+    return table
+
+
+def _gradient_averaged(ids, upstream, vocab_size):
+    counts = _one_hot(ids.flatten(), vocab_size).sum(0).clamp(min=1)
+    return _gradient(ids, upstream, vocab_size) / counts[:, None]
+
+
+TABLE_GRADIENT_MISTAKES = {
+    "a token that comes twice keeps only its last gradient; the gradients of all its "
+    "places add up": _gradient_overwritten,
+    "the gradients of a token that comes twice were averaged; they add up": _gradient_averaged,
+    "the batch is missing: sum over the batch and the places, so that the shape is (vocab, "
+    "emb_dim)": lambda ids, upstream, rows: _one_hot(ids, rows).transpose(1, 2) @ upstream,
+    "the shape is turned round: one row for each token of the vocabulary": lambda ids, upstream, rows: (
+        _gradient(ids, upstream, rows).T
+    ),
+    "only the first row of the batch was used": lambda ids, upstream, rows: _gradient(
+        ids[:1], upstream[:1], rows
+    ),
+    "this counts the tokens; their upstream gradients are to be added up": lambda ids, upstream, rows: (
+        _gradient(ids, torch.ones_like(upstream), rows)
+    ),
+    "the sign is turned round: this is the step of gradient descent, not the "
+    "gradient": lambda ids, upstream, rows: -_gradient(ids, upstream, rows),
+    "nothing was added: `index_add` gives back a new tensor, `index_add_` changes the one "
+    "it belongs to": lambda ids, upstream, rows: torch.zeros(rows, upstream.shape[-1]),
+    "the sum was divided by the number of tokens; add the gradients up and "
+    "leave them so": lambda ids, upstream, rows: _gradient(ids, upstream, rows) / ids.numel(),
+}
 
 
 @exercise_check("table_gradient")
@@ -651,7 +741,7 @@ def check_table_gradient(attempt):
     """table_gradient(ids, upstream, vocab_size): the gradient of the embedding table, (vocab,
     emb_dim).
     """
-    generator = torch.Generator().manual_seed(6)
+    generator = seeded(6)
 
     def case(batch, tokens, vocab, emb_dim):
         ids = torch.randint(0, vocab, (batch, tokens), generator=generator)
@@ -660,41 +750,4 @@ def check_table_gradient(attempt):
 
     inputs = [case(2, 3, 5, 4), case(3, 4, 6, 2), case(1, 8, 4, 3), case(4, 6, 9, 5)]
 
-    def gradient(ids, upstream, vocab_size):
-        table = torch.zeros(vocab_size, upstream.shape[-1], requires_grad=True)
-        (table[ids] * upstream).sum().backward()
-        return table.grad
-
-    def overwritten(ids, upstream, vocab_size):
-        table = torch.zeros(vocab_size, upstream.shape[-1])
-        for token, row in zip(ids.flatten().tolist(), upstream.flatten(0, 1), strict=True):
-            table[token] = row
-        return table
-
-    def mean(ids, upstream, vocab_size):
-        counts = _one_hot(ids.flatten(), vocab_size).sum(0).clamp(min=1)
-        return gradient(ids, upstream, vocab_size) / counts[:, None]
-
-    mistakes = {
-        "a token that comes twice keeps only its last gradient; the gradients of all its "
-        "places add up": overwritten,
-        "the gradients of a token that comes twice were averaged; they add up": mean,
-        "the batch is missing: sum over the batch and the places, so that the shape is (vocab, "
-        "emb_dim)": lambda ids, upstream, rows: _one_hot(ids, rows).transpose(1, 2) @ upstream,
-        "the shape is turned round: one row for each token of the vocabulary": lambda ids, upstream, rows: (
-            gradient(ids, upstream, rows).T
-        ),
-        "only the first row of the batch was used": lambda ids, upstream, rows: gradient(
-            ids[:1], upstream[:1], rows
-        ),
-        "this counts the tokens; their upstream gradients are to be added up": lambda ids, upstream, rows: (
-            gradient(ids, torch.ones_like(upstream), rows)
-        ),
-        "the sign is turned round: this is the step of gradient descent, not the "
-        "gradient": lambda ids, upstream, rows: -gradient(ids, upstream, rows),
-        "nothing was added: `index_add` gives back a new tensor, `index_add_` changes the one "
-        "it belongs to": lambda ids, upstream, rows: torch.zeros(rows, upstream.shape[-1]),
-        "the sum was divided by the number of tokens; add the gradients up and "
-        "leave them so": lambda ids, upstream, rows: gradient(ids, upstream, rows) / ids.numel(),
-    }
-    judge(attempt, gradient, inputs, mistakes)
+    judge(attempt, _gradient, inputs, TABLE_GRADIENT_MISTAKES)

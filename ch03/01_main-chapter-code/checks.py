@@ -8,17 +8,14 @@ import copy
 
 import torch
 
-from ch03_01_main_chapter_code.previous_chapters import Mistake, difference, exercise_check, judge
-
-
-def sizes(seed, count, low=2, high=7):
-    """Random sizes, all different, so that two axes taken for each other show up."""
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randperm(high - low + 1, generator=generator)[:count] + low).tolist()
-
-
-def normal(seed, *shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+from ch03_01_main_chapter_code.previous_chapters import (
+    Mistake,
+    difference,
+    exercise_check,
+    judge,
+    normal,
+    sizes,
+)
 
 
 def softmax(scores, dim=-1):
@@ -228,6 +225,45 @@ def attend(x, w_qkv, w_out, n_heads, order=(0, 1, 2), d=None, weigh=causal, merg
     return out.reshape(batch, tokens, emb_dim) @ w_out
 
 
+def masked_late(scores):
+    return softmax(scores).masked_fill(future(scores.shape[-1]), 0)
+
+
+def attend_interleaved(x, w_qkv, w_out, n_heads):
+    """Cut into heads first and each head into q, k, v."""
+    parts = w_qkv.view(len(w_qkv), n_heads, 3, -1).transpose(1, 2)
+    return attend(x, parts.reshape(w_qkv.shape), w_out, n_heads)
+
+
+MULTI_HEAD_MISTAKES = {
+    "the causal mask is missing": lambda *args: attend(*args, weigh=softmax),
+    "the mask was applied after the softmax: rows no longer sum to 1": lambda *args: attend(
+        *args, weigh=masked_late
+    ),
+    "divided by √emb_dim; the scores of a head are sums of head_dim products": lambda x, *rest: (
+        attend(x, *rest, d=x.shape[-1])
+    ),
+    "the scores are not divided by √head_dim": lambda *args: attend(*args, d=1),
+    "the heads were joined without transpose(1, 2), which mixes up tokens and heads": lambda *args: (
+        attend(*args, merge=False)
+    ),
+    "the last step, `@ w_out`, is missing": lambda x, w_qkv, w_out, n: attend(
+        x, w_qkv, torch.eye(len(w_out)), n
+    ),
+    "w_out stands transposed: it is multiplied as it is, `@ w_out`, unlike the weight of "
+    "an nn.Linear": lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out.T, n),
+    "queries and keys are exchanged: the first third of the numbers are the queries": lambda *args: (
+        attend(*args, order=(1, 0, 2))
+    ),
+    "the thirds are queries, keys, values, in this order": lambda *args: attend(
+        *args, order=(2, 1, 0)
+    ),
+    "cut into heads before thirds: first come the queries of all heads, then all keys, "
+    "then all values": attend_interleaved,
+    "all heads were taken as one": lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out, 1),
+}
+
+
 @exercise_check("multi_head")
 def check_multi_head(attempt):
     """multi_head(x, w_qkv, w_out, n_heads): causal multi-head attention, (batch, tokens, emb_dim)."""
@@ -241,42 +277,7 @@ def check_multi_head(attempt):
         ]
         inputs.append((normal(seed, batch, tokens, emb_dim), *matrices, n_heads))
 
-    def late_mask(scores):
-        return softmax(scores).masked_fill(future(scores.shape[-1]), 0)
-
-    def interleaved(x, w_qkv, w_out, n_heads):
-        """Cut into heads first and each head into q, k, v."""
-        parts = w_qkv.view(len(w_qkv), n_heads, 3, -1).transpose(1, 2)
-        return attend(x, parts.reshape(w_qkv.shape), w_out, n_heads)
-
-    mistakes = {
-        "the causal mask is missing": lambda *args: attend(*args, weigh=softmax),
-        "the mask was applied after the softmax: rows no longer sum to 1": lambda *args: attend(
-            *args, weigh=late_mask
-        ),
-        "divided by √emb_dim; the scores of a head are sums of head_dim products": lambda x, *rest: (
-            attend(x, *rest, d=x.shape[-1])
-        ),
-        "the scores are not divided by √head_dim": lambda *args: attend(*args, d=1),
-        "the heads were joined without transpose(1, 2), which mixes up tokens and heads": lambda *args: (
-            attend(*args, merge=False)
-        ),
-        "the last step, `@ w_out`, is missing": lambda x, w_qkv, w_out, n: attend(
-            x, w_qkv, torch.eye(len(w_out)), n
-        ),
-        "w_out stands transposed: it is multiplied as it is, `@ w_out`, unlike the weight of "
-        "an nn.Linear": lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out.T, n),
-        "queries and keys are exchanged: the first third of the numbers are the queries": lambda *args: (
-            attend(*args, order=(1, 0, 2))
-        ),
-        "the thirds are queries, keys, values, in this order": lambda *args: attend(
-            *args, order=(2, 1, 0)
-        ),
-        "cut into heads before thirds: first come the queries of all heads, then all keys, "
-        "then all values": interleaved,
-        "all heads were taken as one": lambda x, w_qkv, w_out, n: attend(x, w_qkv, w_out, 1),
-    }
-    judge(attempt, attend, inputs, mistakes)
+    judge(attempt, attend, inputs, MULTI_HEAD_MISTAKES)
 
 
 @exercise_check("weights_bytes")
@@ -308,6 +309,50 @@ def check_weights_bytes(attempt):
     judge(attempt, lambda b, h, t, size: b * h * t * t * size, inputs, mistakes)
 
 
+def attend_step(
+    query, past_keys, past_values, new_key, new_value, visible=slice(None), d=None, after=True
+):
+    pairs = [(past_keys, new_key), (past_values, new_value)]
+    keys, values = (torch.cat([old, new] if after else [new, old]) for old, new in pairs)
+    scores = query @ keys[visible].T / (d or query.shape[-1]) ** 0.5
+    return softmax(scores) @ values[visible], keys, values
+
+
+ATTEND_NEXT_MISTAKES = {
+    "the new word does not see itself: append its key and value first, then attend": lambda *args: (
+        attend_step(*args, visible=slice(-1))
+    ),
+    "a mask let the new word see only the first key; the last word may see all": lambda *args: (
+        attend_step(*args, visible=slice(1))
+    ),
+    "the new word sees only itself: attend to all keys": lambda *args: attend_step(
+        *args, visible=slice(-1, None)
+    ),
+    "the scores are not divided by √d": lambda *args: attend_step(*args, d=1),
+    "the new row stands before the past; it belongs behind it": lambda *args: attend_step(
+        *args, after=False
+    ),
+    "the cache that came back lacks the new row": lambda *args: (
+        attend_step(*args)[0],
+        args[1],
+        args[2],
+    ),
+    "keys and values came back in the wrong order": lambda *args: tuple(
+        attend_step(*args)[i] for i in (0, 2, 1)
+    ),
+    "the weights were applied to the keys, not to the values": lambda q, keys, values, key, value: (
+        attend_step(q, keys, keys, key, key)[0],
+        *attend_step(q, keys, values, key, value)[1:],
+    ),
+    "the new word's key and value are exchanged": lambda q, keys, values, k, v: attend_step(
+        q, keys, values, v, k
+    ),
+    "only the output came back; return the output, all keys, all values": lambda *args: attend_step(
+        *args
+    )[0],
+}
+
+
 @exercise_check("attend_next")
 def check_attend_next(attempt):
     """attend_next(query, past_keys, past_values, new_key, new_value): the output, all keys, all
@@ -319,48 +364,7 @@ def check_attend_next(attempt):
         rows = normal(seed, 3, 1, d)
         inputs.append((rows[0], *normal(seed + 10, 2, past, d), rows[1], rows[2]))
 
-    def step(
-        query, past_keys, past_values, new_key, new_value, visible=slice(None), d=None, after=True
-    ):
-        pairs = [(past_keys, new_key), (past_values, new_value)]
-        keys, values = (torch.cat([old, new] if after else [new, old]) for old, new in pairs)
-        scores = query @ keys[visible].T / (d or query.shape[-1]) ** 0.5
-        return softmax(scores) @ values[visible], keys, values
-
-    mistakes = {
-        "the new word does not see itself: append its key and value first, then attend": lambda *args: (
-            step(*args, visible=slice(-1))
-        ),
-        "a mask let the new word see only the first key; the last word may see all": lambda *args: (
-            step(*args, visible=slice(1))
-        ),
-        "the new word sees only itself: attend to all keys": lambda *args: step(
-            *args, visible=slice(-1, None)
-        ),
-        "the scores are not divided by √d": lambda *args: step(*args, d=1),
-        "the new row stands before the past; it belongs behind it": lambda *args: step(
-            *args, after=False
-        ),
-        "the cache that came back lacks the new row": lambda *args: (
-            step(*args)[0],
-            args[1],
-            args[2],
-        ),
-        "keys and values came back in the wrong order": lambda *args: tuple(
-            step(*args)[i] for i in (0, 2, 1)
-        ),
-        "the weights were applied to the keys, not to the values": lambda q, keys, values, key, value: (
-            step(q, keys, keys, key, key)[0],
-            *step(q, keys, values, key, value)[1:],
-        ),
-        "the new word's key and value are exchanged": lambda q, keys, values, k, v: step(
-            q, keys, values, v, k
-        ),
-        "only the output came back; return the output, all keys, all values": lambda *args: step(
-            *args
-        )[0],
-    }
-    judge(attempt, step, inputs, mistakes)
+    judge(attempt, attend_step, inputs, ATTEND_NEXT_MISTAKES)
 
 
 @exercise_check("previous_share")

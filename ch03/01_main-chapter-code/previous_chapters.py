@@ -2,7 +2,14 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
-    from ch02_01_main_chapter_code.checks import Mistake, difference, exercise_check, judge
+    from ch02_01_main_chapter_code.checks import (
+        Mistake,
+        difference,
+        exercise_check,
+        judge,
+        normal,
+        sizes,
+    )
     from ch02_01_main_chapter_code.dataloader import create_dataloader
     from ch02_01_main_chapter_code.tokenizer import SimpleTokenizer, gpt2_tokenizer
 except ModuleNotFoundError as error:
@@ -19,4 +26,6 @@ __all__ = [
     "exercise_check",
     "gpt2_tokenizer",
     "judge",
+    "normal",
+    "sizes",
 ]

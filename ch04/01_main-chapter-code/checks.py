@@ -11,21 +11,55 @@ import torch
 import torch.nn.functional as F
 
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, generate_greedy
-from ch04_01_main_chapter_code.previous_chapters import KVCache, Mistake, exercise_check, judge
+from ch04_01_main_chapter_code.previous_chapters import (
+    KVCache,
+    Mistake,
+    exercise_check,
+    judge,
+    normal,
+    sizes,
+    whole,
+)
 
 
-def sizes(seed, count, low=2, high=7):
-    """Random sizes, all different, so that two axes taken for each other show up."""
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randperm(high - low + 1, generator=generator)[:count] + low).tolist()
+def normalised(x, eps, axes=-1, unbiased=False, keepdim=True):
+    variance = x.var(axes, unbiased=unbiased, keepdim=True)
+    return (x - x.mean(axes, keepdim=keepdim)) / (variance + eps).sqrt()
 
 
-def normal(seed, *shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def ids_below(seed, vocab_size, *shape):
-    return torch.randint(vocab_size, shape, generator=torch.Generator().manual_seed(seed))
+LAYER_NORM_MISTAKES = {
+    "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, "
+    "`unbiased=False`": lambda x, w, b, eps: normalised(x, eps, unbiased=True) * w + b,
+    "divided by the variance, not by its square root": lambda x, w, b, eps: (
+        (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps) * w + b
+    ),
+    "eps stands outside the root; it belongs inside, beside the variance": lambda x, w, b, eps: (
+        (x - x.mean(-1, keepdim=True)) / (x.std(-1, unbiased=False, keepdim=True) + eps) * w + b
+    ),
+    "mean and variance were taken over the tokens (dim=1), not over the numbers of each "
+    "token (dim=-1)": lambda x, w, b, eps: normalised(x, eps, 1) * w + b,
+    "mean and variance were taken over the batch (dim=0), not over the numbers of each "
+    "token (dim=-1)": lambda x, w, b, eps: normalised(x, eps, 0) * w + b,
+    "eps is missing; it is added to the variance, inside the root": lambda x, w, b, eps: (
+        normalised(x, 0) * w + b
+    ),
+    "one mean and one variance for everything; each token has its own, "
+    "over dim=-1": lambda x, w, b, eps: normalised(x, eps, (0, 1, 2)) * w + b,
+    "the mean was not subtracted": lambda x, w, b, eps: (
+        x / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b
+    ),
+    "the mean was subtracted, but nothing was divided": lambda x, w, b, eps: (
+        (x - x.mean(-1, keepdim=True)) * w + b
+    ),
+    "weight and bias are missing": lambda x, w, b, eps: normalised(x, eps),
+    "the bias is missing": lambda x, w, b, eps: normalised(x, eps) * w,
+    "the weight is missing": lambda x, w, b, eps: normalised(x, eps) + b,
+    "first the weight, then the bias; here the bias was multiplied, too": lambda x, w, b, eps: (
+        (normalised(x, eps) + b) * w
+    ),
+    "the shapes do not fit: `keepdim=True` keeps the axis of the mean and of the variance, "
+    "(batch, tokens, 1)": lambda x, w, b, eps: normalised(x, eps, keepdim=False) * w + b,
+}
 
 
 @exercise_check("layer_norm")
@@ -37,44 +71,7 @@ def check_layer_norm(attempt):
         x = 3 * normal(seed, batch, tokens, emb_dim) + 2
         inputs.append((x, normal(seed + 10, emb_dim), normal(seed + 20, emb_dim), eps))
 
-    def scaled(x, eps, axes=-1, unbiased=False, keepdim=True):
-        variance = x.var(axes, unbiased=unbiased, keepdim=True)
-        return (x - x.mean(axes, keepdim=keepdim)) / (variance + eps).sqrt()
-
-    mistakes = {
-        "the variance was divided by emb_dim - 1; layer normalisation uses the biased one, "
-        "`unbiased=False`": lambda x, w, b, eps: scaled(x, eps, unbiased=True) * w + b,
-        "divided by the variance, not by its square root": lambda x, w, b, eps: (
-            (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps) * w + b
-        ),
-        "eps stands outside the root; it belongs inside, beside the variance": lambda x, w, b, eps: (
-            (x - x.mean(-1, keepdim=True)) / (x.std(-1, unbiased=False, keepdim=True) + eps) * w + b
-        ),
-        "mean and variance were taken over the tokens (dim=1), not over the numbers of each "
-        "token (dim=-1)": lambda x, w, b, eps: scaled(x, eps, 1) * w + b,
-        "mean and variance were taken over the batch (dim=0), not over the numbers of each "
-        "token (dim=-1)": lambda x, w, b, eps: scaled(x, eps, 0) * w + b,
-        "eps is missing; it is added to the variance, inside the root": lambda x, w, b, eps: (
-            scaled(x, 0) * w + b
-        ),
-        "one mean and one variance for everything; each token has its own, "
-        "over dim=-1": lambda x, w, b, eps: scaled(x, eps, (0, 1, 2)) * w + b,
-        "the mean was not subtracted": lambda x, w, b, eps: (
-            x / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b
-        ),
-        "the mean was subtracted, but nothing was divided": lambda x, w, b, eps: (
-            (x - x.mean(-1, keepdim=True)) * w + b
-        ),
-        "weight and bias are missing": lambda x, w, b, eps: scaled(x, eps),
-        "the bias is missing": lambda x, w, b, eps: scaled(x, eps) * w,
-        "the weight is missing": lambda x, w, b, eps: scaled(x, eps) + b,
-        "first the weight, then the bias; here the bias was multiplied, too": lambda x, w, b, eps: (
-            (scaled(x, eps) + b) * w
-        ),
-        "the shapes do not fit: `keepdim=True` keeps the axis of the mean and of the variance, "
-        "(batch, tokens, 1)": lambda x, w, b, eps: scaled(x, eps, keepdim=False) * w + b,
-    }
-    judge(attempt, lambda x, w, b, eps: scaled(x, eps) * w + b, inputs, mistakes)
+    judge(attempt, lambda x, w, b, eps: normalised(x, eps) * w + b, inputs, LAYER_NORM_MISTAKES)
 
 
 @exercise_check("gelu")
@@ -128,6 +125,53 @@ class Step:
         return torch.tanh(x @ self.matrix)
 
 
+def block(x, norm1, attention, norm2, feed_forward):
+    x = x + attention(norm1(x))
+    return x + feed_forward(norm2(x))
+
+
+def itself(x):
+    return x
+
+
+def block_with_normed_shortcut(x, norm1, attention, norm2, feed_forward):
+    x = norm1(x)
+    x = norm2(x + attention(x))
+    return x + feed_forward(x)
+
+
+TRANSFORMER_BLOCK_MISTAKES = {
+    "this is post-norm, as in the Transformer of 2017: GPT-2 normalises what goes into a "
+    "part, not the sum": lambda x, n1, a, n2, f: n2(n1(x + a(x)) + f(n1(x + a(x)))),
+    "the shortcuts are missing: each part's result is added to its input": lambda x, n1, a, n2, f: (
+        f(n2(a(n1(x))))
+    ),
+    "the shortcut around the attention is missing": lambda x, n1, a, n2, f: (
+        a(n1(x)) + f(n2(a(n1(x))))
+    ),
+    "the shortcut around the feed-forward layer is missing": lambda x, n1, a, n2, f: f(
+        n2(x + a(n1(x)))
+    ),
+    "the shortcut carries the normalised x; it must carry x itself: do not overwrite x "
+    "with norm1(x)": block_with_normed_shortcut,
+    "the feed-forward layer must read what the attention has added, not the x from "
+    "before it": lambda x, n1, a, n2, f: x + a(n1(x)) + f(n2(x)),
+    "the second shortcut must carry the result of the first step, not the x from "
+    "before it": lambda x, n1, a, n2, f: x + f(n2(x + a(n1(x)))),
+    "the norms are missing": lambda x, n1, a, n2, f: block(x, itself, a, itself, f),
+    "norm2 is missing": lambda x, n1, a, n2, f: block(x, n1, a, itself, f),
+    "norm1 is missing": lambda x, n1, a, n2, f: block(x, itself, a, n2, f),
+    "norm1 was used twice": lambda x, n1, a, n2, f: block(x, n1, a, n1, f),
+    "norm1 and norm2 are exchanged": lambda x, n1, a, n2, f: block(x, n2, a, n1, f),
+    "the norms stand behind the parts; they belong before them": lambda x, n1, a, n2, f: block(
+        x, itself, lambda y: n1(a(y)), itself, lambda y: n2(f(y))
+    ),
+    "first the attention, then the feed-forward layer": lambda x, n1, a, n2, f: block(
+        x, n2, f, n1, a
+    ),
+}
+
+
 @exercise_check("transformer_block")
 def check_transformer_block(attempt):
     """transformer_block(x, norm1, attention, norm2, feed_forward): pre-norm, two shortcuts."""
@@ -138,49 +182,7 @@ def check_transformer_block(attempt):
         steps = [Step(kind, 10 * seed + number, emb_dim) for number, kind in enumerate(kinds)]
         inputs.append((normal(seed, batch, tokens, emb_dim), *steps))
 
-    def block(x, norm1, attention, norm2, feed_forward):
-        x = x + attention(norm1(x))
-        return x + feed_forward(norm2(x))
-
-    def itself(x):
-        return x
-
-    def normed_shortcut(x, norm1, attention, norm2, feed_forward):
-        x = norm1(x)
-        x = norm2(x + attention(x))
-        return x + feed_forward(x)
-
-    mistakes = {
-        "this is post-norm, as in the Transformer of 2017: GPT-2 normalises what goes into a "
-        "part, not the sum": lambda x, n1, a, n2, f: n2(n1(x + a(x)) + f(n1(x + a(x)))),
-        "the shortcuts are missing: each part's result is added to its input": lambda x, n1, a, n2, f: (
-            f(n2(a(n1(x))))
-        ),
-        "the shortcut around the attention is missing": lambda x, n1, a, n2, f: (
-            a(n1(x)) + f(n2(a(n1(x))))
-        ),
-        "the shortcut around the feed-forward layer is missing": lambda x, n1, a, n2, f: f(
-            n2(x + a(n1(x)))
-        ),
-        "the shortcut carries the normalised x; it must carry x itself: do not overwrite x "
-        "with norm1(x)": normed_shortcut,
-        "the feed-forward layer must read what the attention has added, not the x from "
-        "before it": lambda x, n1, a, n2, f: x + a(n1(x)) + f(n2(x)),
-        "the second shortcut must carry the result of the first step, not the x from "
-        "before it": lambda x, n1, a, n2, f: x + f(n2(x + a(n1(x)))),
-        "the norms are missing": lambda x, n1, a, n2, f: block(x, itself, a, itself, f),
-        "norm2 is missing": lambda x, n1, a, n2, f: block(x, n1, a, itself, f),
-        "norm1 is missing": lambda x, n1, a, n2, f: block(x, itself, a, n2, f),
-        "norm1 was used twice": lambda x, n1, a, n2, f: block(x, n1, a, n1, f),
-        "norm1 and norm2 are exchanged": lambda x, n1, a, n2, f: block(x, n2, a, n1, f),
-        "the norms stand behind the parts; they belong before them": lambda x, n1, a, n2, f: block(
-            x, itself, lambda y: n1(a(y)), itself, lambda y: n2(f(y))
-        ),
-        "first the attention, then the feed-forward layer": lambda x, n1, a, n2, f: block(
-            x, n2, f, n1, a
-        ),
-    }
-    judge(attempt, block, inputs, mistakes)
+    judge(attempt, block, inputs, TRANSFORMER_BLOCK_MISTAKES)
 
 
 @exercise_check("last_logits")
@@ -221,6 +223,73 @@ def check_last_logits(attempt):
     judge(attempt, lambda h, t: h[:, -1] @ t.T, inputs, mistakes)
 
 
+def token_losses(logits, targets, dim=-1):
+    """(batch, tokens); with dim=None the logits are logarithms of probabilities already."""
+    log_p = logits if dim is None else logits.log_softmax(dim)
+    return -log_p.gather(-1, targets[..., None])[..., 0]
+
+
+def shifted_losses(logits, ids, dim=-1):
+    return token_losses(logits[:, :-1], ids[:, 1:], dim)
+
+
+NEXT_TOKEN_LOSS_MISTAKES = {
+    "not shifted: the target of a token is the token itself, and a model "
+    "learns to copy": lambda logits, ids: token_losses(logits, ids).mean(),
+    "shifted the wrong way: this teaches to guess the token before": lambda logits, ids: (
+        token_losses(logits[:, 1:], ids[:, :-1]).mean()
+    ),
+    "shifted by two: each position must guess its next token": lambda logits, ids: token_losses(
+        logits[:, :-2], ids[:, 2:]
+    ).mean(),
+    "rolled round: the last token got the first one as its target, but its target is not "
+    "in the text": lambda logits, ids: token_losses(logits, ids.roll(-1, dims=1)).mean(),
+    "this is a sum; the loss is the mean over all targets": lambda logits, ids: shifted_losses(
+        logits, ids
+    ).sum(),
+    "summed over the tokens, averaged over the batch only": lambda logits, ids: (
+        shifted_losses(logits, ids).sum(1).mean()
+    ),
+    "there are batch · (tokens - 1) targets, not batch · tokens": lambda logits, ids: (
+        shifted_losses(logits, ids).sum() / ids.numel()
+    ),
+    "the minus sign is missing": lambda logits, ids: -shifted_losses(logits, ids).mean(),
+    "these are bits (log2); the loss is in nats (ln)": lambda logits, ids: (
+        shifted_losses(logits, ids).mean() / math.log(2)
+    ),
+    "the softmax is missing: this is minus the mean logit of the targets": lambda logits, ids: (
+        -logits[:, :-1].gather(-1, ids[:, 1:, None]).mean()
+    ),
+    "the softmax went along the tokens; it goes along the vocabulary (dim=-1)": lambda logits, ids: (
+        shifted_losses(logits, ids, dim=1).mean()
+    ),
+    "the softmax went along the tokens, dim=1; it goes along the "
+    "vocabulary, dim=-1": lambda logits, ids: token_losses(
+        logits.log_softmax(1)[:, :-1], ids[:, 1:], None
+    ).mean(),
+    "the softmax went along the batch (dim=0); it goes along the vocabulary "
+    "(dim=-1)": lambda logits, ids: shifted_losses(logits, ids, dim=0).mean(),
+    "this is the mean probability of the targets, without the logarithm": lambda logits, ids: (
+        (-shifted_losses(logits, ids)).exp().mean()
+    ),
+    "the logarithm came after the mean; take it for each target, then the mean": lambda logits, ids: (
+        -(-shifted_losses(logits, ids)).exp().mean().log()
+    ),
+    "this is e to the loss, the perplexity": lambda logits, ids: (
+        shifted_losses(logits, ids).mean().exp()
+    ),
+    "these are the losses of each token; return their mean": shifted_losses,
+    "this is a mean for each text; return one mean over all targets": lambda logits, ids: (
+        shifted_losses(logits, ids).mean(1)
+    ),
+    "this is a mean for each place; return one mean over all targets": lambda logits, ids: (
+        shifted_losses(logits, ids).mean(0)
+    ),
+    "the number is right, but it is a float: leave out `.item()`, so that "
+    "`backward()` works": lambda logits, ids: shifted_losses(logits, ids).mean().item(),
+}
+
+
 @exercise_check("next_token_loss")
 def check_next_token_loss(attempt):
     """next_token_loss(logits, ids): mean -ln p of the next token; (batch, tokens, vocab) and
@@ -230,76 +299,72 @@ def check_next_token_loss(attempt):
     for seed in range(4):
         batch, tokens, vocab_size = sizes(seed, 3, low=3)
         inputs.append(
-            (
-                2 * normal(seed, batch, tokens, vocab_size),
-                ids_below(seed, vocab_size, batch, tokens),
-            )
+            (2 * normal(seed, batch, tokens, vocab_size), whole(seed, 0, vocab_size, batch, tokens))
         )
 
-    def losses(logits, targets, dim=-1):
-        """(batch, tokens); with dim=None the logits are logarithms of probabilities already."""
-        log_p = logits if dim is None else logits.log_softmax(dim)
-        return -log_p.gather(-1, targets[..., None])[..., 0]
+    judge(
+        attempt,
+        lambda logits, ids: shifted_losses(logits, ids).mean(),
+        inputs,
+        NEXT_TOKEN_LOSS_MISTAKES,
+    )
 
-    def shifted(logits, ids, dim=-1):
-        return losses(logits[:, :-1], ids[:, 1:], dim)
 
-    mistakes = {
-        "not shifted: the target of a token is the token itself, and a model "
-        "learns to copy": lambda logits, ids: losses(logits, ids).mean(),
-        "shifted the wrong way: this teaches to guess the token before": lambda logits, ids: losses(
-            logits[:, 1:], ids[:, :-1]
-        ).mean(),
-        "shifted by two: each position must guess its next token": lambda logits, ids: losses(
-            logits[:, :-2], ids[:, 2:]
-        ).mean(),
-        "rolled round: the last token got the first one as its target, but its target is not "
-        "in the text": lambda logits, ids: losses(logits, ids.roll(-1, dims=1)).mean(),
-        "this is a sum; the loss is the mean over all targets": lambda logits, ids: shifted(
-            logits, ids
-        ).sum(),
-        "summed over the tokens, averaged over the batch only": lambda logits, ids: (
-            shifted(logits, ids).sum(1).mean()
-        ),
-        "there are batch · (tokens - 1) targets, not batch · tokens": lambda logits, ids: (
-            shifted(logits, ids).sum() / ids.numel()
-        ),
-        "the minus sign is missing": lambda logits, ids: -shifted(logits, ids).mean(),
-        "these are bits (log2); the loss is in nats (ln)": lambda logits, ids: (
-            shifted(logits, ids).mean() / math.log(2)
-        ),
-        "the softmax is missing: this is minus the mean logit of the targets": lambda logits, ids: (
-            -logits[:, :-1].gather(-1, ids[:, 1:, None]).mean()
-        ),
-        "the softmax went along the tokens; it goes along the vocabulary (dim=-1)": lambda logits, ids: (
-            shifted(logits, ids, dim=1).mean()
-        ),
-        "the softmax went along the tokens, dim=1; it goes along the "
-        "vocabulary, dim=-1": lambda logits, ids: losses(
-            logits.log_softmax(1)[:, :-1], ids[:, 1:], None
-        ).mean(),
-        "the softmax went along the batch (dim=0); it goes along the vocabulary "
-        "(dim=-1)": lambda logits, ids: shifted(logits, ids, dim=0).mean(),
-        "this is the mean probability of the targets, without the logarithm": lambda logits, ids: (
-            (-shifted(logits, ids)).exp().mean()
-        ),
-        "the logarithm came after the mean; take it for each target, then the mean": lambda logits, ids: (
-            -(-shifted(logits, ids)).exp().mean().log()
-        ),
-        "this is e to the loss, the perplexity": lambda logits, ids: (
-            shifted(logits, ids).mean().exp()
-        ),
-        "these are the losses of each token; return their mean": shifted,
-        "this is a mean for each text; return one mean over all targets": lambda logits, ids: (
-            shifted(logits, ids).mean(1)
-        ),
-        "this is a mean for each place; return one mean over all targets": lambda logits, ids: (
-            shifted(logits, ids).mean(0)
-        ),
-        "the number is right, but it is a float: leave out `.item()`, so that "
-        "`backward()` works": lambda logits, ids: shifted(logits, ids).mean().item(),
-    }
-    judge(attempt, lambda logits, ids: shifted(logits, ids).mean(), inputs, mistakes)
+def parameters_of_gpt(
+    vocab,
+    context,
+    d,
+    layers,
+    tied,
+    attention=4,
+    wide=4,
+    biases=True,
+    norms=2,
+    final=True,
+    head_bias=False,
+):
+    linear = attention * d * d + 2 * wide * d * d + biases * (attention + wide + 1) * d
+    block = linear + norms * 2 * d
+    head = (0 if tied else vocab * d) + head_bias * vocab
+    return (vocab + context) * d + layers * block + final * 2 * d + head
+
+
+GPT_PARAMETERS_MISTAKES = {
+    "the biases of the linear layers are missing": lambda *sizes: parameters_of_gpt(
+        *sizes, biases=False
+    ),
+    "a tied head has no matrix of its own: count it only where tied is False": lambda *sizes: (
+        parameters_of_gpt(*sizes[:-1], tied=False)
+    ),
+    "an untied head has a matrix of its own, vocab_size · emb_dim": lambda *sizes: (
+        parameters_of_gpt(*sizes[:-1], tied=True)
+    ),
+    "tied is turned round": lambda *sizes: parameters_of_gpt(*sizes[:-1], tied=not sizes[-1]),
+    "the norms are missing: each has a weight and a bias of emb_dim numbers": lambda *sizes: (
+        parameters_of_gpt(*sizes, norms=0, final=False)
+    ),
+    "the norms of the blocks are missing": lambda *sizes: parameters_of_gpt(*sizes, norms=0),
+    "the final norm is missing": lambda *sizes: parameters_of_gpt(*sizes, final=False),
+    "each block has two norms": lambda *sizes: parameters_of_gpt(*sizes, norms=1),
+    "the position embeddings are missing": lambda vocab, context, *rest: parameters_of_gpt(
+        vocab, 0, *rest
+    ),
+    "the token embeddings are missing": lambda vocab, *rest: (
+        parameters_of_gpt(vocab, *rest) - vocab * rest[1]
+    ),
+    "attention has four matrices: queries, keys, values and the projection; here "
+    "are three": lambda *sizes: parameters_of_gpt(*sizes, attention=3),
+    "only one block was counted": lambda vocab, context, d, layers, tied: parameters_of_gpt(
+        vocab, context, d, 1, tied
+    ),
+    "the feed-forward layer is four times as wide inside": lambda *sizes: parameters_of_gpt(
+        *sizes, wide=1
+    ),
+    "the head has no bias": lambda *sizes: parameters_of_gpt(*sizes, head_bias=True),
+    "the number is right, but it is a float; parameters are counted in whole numbers": lambda *sizes: (
+        float(parameters_of_gpt(*sizes))
+    ),
+}
 
 
 @exercise_check("gpt_parameters")
@@ -312,55 +377,55 @@ def check_gpt_parameters(attempt):
         (11, 5, 4, 1, False),
     ]
 
-    def count(
-        vocab,
-        context,
-        d,
-        layers,
-        tied,
-        attention=4,
-        wide=4,
-        biases=True,
-        norms=2,
-        final=True,
-        head_bias=False,
-    ):
-        linear = attention * d * d + 2 * wide * d * d + biases * (attention + wide + 1) * d
-        block = linear + norms * 2 * d
-        head = (0 if tied else vocab * d) + head_bias * vocab
-        return (vocab + context) * d + layers * block + final * 2 * d + head
+    judge(attempt, parameters_of_gpt, inputs, GPT_PARAMETERS_MISTAKES)
 
-    mistakes = {
-        "the biases of the linear layers are missing": lambda *sizes: count(*sizes, biases=False),
-        "a tied head has no matrix of its own: count it only where tied is False": lambda *sizes: (
-            count(*sizes[:-1], tied=False)
-        ),
-        "an untied head has a matrix of its own, vocab_size · emb_dim": lambda *sizes: count(
-            *sizes[:-1], tied=True
-        ),
-        "tied is turned round": lambda *sizes: count(*sizes[:-1], tied=not sizes[-1]),
-        "the norms are missing: each has a weight and a bias of emb_dim numbers": lambda *sizes: (
-            count(*sizes, norms=0, final=False)
-        ),
-        "the norms of the blocks are missing": lambda *sizes: count(*sizes, norms=0),
-        "the final norm is missing": lambda *sizes: count(*sizes, final=False),
-        "each block has two norms": lambda *sizes: count(*sizes, norms=1),
-        "the position embeddings are missing": lambda vocab, context, *rest: count(vocab, 0, *rest),
-        "the token embeddings are missing": lambda vocab, *rest: (
-            count(vocab, *rest) - vocab * rest[1]
-        ),
-        "attention has four matrices: queries, keys, values and the projection; here "
-        "are three": lambda *sizes: count(*sizes, attention=3),
-        "only one block was counted": lambda vocab, context, d, layers, tied: count(
-            vocab, context, d, 1, tied
-        ),
-        "the feed-forward layer is four times as wide inside": lambda *sizes: count(*sizes, wide=1),
-        "the head has no bias": lambda *sizes: count(*sizes, head_bias=True),
-        "the number is right, but it is a float; parameters are counted in whole numbers": lambda *sizes: (
-            float(count(*sizes))
-        ),
-    }
-    judge(attempt, count, inputs, mistakes)
+
+def fitting_texts(memory, parameters, layers, d, tokens, size, pair=2, weights=1, floor=math.floor):
+    return floor((memory - weights * parameters * size) / (pair * layers * d * tokens * size))
+
+
+def fitting_not_in_bytes(memory, parameters, layers, d, tokens, size):
+    return fitting_texts(memory, parameters * size, layers, d, tokens, 1)
+
+
+def fitting_with_weights_each(memory, parameters, layers, d, tokens, size):
+    return memory // ((parameters + 2 * layers * d * tokens) * size)
+
+
+TEXTS_THAT_FIT_MISTAKES = {
+    "a token leaves a key and a value: twice emb_dim numbers in each layer": lambda *sizes: (
+        fitting_texts(*sizes, pair=1)
+    ),
+    "queries are never needed again, so they are not kept": lambda *sizes: fitting_texts(
+        *sizes, pair=3
+    ),
+    "the weights lie in the memory, too: take them off first": lambda *sizes: fitting_texts(
+        *sizes, weights=0
+    ),
+    "the weights lie in the memory once; all texts share them": fitting_with_weights_each,
+    "each layer has keys and values of its own": lambda m, p, layers, *rest: fitting_texts(
+        m, p, 1, *rest
+    ),
+    "the cache keeps every token of the text, not one": lambda m, p, layers, d, tokens, size: (
+        fitting_texts(m, p, layers, d, 1, size)
+    ),
+    "a number of the cache takes bytes_per_number bytes, too": fitting_not_in_bytes,
+    "the weights take bytes_per_number bytes each, not one": lambda m, p, layers, d, tokens, size: (
+        fitting_texts(m, p / size, layers, d, tokens, size)
+    ),
+    "the cache grows with the tokens, not with their square": lambda m, p, layers, d, tokens, size: (
+        fitting_texts(m, p, layers, d, tokens**2, size)
+    ),
+    "a text that fits in part does not fit: round down": lambda *sizes: fitting_texts(
+        *sizes, floor=math.ceil
+    ),
+    "whole texts are asked for: round down, with `//`": lambda *sizes: fitting_texts(
+        *sizes, floor=float
+    ),
+    "the number is right, but it is a float; `//` on whole numbers gives a whole number": lambda *sizes: (
+        float(fitting_texts(*sizes))
+    ),
+}
 
 
 @exercise_check("texts_that_fit")
@@ -374,46 +439,7 @@ def check_texts_that_fit(attempt):
         (10**7, 642_560, 2, 128, 50, 4),
     ]
 
-    def fit(memory, parameters, layers, d, tokens, size, pair=2, weights=1, floor=math.floor):
-        return floor((memory - weights * parameters * size) / (pair * layers * d * tokens * size))
-
-    def not_in_bytes(memory, parameters, layers, d, tokens, size):
-        return fit(memory, parameters * size, layers, d, tokens, 1)
-
-    def weights_for_each(memory, parameters, layers, d, tokens, size):
-        return memory // ((parameters + 2 * layers * d * tokens) * size)
-
-    mistakes = {
-        "a token leaves a key and a value: twice emb_dim numbers in each layer": lambda *sizes: fit(
-            *sizes, pair=1
-        ),
-        "queries are never needed again, so they are not kept": lambda *sizes: fit(*sizes, pair=3),
-        "the weights lie in the memory, too: take them off first": lambda *sizes: fit(
-            *sizes, weights=0
-        ),
-        "the weights lie in the memory once; all texts share them": weights_for_each,
-        "each layer has keys and values of its own": lambda m, p, layers, *rest: fit(
-            m, p, 1, *rest
-        ),
-        "the cache keeps every token of the text, not one": lambda m, p, layers, d, tokens, size: (
-            fit(m, p, layers, d, 1, size)
-        ),
-        "a number of the cache takes bytes_per_number bytes, too": not_in_bytes,
-        "the weights take bytes_per_number bytes each, not one": lambda m, p, layers, d, tokens, size: (
-            fit(m, p / size, layers, d, tokens, size)
-        ),
-        "the cache grows with the tokens, not with their square": lambda m, p, layers, d, tokens, size: (
-            fit(m, p, layers, d, tokens**2, size)
-        ),
-        "a text that fits in part does not fit: round down": lambda *sizes: fit(
-            *sizes, floor=math.ceil
-        ),
-        "whole texts are asked for: round down, with `//`": lambda *sizes: fit(*sizes, floor=float),
-        "the number is right, but it is a float; `//` on whole numbers gives a whole number": lambda *sizes: (
-            float(fit(*sizes))
-        ),
-    }
-    judge(attempt, fit, inputs, mistakes)
+    judge(attempt, fitting_texts, inputs, TEXTS_THAT_FIT_MISTAKES)
 
 
 class ToyModel:
@@ -437,6 +463,79 @@ class ToyModel:
         return normal(1000 * self.seed + mixed, self.vocab_size)
 
 
+def write_greedily(
+    next_logits,
+    ids,
+    max_tokens,
+    end,
+    pick=torch.argmax,
+    stop=True,
+    keep_end=False,
+    see=slice(None),
+    number=int,
+):
+    ids = list(ids)
+    for _ in range(max_tokens):
+        token = number(pick(next_logits(ids[see])))
+        if stop and token == end:
+            return ids + [token] if keep_end else ids
+        ids.append(token)
+    return ids
+
+
+def write_past_the_end(next_logits, ids, max_tokens, end):
+    ids = list(ids)
+    for _ in range(max_tokens):
+        token = int(next_logits(ids).argmax())
+        if token != end:
+            ids.append(token)
+    return ids
+
+
+def write_from_prompt_only(next_logits, ids, max_tokens, end):
+    return write_greedily(lambda seen: next_logits(ids), ids, max_tokens, end)
+
+
+def write_asking_once(next_logits, ids, max_tokens, end):
+    token = int(next_logits(ids).argmax())
+    return [*ids, *[token] * (0 if token == end else max_tokens)]
+
+
+def write_unless_ended(next_logits, ids, max_tokens, end):
+    return list(ids) if end in ids else write_greedily(next_logits, ids, max_tokens, end)
+
+
+GREEDY_MISTAKES = {
+    "it does not stop at end_of_text": lambda *args: write_greedily(*args, stop=False),
+    "it leaves end_of_text out and goes on; the text ends there: `break`, not `continue`": write_past_the_end,
+    "`argmax` gives a tensor; `.item()` makes a number of it": lambda *args: write_greedily(
+        *args, number=lambda token: token
+    ),
+    "end_of_text is in the result; stop before it is appended": lambda *args: write_greedily(
+        *args, keep_end=True
+    ),
+    "the new ids came back without the prompt": lambda model, ids, *rest: write_greedily(
+        model, ids, *rest
+    )[len(ids) :],
+    "the least likely token was taken": lambda *args: write_greedily(*args, pick=torch.argmin),
+    "every new token must be appended before the next one is guessed": write_from_prompt_only,
+    "the model was asked once; ask it again after every new token": write_asking_once,
+    "the model saw only the last id; give it all of them": lambda *args: write_greedily(
+        *args, see=slice(-1, None)
+    ),
+    "max_tokens counts the new tokens, not the prompt": lambda model, ids, most, end: (
+        write_greedily(model, ids, max(0, most - len(ids)), end)
+    ),
+    "there is one new token too few": lambda model, ids, most, end: write_greedily(
+        model, ids, most - 1, end
+    ),
+    "there is one new token too many": lambda model, ids, most, end: write_greedily(
+        model, ids, most + 1, end
+    ),
+    "the prompt itself may contain end_of_text; only a new one ends the text": write_unless_ended,
+}
+
+
 @exercise_check("greedy")
 def check_greedy(attempt):
     """greedy(next_logits, ids, max_tokens, end_of_text): the prompt's ids and the new ones, without
@@ -444,33 +543,6 @@ def check_greedy(attempt):
     """
     inputs = [(ToyModel(seed, 6), [2, 1, 0], 7, 5) for seed in range(6)]
     inputs += [(ToyModel(3, 9), [4, 8, 8, 1], 3, 8), (ToyModel(4, 50), [7, 11, 3], 5, 0)]
-
-    def write(
-        next_logits,
-        ids,
-        max_tokens,
-        end,
-        pick=torch.argmax,
-        stop=True,
-        keep_end=False,
-        see=slice(None),
-        number=int,
-    ):
-        ids = list(ids)
-        for _ in range(max_tokens):
-            token = number(pick(next_logits(ids[see])))
-            if stop and token == end:
-                return ids + [token] if keep_end else ids
-            ids.append(token)
-        return ids
-
-    def past_the_end(next_logits, ids, max_tokens, end):
-        ids = list(ids)
-        for _ in range(max_tokens):
-            token = int(next_logits(ids).argmax())
-            if token != end:
-                ids.append(token)
-        return ids
 
     def careful(next_logits, ids, max_tokens, end):
         before, result = list(ids), attempt(next_logits, ids, max_tokens, end)
@@ -482,47 +554,7 @@ def check_greedy(attempt):
             )
         return result
 
-    def prompt_only(next_logits, ids, max_tokens, end):
-        return write(lambda seen: next_logits(ids), ids, max_tokens, end)
-
-    def asked_once(next_logits, ids, max_tokens, end):
-        token = int(next_logits(ids).argmax())
-        return [*ids, *[token] * (0 if token == end else max_tokens)]
-
-    def until_the_end_is_in_the_text(next_logits, ids, max_tokens, end):
-        return list(ids) if end in ids else write(next_logits, ids, max_tokens, end)
-
-    mistakes = {
-        "it does not stop at end_of_text": lambda *args: write(*args, stop=False),
-        "it leaves end_of_text out and goes on; the text ends there: `break`, not `continue`": past_the_end,
-        "`argmax` gives a tensor; `.item()` makes a number of it": lambda *args: write(
-            *args, number=lambda token: token
-        ),
-        "end_of_text is in the result; stop before it is appended": lambda *args: write(
-            *args, keep_end=True
-        ),
-        "the new ids came back without the prompt": lambda model, ids, *rest: write(
-            model, ids, *rest
-        )[len(ids) :],
-        "the least likely token was taken": lambda *args: write(*args, pick=torch.argmin),
-        "every new token must be appended before the next one is guessed": prompt_only,
-        "the model was asked once; ask it again after every new token": asked_once,
-        "the model saw only the last id; give it all of them": lambda *args: write(
-            *args, see=slice(-1, None)
-        ),
-        "max_tokens counts the new tokens, not the prompt": lambda model, ids, most, end: write(
-            model, ids, max(0, most - len(ids)), end
-        ),
-        "there is one new token too few": lambda model, ids, most, end: write(
-            model, ids, most - 1, end
-        ),
-        "there is one new token too many": lambda model, ids, most, end: write(
-            model, ids, most + 1, end
-        ),
-        "the prompt itself may contain end_of_text; only a new one ends "
-        "the text": until_the_end_is_in_the_text,
-    }
-    judge(careful, write, inputs, mistakes)
+    judge(careful, write_greedily, inputs, GREEDY_MISTAKES)
 
 
 class CountingModel:
@@ -543,6 +575,102 @@ class CountingModel:
             return self.model(idx, cache)
 
 
+def write_cached(
+    model,
+    idx,
+    max_tokens,
+    cached=True,
+    prompt=slice(None),
+    later=slice(-1, None),
+    at=-1,
+    keepdim=True,
+    extra=False,
+):
+    cache, new = (KVCache() if cached else None), idx[:, prompt]
+    for _ in range(max_tokens):
+        token = model(new, cache)[:, at].argmax(dim=-1, keepdim=keepdim)
+        idx = torch.cat([idx, token], dim=1)
+        new = idx[:, later]
+    if extra:
+        model(new, cache)
+    return idx
+
+
+def write_one_axis_too_few(model, idx, max_tokens):
+    cache = KVCache()
+    return model(model(idx, cache)[:, -1].argmax(dim=-1), cache)
+
+
+def write_token_by_token(model, idx, max_tokens, extra=False):
+    cache = KVCache()
+    for place in range(idx.shape[1]):
+        logits = model(idx[:, place : place + 1], cache)
+    for number in range(max_tokens):
+        idx = torch.cat([idx, logits[:, -1].argmax(dim=-1, keepdim=True)], dim=1)
+        logits = model(idx[:, -1:], cache) if extra or number < max_tokens - 1 else logits
+    return idx
+
+
+WRITE_WITH_CACHE_MISTAKES = {
+    "with a cache give the model the newest token only; the tokens before it are in "
+    "the cache already": lambda *args: write_cached(*args, later=slice(None)),
+    "the model saw nothing but the newest token: make one cache before the loop and "
+    "pass it to every call": lambda *args: write_cached(*args, cached=False),
+    "the first call must read the whole prompt, not only its last token": lambda *args: (
+        write_cached(*args, prompt=slice(-1, None))
+    ),
+    "the guess was taken from the first position; the next token stands at "
+    "`logits[:, -1]`": lambda *args: write_cached(*args, at=0),
+    "the new ids came back without the prompt": lambda model, idx, most: write_cached(
+        model, idx, most
+    )[:, idx.shape[1] :],
+    "the new token must be (1, 1) to be appended: `argmax(dim=-1, keepdim=True)`": lambda *args: (
+        write_cached(*args, keepdim=False)
+    ),
+    "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` "
+    "keeps the axis, so does `idx[:, -1:]`": write_one_axis_too_few,
+}
+
+
+def calls_of(write, model, idx, max_tokens):
+    """How many tokens each call reads, if the model is new."""
+    model = copy.deepcopy(model)
+    write(model, idx, max_tokens)
+    return model.calls
+
+
+WASTEFUL_WRITING = {
+    "everything is computed anew for each token: pass one cache to every call, and after "
+    "the prompt only the newest token": lambda *args: write_cached(
+        *args, cached=False, later=slice(None)
+    ),
+    "the prompt was read token by token; one call can read it whole": write_token_by_token,
+    "the prompt was read token by token, though one call can read it whole, and the last "
+    "new token was read, too": lambda *args: write_token_by_token(*args, extra=True),
+    "the last token was read too, though nobody asks what follows it": lambda *args: write_cached(
+        *args, extra=True
+    ),
+}
+
+
+def refuse_wasteful(attempt, inputs):
+    """Raise `Mistake` where the model reads more tokens than it must."""
+    for model, idx, most in inputs:
+        read, once = calls_of(attempt, model, idx, most), [idx.shape[1], *[1] * (most - 1)]
+        if read != once:
+            likely = [
+                text
+                for text, suspect in WASTEFUL_WRITING.items()
+                if calls_of(suspect, model, idx, most) == read
+            ]
+            raise Mistake(
+                f"the ids are right, but for a prompt of {idx.shape[1]} and {most} new tokens "
+                f"the model read {read} "
+                f"tokens in its calls, expected {once}."
+                + "".join(f" Likely mistake: {text}." for text in likely[:1])
+            )
+
+
 @exercise_check("write_with_cache")
 def check_write_with_cache(attempt):
     """write_with_cache(model, idx, max_tokens): as generate_greedy, each token read once; (1,
@@ -551,95 +679,12 @@ def check_write_with_cache(attempt):
     inputs = []
     for seed, tokens, most in ((0, 6, 8), (1, 3, 5), (2, 1, 9)):
         with torch.random.fork_rng():
-            inputs.append((CountingModel(seed), ids_below(seed, 60, 1, tokens), most))
-
-    def write(
-        model,
-        idx,
-        max_tokens,
-        cached=True,
-        prompt=slice(None),
-        later=slice(-1, None),
-        at=-1,
-        keepdim=True,
-        extra=False,
-    ):
-        cache, new = (KVCache() if cached else None), idx[:, prompt]
-        for _ in range(max_tokens):
-            token = model(new, cache)[:, at].argmax(dim=-1, keepdim=keepdim)
-            idx = torch.cat([idx, token], dim=1)
-            new = idx[:, later]
-        if extra:
-            model(new, cache)
-        return idx
-
-    def one_axis_too_few(model, idx, max_tokens):
-        cache = KVCache()
-        return model(model(idx, cache)[:, -1].argmax(dim=-1), cache)
-
-    def token_by_token(model, idx, max_tokens, extra=False):
-        cache = KVCache()
-        for place in range(idx.shape[1]):
-            logits = model(idx[:, place : place + 1], cache)
-        for number in range(max_tokens):
-            idx = torch.cat([idx, logits[:, -1].argmax(dim=-1, keepdim=True)], dim=1)
-            logits = model(idx[:, -1:], cache) if extra or number < max_tokens - 1 else logits
-        return idx
+            inputs.append((CountingModel(seed), whole(seed, 0, 60, 1, tokens), most))
 
     judge(
         attempt,
         lambda model, idx, most: generate_greedy(model.model, idx, most),
         inputs,
-        {
-            "with a cache give the model the newest token only; the tokens before it are in "
-            "the cache already": lambda *args: write(*args, later=slice(None)),
-            "the model saw nothing but the newest token: make one cache before the loop and "
-            "pass it to every call": lambda *args: write(*args, cached=False),
-            "the first call must read the whole prompt, not only its last token": lambda *args: (
-                write(*args, prompt=slice(-1, None))
-            ),
-            "the guess was taken from the first position; the next token stands at "
-            "`logits[:, -1]`": lambda *args: write(*args, at=0),
-            "the new ids came back without the prompt": lambda model, idx, most: write(
-                model, idx, most
-            )[:, idx.shape[1] :],
-            "the new token must be (1, 1) to be appended: `argmax(dim=-1, keepdim=True)`": lambda *args: (
-                write(*args, keepdim=False)
-            ),
-            "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` "
-            "keeps the axis, so does `idx[:, -1:]`": one_axis_too_few,
-        },
+        WRITE_WITH_CACHE_MISTAKES,
     )
-
-    def calls(write, model, idx, max_tokens):
-        """How many tokens each call reads, if the model is new."""
-        model = copy.deepcopy(model)
-        write(model, idx, max_tokens)
-        return model.calls
-
-    wasteful = {
-        "everything is computed anew for each token: pass one cache to every call, and after "
-        "the prompt only the newest token": lambda *args: write(
-            *args, cached=False, later=slice(None)
-        ),
-        "the prompt was read token by token; one call can read it whole": token_by_token,
-        "the prompt was read token by token, though one call can read it whole, and the last "
-        "new token was read, too": lambda *args: token_by_token(*args, extra=True),
-        "the last token was read too, though nobody asks what follows it": lambda *args: write(
-            *args, extra=True
-        ),
-    }
-    for model, idx, most in inputs:
-        read, once = calls(attempt, model, idx, most), [idx.shape[1], *[1] * (most - 1)]
-        if read != once:
-            likely = [
-                text
-                for text, suspect in wasteful.items()
-                if calls(suspect, model, idx, most) == read
-            ]
-            raise Mistake(
-                f"the ids are right, but for a prompt of {idx.shape[1]} and {most} new tokens "
-                f"the model read {read} "
-                f"tokens in its calls, expected {once}."
-                + "".join(f" Likely mistake: {text}." for text in likely[:1])
-            )
+    refuse_wasteful(attempt, inputs)

@@ -2,7 +2,14 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
-    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
+    from ch02_01_main_chapter_code.checks import (
+        Mistake,
+        exercise_check,
+        judge,
+        normal,
+        sizes,
+        whole,
+    )
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
     from ch02_01_main_chapter_code.tokenizer_files import PAIRS, find_tokenizer
     from ch03_01_main_chapter_code.attention import KVCache, MultiHeadAttention
@@ -21,4 +28,7 @@ __all__ = [
     "find_tokenizer",
     "gpt2_tokenizer",
     "judge",
+    "normal",
+    "sizes",
+    "whole",
 ]

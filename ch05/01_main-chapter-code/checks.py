@@ -8,23 +8,50 @@ import math
 
 import torch
 
-from ch05_01_main_chapter_code.previous_chapters import exercise_check, judge
-
-
-def dice(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed, *shape):
-    return torch.randn(shape, generator=dice(seed))
-
-
-def whole(seed, low, high, *shape):
-    return torch.randint(low, high, shape, generator=dice(seed))
+from ch05_01_main_chapter_code.previous_chapters import exercise_check, judge, normal, whole
 
 
 def distribution(seed, size):
     return (2 * normal(seed, size)).softmax(dim=0)
+
+
+def real_losses(logits, targets):
+    real = targets != -100
+    return -logits.log_softmax(dim=-1)[real].gather(1, targets[real][:, None])[
+        :, 0
+    ]  # (real targets,)
+
+
+def raw_losses(logits, targets):
+    real = targets != -100
+    return -logits[real].gather(1, targets[real][:, None])[:, 0]
+
+
+PERPLEXITY_MISTAKES = {
+    "this is the loss, in nats; the perplexity is e to the power of it": lambda x, t: real_losses(
+        x, t
+    ).mean(),
+    "e was raised to each loss and the mean taken of that; take the mean of the "
+    "losses first": lambda x, t: real_losses(x, t).exp().mean(),
+    "the loss is in nats, so it is e to the power of it, not 2": lambda x, t: (
+        2 ** real_losses(x, t).mean()
+    ),
+    "padding was counted: divide by the number of targets that are not −100": lambda x, t: (
+        real_losses(x, t).sum() / len(t)
+    ).exp(),
+    "padding was counted: a target of −100 is no token; leave these places out": lambda x, t: (
+        real_losses(x, t.clamp(min=0)).mean().exp()
+    ),
+    "the sign is wrong: the loss is −ln p, a perplexity is never below 1": lambda x, t: (
+        -real_losses(x, t).mean()
+    ).exp(),
+    "the losses were added up; the perplexity takes their mean": lambda x, t: (
+        real_losses(x, t).sum().exp()
+    ),
+    "the softmax is missing: logits are no logarithms of probabilities": lambda x, t: (
+        raw_losses(x, t).mean().exp()
+    ),
+}
 
 
 @exercise_check("perplexity")
@@ -38,42 +65,7 @@ def check_perplexity(attempt):
         targets[tokens - seed :] = -100  # the first row has no padding
         inputs.append((2 * normal(seed, tokens, vocab), targets))
 
-    def losses(logits, targets):
-        real = targets != -100
-        return -logits.log_softmax(dim=-1)[real].gather(1, targets[real][:, None])[
-            :, 0
-        ]  # (real targets,)
-
-    def raw(logits, targets):
-        real = targets != -100
-        return -logits[real].gather(1, targets[real][:, None])[:, 0]
-
-    mistakes = {
-        "this is the loss, in nats; the perplexity is e to the power of it": lambda x, t: losses(
-            x, t
-        ).mean(),
-        "e was raised to each loss and the mean taken of that; take the mean of the "
-        "losses first": lambda x, t: losses(x, t).exp().mean(),
-        "the loss is in nats, so it is e to the power of it, not 2": lambda x, t: (
-            2 ** losses(x, t).mean()
-        ),
-        "padding was counted: divide by the number of targets that are not −100": lambda x, t: (
-            losses(x, t).sum() / len(t)
-        ).exp(),
-        "padding was counted: a target of −100 is no token; leave these places out": lambda x, t: (
-            losses(x, t.clamp(min=0)).mean().exp()
-        ),
-        "the sign is wrong: the loss is −ln p, a perplexity is never below 1": lambda x, t: (
-            -losses(x, t).mean()
-        ).exp(),
-        "the losses were added up; the perplexity takes their mean": lambda x, t: (
-            losses(x, t).sum().exp()
-        ),
-        "the softmax is missing: logits are no logarithms of probabilities": lambda x, t: (
-            raw(x, t).mean().exp()
-        ),
-    }
-    judge(attempt, lambda x, t: losses(x, t).mean().exp(), inputs, mistakes)
+    judge(attempt, lambda x, t: real_losses(x, t).mean().exp(), inputs, PERPLEXITY_MISTAKES)
 
 
 @exercise_check("bits_per_byte")
@@ -146,6 +138,52 @@ def adamw(
     return weight * (1 - lr * decay * separate) + sign * lr * move, m, v
 
 
+def adamw_corrected_kept(*args):
+    weight, m, v = adamw(*args)
+    return weight, m / (1 - 0.9 ** args[4]), v / (1 - 0.99 ** args[4])
+
+
+def adamw_decayed_afterwards(weight, gradient, m, v, step, lr, decay):
+    weight, m, v = adamw(weight, gradient, m, v, step, lr, 0.0)
+    return weight * (1 - lr * decay), m, v
+
+
+ADAMW_STEP_MISTAKES = {
+    "m and v are not corrected: they began at 0, so divide by 1 − 0.9^step and 1 − "
+    "0.99^step": lambda *args: adamw(*args, correct=False),
+    "the decay was added to the gradient, which is Adam with L2; AdamW takes lr · decay · "
+    "weight off the weight itself": lambda *args: adamw(*args, separate=False),
+    "the weight decay is missing": lambda *args: adamw(*args[:6], 0.0),
+    "the root is missing: the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(*args, root=False),
+    "ε stands under the root; the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(
+        *args, eps=0.0, inside=1e-8
+    ),
+    "ε is missing: where a gradient has always been 0 the step is 0 / 0; divide by "
+    "√v̂ + 1e-8": lambda *args: adamw(*args, eps=0.0),
+    "the decay was taken off the new weight; it is lr · decay · the old weight": adamw_decayed_afterwards,
+    "lr is missing in the decay: it is lr · decay · weight": lambda *args: adamw(
+        *args[:6], args[6] / args[5]
+    ),
+    "β₂ is 0.99 here, not 0.999": lambda *args: adamw(*args, betas=(0.9, 0.999)),
+    "the step goes uphill: the weight moves against the gradient": lambda *args: adamw(
+        *args, sign=1
+    ),
+    "the decay rates are exchanged: 0.9 belongs to m and 0.99 to v": lambda *args: adamw(
+        *args, betas=(0.99, 0.9)
+    ),
+    "steps are counted from 1 here; yours are one too many in the correction": lambda *args: adamw(
+        *args[:4], args[4] + 1, *args[5:]
+    ),
+    "the corrected m and v were handed back; the next step needs those before the "
+    "correction": adamw_corrected_kept,
+    "the shares are upside down: m keeps 0.9 of itself and takes 0.1 of the gradient": lambda *args: (
+        adamw(*args, betas=(0.1, 0.01))
+    ),
+    "the old m and v were handed back": lambda *args: (adamw(*args)[0], args[2], args[3]),
+    "only the weight came back; return weight, m, v": lambda *args: adamw(*args)[0],
+}
+
+
 @exercise_check("adamw_step")
 def check_adamw_step(attempt):
     """adamw_step(weight, gradient, m, v, step, lr, decay): the new weight, m and v; steps are
@@ -174,49 +212,7 @@ def check_adamw_step(attempt):
             )
         )
 
-    def corrected_kept(*args):
-        weight, m, v = adamw(*args)
-        return weight, m / (1 - 0.9 ** args[4]), v / (1 - 0.99 ** args[4])
-
-    def decayed_afterwards(weight, gradient, m, v, step, lr, decay):
-        weight, m, v = adamw(weight, gradient, m, v, step, lr, 0.0)
-        return weight * (1 - lr * decay), m, v
-
-    mistakes = {
-        "m and v are not corrected: they began at 0, so divide by 1 − 0.9^step and 1 − "
-        "0.99^step": lambda *args: adamw(*args, correct=False),
-        "the decay was added to the gradient, which is Adam with L2; AdamW takes lr · decay · "
-        "weight off the weight itself": lambda *args: adamw(*args, separate=False),
-        "the weight decay is missing": lambda *args: adamw(*args[:6], 0.0),
-        "the root is missing: the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(*args, root=False),
-        "ε stands under the root; the step is m̂ / (√v̂ + 1e-8)": lambda *args: adamw(
-            *args, eps=0.0, inside=1e-8
-        ),
-        "ε is missing: where a gradient has always been 0 the step is 0 / 0; divide by "
-        "√v̂ + 1e-8": lambda *args: adamw(*args, eps=0.0),
-        "the decay was taken off the new weight; it is lr · decay · the old weight": decayed_afterwards,
-        "lr is missing in the decay: it is lr · decay · weight": lambda *args: adamw(
-            *args[:6], args[6] / args[5]
-        ),
-        "β₂ is 0.99 here, not 0.999": lambda *args: adamw(*args, betas=(0.9, 0.999)),
-        "the step goes uphill: the weight moves against the gradient": lambda *args: adamw(
-            *args, sign=1
-        ),
-        "the decay rates are exchanged: 0.9 belongs to m and 0.99 to v": lambda *args: adamw(
-            *args, betas=(0.99, 0.9)
-        ),
-        "steps are counted from 1 here; yours are one too many in the correction": lambda *args: (
-            adamw(*args[:4], args[4] + 1, *args[5:])
-        ),
-        "the corrected m and v were handed back; the next step needs those before the "
-        "correction": corrected_kept,
-        "the shares are upside down: m keeps 0.9 of itself and takes 0.1 of the gradient": lambda *args: (
-            adamw(*args, betas=(0.1, 0.01))
-        ),
-        "the old m and v were handed back": lambda *args: (adamw(*args)[0], args[2], args[3]),
-        "only the weight came back; return weight, m, v": lambda *args: adamw(*args)[0],
-    }
-    judge(attempt, adamw, inputs, mistakes)
+    judge(attempt, adamw, inputs, ADAMW_STEP_MISTAKES)
 
 
 def trapezoid(step, steps, warmup, decay, peak, first=1, last=0):
@@ -384,6 +380,69 @@ def check_with_temperature(attempt):
     judge(attempt, lambda p, temperature: power(p, 1 / temperature), inputs, mistakes)
 
 
+def keep_nucleus(probabilities, p, late=True, whole_sum=True, upside=False):
+    values, order = probabilities.sort(descending=not upside)
+    before = values.cumsum(0) - values
+    kept = (before < p) if late else (values.cumsum(0) <= p)
+    result = torch.zeros_like(probabilities).scatter(0, order, values * kept)
+    return result / result.sum() if whole_sum else result
+
+
+def keep_in_order(probabilities, p):
+    values = probabilities.sort(descending=True).values
+    values = values * (values.cumsum(0) - values < p)
+    return values / values.sum()
+
+
+def keep_sorted_where(probabilities, is_kept, backwards=False):
+    """Keep those of the sorted tokens for which `is_kept(their sum with, and without, the token
+    itself)`.
+    """
+    values, order = probabilities.sort(descending=True)
+    kept = is_kept(values.cumsum(0), values.cumsum(0) - values)
+    mask = kept[order] if backwards else torch.zeros_like(kept).scatter(0, order, kept)
+    return probabilities * mask / (probabilities * mask).sum()
+
+
+def keep_unsorted(probabilities, p):
+    kept = probabilities * (probabilities.cumsum(0) - probabilities < p)
+    return kept / kept.sum()
+
+
+def keep_above(probabilities, limit):
+    kept = probabilities * (probabilities >= limit)
+    return kept / kept.sum()
+
+
+KEEP_TOP_P_MISTAKES = {
+    "the token that crosses p was left out: what is kept must hold at least p": lambda probs, p: (
+        keep_nucleus(probs, p, late=False)
+    ),
+    "the token with which p is reached was left out: what is kept must hold "
+    "at least p": lambda probs, p: keep_sorted_where(probs, lambda with_it, before: with_it < p),
+    "one token too many: where the likelier ones hold p exactly, p is held already": lambda probs, p: (
+        keep_sorted_where(probs, lambda with_it, before: before <= p)
+    ),
+    "`mask[order]` sorts once more; to bring a sorted mask back, write `mask[order] = "
+    "sorted_mask`, or use scatter": lambda probs, p: keep_sorted_where(
+        probs, lambda with_it, before: before < p, backwards=True
+    ),
+    "what is kept does not sum to 1: divide by its sum": lambda probs, p: keep_nucleus(
+        probs, p, whole_sum=False
+    ),
+    "the least likely tokens were kept: sort in descending order": lambda probs, p: keep_nucleus(
+        probs, p, upside=True
+    ),
+    "the result is sorted; every token must keep its own place in the vocabulary": keep_in_order,
+    "the tokens were taken in the order of the vocabulary; sort them first": keep_unsorted,
+    "each token was compared with p; it is the sum of the likelier ones that counts": keep_above,
+    "each token was compared with 1 − p; it is the sum of the likelier ones "
+    "that counts": lambda probs, p: keep_above(probs, 1 - p),
+    "only the likeliest token was kept": lambda probs, p: keep_nucleus(probs, 1e-9),
+    "nothing was left out": lambda probs, p: probs,
+}
+
+
 @exercise_check("keep_top_p")
 def check_keep_top_p(attempt):
     """keep_top_p(probabilities, p): the fewest likeliest tokens that hold `p`, the rest 0, sum 1."""
@@ -392,60 +451,4 @@ def check_keep_top_p(attempt):
     ]
     inputs.append((torch.tensor([3 / 16, 1 / 2, 1 / 16, 1 / 4]), 0.75))  # two tokens hold exactly p
 
-    def keep(probabilities, p, late=True, whole_sum=True, upside=False):
-        values, order = probabilities.sort(descending=not upside)
-        before = values.cumsum(0) - values
-        kept = (before < p) if late else (values.cumsum(0) <= p)
-        result = torch.zeros_like(probabilities).scatter(0, order, values * kept)
-        return result / result.sum() if whole_sum else result
-
-    def in_order(probabilities, p):
-        values = probabilities.sort(descending=True).values
-        values = values * (values.cumsum(0) - values < p)
-        return values / values.sum()
-
-    def cut(probabilities, is_kept, backwards=False):
-        """Keep those of the sorted tokens for which `is_kept(their sum with, and without, the token
-        itself)`.
-        """
-        values, order = probabilities.sort(descending=True)
-        kept = is_kept(values.cumsum(0), values.cumsum(0) - values)
-        mask = kept[order] if backwards else torch.zeros_like(kept).scatter(0, order, kept)
-        return probabilities * mask / (probabilities * mask).sum()
-
-    def unsorted(probabilities, p):
-        kept = probabilities * (probabilities.cumsum(0) - probabilities < p)
-        return kept / kept.sum()
-
-    def above(probabilities, limit):
-        kept = probabilities * (probabilities >= limit)
-        return kept / kept.sum()
-
-    mistakes = {
-        "the token that crosses p was left out: what is kept must hold at least p": lambda probs, p: (
-            keep(probs, p, late=False)
-        ),
-        "the token with which p is reached was left out: what is kept must hold "
-        "at least p": lambda probs, p: cut(probs, lambda with_it, before: with_it < p),
-        "one token too many: where the likelier ones hold p exactly, p is held already": lambda probs, p: (
-            cut(probs, lambda with_it, before: before <= p)
-        ),
-        "`mask[order]` sorts once more; to bring a sorted mask back, write `mask[order] = "
-        "sorted_mask`, or use scatter": lambda probs, p: cut(
-            probs, lambda with_it, before: before < p, backwards=True
-        ),
-        "what is kept does not sum to 1: divide by its sum": lambda probs, p: keep(
-            probs, p, whole_sum=False
-        ),
-        "the least likely tokens were kept: sort in descending order": lambda probs, p: keep(
-            probs, p, upside=True
-        ),
-        "the result is sorted; every token must keep its own place in the vocabulary": in_order,
-        "the tokens were taken in the order of the vocabulary; sort them first": unsorted,
-        "each token was compared with p; it is the sum of the likelier ones that counts": above,
-        "each token was compared with 1 − p; it is the sum of the likelier ones "
-        "that counts": lambda probs, p: above(probs, 1 - p),
-        "only the likeliest token was kept": lambda probs, p: keep(probs, 1e-9),
-        "nothing was left out": lambda probs, p: probs,
-    }
-    judge(attempt, keep, inputs, mistakes)
+    judge(attempt, keep_nucleus, inputs, KEEP_TOP_P_MISTAKES)

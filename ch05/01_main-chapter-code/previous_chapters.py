@@ -2,7 +2,7 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
-    from ch02_01_main_chapter_code.checks import exercise_check, judge
+    from ch02_01_main_chapter_code.checks import exercise_check, judge, normal, whole
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
     from ch03_01_main_chapter_code.attention import KVCache
@@ -43,7 +43,9 @@ __all__ = [
     "judge",
     "language_model_loss",
     "needed_end_of_text",
+    "normal",
     "remove_files",
+    "whole",
     "write_atomically",
     "write_files",
 ]

@@ -10,29 +10,24 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ch06_01_main_chapter_code.previous_chapters import Mistake, exercise_check, judge
-
-
-def dice(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed, *shape):
-    return torch.randn(shape, generator=dice(seed))
-
-
-def whole(seed, high, *shape):
-    return torch.randint(high, shape, generator=dice(seed))
+from ch06_01_main_chapter_code.previous_chapters import (
+    Mistake,
+    exercise_check,
+    judge,
+    normal,
+    seeded,
+    whole,
+)
 
 
 def spam_or_ham(seed, texts, spam):
     """(texts,) labels, so many of them 1, in any order."""
-    return (torch.randperm(texts, generator=dice(seed)) < spam).long()
+    return (torch.randperm(texts, generator=seeded(seed)) < spam).long()
 
 
 def rounded_scores(seed, texts):
     """(texts,) probabilities with one digit, so that some are equal."""
-    return whole(seed, 10, texts) / 10 + 0.05
+    return whole(seed, 0, 10, texts) / 10 + 0.05
 
 
 def refuse_nan(attempt, inputs, hint):
@@ -100,6 +95,43 @@ def check_last_token_vectors(attempt):
     judge(attempt, last, inputs, mistakes)
 
 
+def text_losses(logits, labels):
+    return -logits.log_softmax(dim=-1).gather(1, labels[:, None])[:, 0]  # (texts,)
+
+
+def weighted_mean(logits, labels, weights):
+    return (text_losses(logits, labels) * weights[labels]).sum() / weights[labels].sum()
+
+
+WEIGHTED_LOSS_MISTAKES = {
+    "divided by the number of texts; a weighted mean is divided by the sum of "
+    "the weights": lambda x, y, w: (text_losses(x, y) * w[y]).mean(),
+    "this is a weighted sum; divide it by the sum of the texts' weights": lambda x, y, w: (
+        text_losses(x, y) * w[y]
+    ).sum(),
+    "divided by the sum over the classes; each text brings its own weight into the sum": lambda x, y, w: (
+        (text_losses(x, y) * w[y]).sum() / w.sum()
+    ),
+    "the weights were left out": lambda x, y, w: text_losses(x, y).mean(),
+    "the logits were multiplied by the weights; it is the loss of each text that is "
+    "weighted": lambda x, y, w: text_losses(x * w, y).mean(),
+    "the weights are upside down: these divide": lambda x, y, w: weighted_mean(x, y, 1 / w),
+    "the minus sign is missing": lambda x, y, w: -weighted_mean(x, y, w),
+    "this is the mean probability of the right class, without the logarithm": lambda x, y, w: (
+        ((-text_losses(x, y)).exp() * w[y]).sum() / w[y].sum()
+    ),
+    "the logarithm is missing: `nll_loss` takes log_softmax, not softmax": lambda x, y, w: (
+        F.nll_loss(x.softmax(dim=-1), y, weight=w)
+    ),
+    "the softmax is missing: this is minus the mean logit": lambda x, y, w: (
+        -(x.gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum()
+    ),
+    "the softmax went along the texts; it goes along the classes (dim=-1)": lambda x, y, w: (
+        (-x.log_softmax(dim=0).gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum()
+    ),
+}
+
+
 @exercise_check("weighted_loss")
 def check_weighted_loss(attempt):
     """weighted_loss(logits, labels, weights): (texts, classes), (texts,), (classes,) to one number,
@@ -112,101 +144,83 @@ def check_weighted_loss(attempt):
             (
                 2 * normal(seed, texts, classes),
                 labels,
-                0.2 + 3 * torch.rand(classes, generator=dice(seed + 9)),
+                0.2 + 3 * torch.rand(classes, generator=seeded(seed + 9)),
             )
         )
 
-    def each(logits, labels):
-        return -logits.log_softmax(dim=-1).gather(1, labels[:, None])[:, 0]  # (texts,)
+    judge(attempt, weighted_mean, inputs, WEIGHTED_LOSS_MISTAKES)
 
-    def right(logits, labels, weights):
-        return (each(logits, labels) * weights[labels]).sum() / weights[labels].sum()
 
-    mistakes = {
-        "divided by the number of texts; a weighted mean is divided by the sum of "
-        "the weights": lambda x, y, w: (each(x, y) * w[y]).mean(),
-        "this is a weighted sum; divide it by the sum of the texts' weights": lambda x, y, w: (
-            each(x, y) * w[y]
-        ).sum(),
-        "divided by the sum over the classes; each text brings its own weight into the sum": lambda x, y, w: (
-            (each(x, y) * w[y]).sum() / w.sum()
-        ),
-        "the weights were left out": lambda x, y, w: each(x, y).mean(),
-        "the logits were multiplied by the weights; it is the loss of each text that is "
-        "weighted": lambda x, y, w: each(x * w, y).mean(),
-        "the weights are upside down: these divide": lambda x, y, w: right(x, y, 1 / w),
-        "the minus sign is missing": lambda x, y, w: -right(x, y, w),
-        "this is the mean probability of the right class, without the logarithm": lambda x, y, w: (
-            ((-each(x, y)).exp() * w[y]).sum() / w[y].sum()
-        ),
-        "the logarithm is missing: `nll_loss` takes log_softmax, not softmax": lambda x, y, w: (
-            F.nll_loss(x.softmax(dim=-1), y, weight=w)
-        ),
-        "the softmax is missing: this is minus the mean logit": lambda x, y, w: (
-            -(x.gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum()
-        ),
-        "the softmax went along the texts; it goes along the classes (dim=-1)": lambda x, y, w: (
-            (-x.log_softmax(dim=0).gather(1, y[:, None])[:, 0] * w[y]).sum() / w[y].sum()
-        ),
-    }
-    judge(attempt, right, inputs, mistakes)
+def counts_of_spam(verdicts, labels):
+    both = (verdicts * labels).sum().item()
+    return both, verdicts.sum().item(), labels.sum().item()
+
+
+def three_numbers(both, called, are):
+    return both / max(1, called), both / max(1, are), 2 * both / max(1, called + are)
+
+
+def f1_as_mean(verdicts, labels):
+    precision, recall, _ = three_numbers(*counts_of_spam(verdicts, labels))
+    return precision, recall, (precision + recall) / 2
+
+
+def dividing_by_zero(verdicts, labels):
+    both, called, are = counts_of_spam(verdicts, labels)
+    precision, recall = both / called, both / are
+    return precision, recall, 2 * precision * recall / (precision + recall)
+
+
+def numbers_of_ham(verdicts, labels):
+    return three_numbers(*counts_of_spam(1 - verdicts, 1 - labels))
+
+
+def numbers_swapped(verdicts, labels):
+    precision, recall, f1 = three_numbers(*counts_of_spam(verdicts, labels))
+    return recall, precision, f1
+
+
+def numbers_with_accuracy(verdicts, labels):
+    _, recall, f1 = three_numbers(*counts_of_spam(verdicts, labels))
+    return (verdicts == labels).double().mean().item(), recall, f1
+
+
+def numbers_over_all(verdicts, labels):
+    both, called, are = counts_of_spam(verdicts, labels)
+    return both / len(labels), both / len(labels), 2 * both / max(1, called + are)
+
+
+PRECISION_RECALL_F1_MISTAKES = {
+    "precision and recall are exchanged: precision is a share of what was called spam, "
+    "recall of what is spam": numbers_swapped,
+    "F1 is the harmonic mean, 2 · precision · recall / (precision + recall), not the "
+    "plain one": f1_as_mean,
+    "where nothing was called spam this divides by zero; such a filter has precision, "
+    "recall and F1 of 0": dividing_by_zero,
+    "these are the numbers of ham; spam is class 1": numbers_of_ham,
+    "this is the accuracy where the precision should stand": numbers_with_accuracy,
+    "divided by all texts; precision has the texts called spam below the line, recall "
+    "those that are spam": numbers_over_all,
+}
 
 
 @exercise_check("precision_recall_f1")
 def check_precision_recall_f1(attempt):
     """precision_recall_f1(verdicts, labels): (texts,) of 0 and 1 each, to three numbers."""
     inputs = [
-        (whole(seed, 2, texts), spam_or_ham(seed + 7, texts, spam))
+        (whole(seed, 0, 2, texts), spam_or_ham(seed + 7, texts, spam))
         for seed, (texts, spam) in enumerate([(20, 5), (30, 12), (15, 9), (40, 6)])
     ]
     nobody = torch.zeros(6, dtype=torch.long)
     inputs.append((nobody, spam_or_ham(3, 6, 2)))  # no text was called spam
 
-    def counts(verdicts, labels):
-        both = (verdicts * labels).sum().item()
-        return both, verdicts.sum().item(), labels.sum().item()
-
-    def numbers(both, called, are):
-        return both / max(1, called), both / max(1, are), 2 * both / max(1, called + are)
-
-    def mean_for_f1(verdicts, labels):
-        precision, recall, _ = numbers(*counts(verdicts, labels))
-        return precision, recall, (precision + recall) / 2
-
-    def divides(verdicts, labels):
-        both, called, are = counts(verdicts, labels)
-        precision, recall = both / called, both / are
-        return precision, recall, 2 * precision * recall / (precision + recall)
-
-    def of_ham(verdicts, labels):
-        return numbers(*counts(1 - verdicts, 1 - labels))
-
-    def swapped(verdicts, labels):
-        precision, recall, f1 = numbers(*counts(verdicts, labels))
-        return recall, precision, f1
-
-    def with_accuracy(verdicts, labels):
-        _, recall, f1 = numbers(*counts(verdicts, labels))
-        return (verdicts == labels).double().mean().item(), recall, f1
-
-    def over_all(verdicts, labels):
-        both, called, are = counts(verdicts, labels)
-        return both / len(labels), both / len(labels), 2 * both / max(1, called + are)
-
-    mistakes = {
-        "precision and recall are exchanged: precision is a share of what was called spam, "
-        "recall of what is spam": swapped,
-        "F1 is the harmonic mean, 2 · precision · recall / (precision + recall), not the "
-        "plain one": mean_for_f1,
-        "where nothing was called spam this divides by zero; such a filter has precision, "
-        "recall and F1 of 0": divides,
-        "these are the numbers of ham; spam is class 1": of_ham,
-        "this is the accuracy where the precision should stand": with_accuracy,
-        "divided by all texts; precision has the texts called spam below the line, recall "
-        "those that are spam": over_all,
-    }
     refuse_nan(attempt, inputs, "where nothing was called spam the precision is 0, not 0 / 0")
-    judge(attempt, lambda v, y: numbers(*counts(v, y)), inputs, mistakes)
+    judge(
+        attempt,
+        lambda v, y: three_numbers(*counts_of_spam(v, y)),
+        inputs,
+        PRECISION_RECALL_F1_MISTAKES,
+    )
 
 
 @exercise_check("precision_at_share")
@@ -233,6 +247,50 @@ def check_precision_at_share(attempt):
     judge(attempt, lambda r, a, s: r * s / (r * s + a * (1 - s)), inputs, mistakes)
 
 
+def score_gaps(scores, labels):
+    spam, ham = scores[labels == 1], scores[labels == 0]
+    return spam[:, None] - ham[None]  # (spam, ham)
+
+
+def area_of_pairs(scores, labels):
+    gaps = score_gaps(scores, labels)
+    return ((gaps > 0).double() + 0.5 * (gaps == 0)).mean().item()
+
+
+def area_of_ranks(scores, labels):
+    spam, ham = (labels == 1).sum().item(), (labels == 0).sum().item()
+    ranks = scores.argsort().argsort() + 1
+    return (ranks[labels == 1].sum().item() - spam * (spam + 1) / 2) / (spam * ham)
+
+
+def accuracy_at_half(scores, labels):
+    return ((scores > 0.5) == labels.bool()).double().mean().item()
+
+
+ROC_AREA_MISTAKES = {
+    "pairs with equal scores were counted as lost; they count one half": lambda s, y: (
+        (score_gaps(s, y) > 0).double().mean().item()
+    ),
+    "pairs with equal scores were counted as won; they count one half": lambda s, y: (
+        (score_gaps(s, y) >= 0).double().mean().item()
+    ),
+    "the wrong way round: this counts the pairs in which the ham scores higher": lambda s, y: (
+        1 - area_of_pairs(s, y)
+    ),
+    "this is the mean difference of the scores; only which one is higher counts": lambda s, y: (
+        score_gaps(s, y).double().mean().item()
+    ),
+    "these are pairs that were counted; divide by their number": lambda s, y: (
+        area_of_pairs(s, y) * score_gaps(s, y).numel()
+    ),
+    "divided by all pairs of texts; only pairs of a spam and a ham count": lambda s, y: (
+        area_of_pairs(s, y) * score_gaps(s, y).numel() / (len(y) * (len(y) - 1) / 2)
+    ),
+    "this is the accuracy at the threshold 0.5; the area needs no threshold": accuracy_at_half,
+    "these ranks put equal scores in some order; give each of them the mean of their ranks": area_of_ranks,
+}
+
+
 @exercise_check("roc_area")
 def check_roc_area(attempt):
     """roc_area(scores, labels): the share of pairs (spam, ham) in which the spam scores higher;
@@ -243,45 +301,63 @@ def check_roc_area(attempt):
         for seed, (texts, spam) in enumerate([(12, 4), (25, 5), (30, 20), (9, 1)])
     ]
 
-    def pairs(scores, labels):
-        spam, ham = scores[labels == 1], scores[labels == 0]
-        return spam[:, None] - ham[None]  # (spam, ham)
+    judge(attempt, area_of_pairs, inputs, ROC_AREA_MISTAKES)
 
-    def right(scores, labels):
-        gaps = pairs(scores, labels)
-        return ((gaps > 0).double() + 0.5 * (gaps == 0)).mean().item()
 
-    def by_ranks(scores, labels):
-        spam, ham = (labels == 1).sum().item(), (labels == 0).sum().item()
-        ranks = scores.argsort().argsort() + 1
-        return (ranks[labels == 1].sum().item() - spam * (spam + 1) / 2) / (spam * ham)
+def cheapest(scores, labels, alarm, miss, thresholds, order=min, reached=torch.ge):
+    def cost(threshold):
+        called = reached(scores, threshold)
+        return (
+            alarm * (called & (labels == 0)).sum().item()
+            + miss * (~called & (labels == 1)).sum().item()
+        )
 
-    def accuracy(scores, labels):
-        return ((scores > 0.5) == labels.bool()).double().mean().item()
+    return order(thresholds, key=cost)
 
-    mistakes = {
-        "pairs with equal scores were counted as lost; they count one half": lambda s, y: (
-            (pairs(s, y) > 0).double().mean().item()
-        ),
-        "pairs with equal scores were counted as won; they count one half": lambda s, y: (
-            (pairs(s, y) >= 0).double().mean().item()
-        ),
-        "the wrong way round: this counts the pairs in which the ham scores higher": lambda s, y: (
-            1 - right(s, y)
-        ),
-        "this is the mean difference of the scores; only which one is higher counts": lambda s, y: (
-            pairs(s, y).double().mean().item()
-        ),
-        "these are pairs that were counted; divide by their number": lambda s, y: (
-            right(s, y) * pairs(s, y).numel()
-        ),
-        "divided by all pairs of texts; only pairs of a spam and a ham count": lambda s, y: (
-            right(s, y) * pairs(s, y).numel() / (len(y) * (len(y) - 1) / 2)
-        ),
-        "this is the accuracy at the threshold 0.5; the area needs no threshold": accuracy,
-        "these ranks put equal scores in some order; give each of them the mean of their ranks": by_ranks,
-    }
-    judge(attempt, right, inputs, mistakes)
+
+def cheapest_by_rates(s, y, alarm, miss, t):
+    return cheapest(s, y, alarm / (y == 0).sum().item(), miss / (y == 1).sum().item(), t)
+
+
+def cheapest_by_one_cost(which):
+    return lambda s, y, alarm, miss, t: cheapest(
+        s, y, alarm * (which == "alarm"), miss * (which == "miss"), t
+    )
+
+
+def threshold_of_best_f1(s, y, alarm, miss, thresholds):
+    def f1(threshold):
+        called = s >= threshold
+        return 2 * (called & (y == 1)).sum().item() / max(1, called.sum().item() + y.sum().item())
+
+    return max(thresholds, key=f1)
+
+
+def lowest_cost(s, y, alarm, miss, thresholds):
+    best = cheapest(s, y, alarm, miss, thresholds)
+    called = s >= best
+    return float(alarm * (called & (y == 0)).sum() + miss * (~called & (y == 1)).sum())
+
+
+CHEAPEST_THRESHOLD_MISTAKES = {
+    "the costs are exchanged: a false alarm is ham called spam, a miss is spam that "
+    "came through": lambda s, y, alarm, miss, t: cheapest(s, y, miss, alarm, t),
+    "every mistake was counted alike; multiply each kind by what it costs": lambda s, y, alarm, miss, t: (
+        cheapest(s, y, 1, 1, t)
+    ),
+    "this is the dearest threshold": lambda *given: cheapest(*given, order=max),
+    "this is the lowest cost; the threshold that has it is asked for": lowest_cost,
+    "only false alarms were counted": cheapest_by_one_cost("alarm"),
+    "only misses were counted": cheapest_by_one_cost("miss"),
+    "this threshold has the best F1, which knows nothing of costs": threshold_of_best_f1,
+    "the verdicts are turned round: spam is what scores at least the "
+    "threshold": lambda s, y, alarm, miss, t: cheapest(-s, y, alarm, miss, [-x for x in t]) * -1,
+    "a score equal to the threshold is called spam, too (>=)": lambda *given: cheapest(
+        *given, reached=torch.gt
+    ),
+    "the costs are per message; do not divide by the number of ham or spam": cheapest_by_rates,
+    "the threshold 0.5 is right only if both mistakes cost the same": lambda *given: 0.5,
+}
 
 
 @exercise_check("cheapest_threshold")
@@ -310,60 +386,55 @@ def check_cheapest_threshold(attempt):
         (scores, torch.tensor([0, 0, 0, 0, 1, 0, 1, 0, 1]), 1.0, 1.0, [0.25, 0.5, 0.75, 0.875])
     )
 
-    def cheapest(scores, labels, alarm, miss, thresholds, order=min, reached=torch.ge):
-        def cost(threshold):
-            called = reached(scores, threshold)
-            return (
-                alarm * (called & (labels == 0)).sum().item()
-                + miss * (~called & (labels == 1)).sum().item()
-            )
+    judge(attempt, cheapest, inputs, CHEAPEST_THRESHOLD_MISTAKES)
 
-        return order(thresholds, key=cost)
 
-    def by_rates(s, y, alarm, miss, t):
-        return cheapest(s, y, alarm / (y == 0).sum().item(), miss / (y == 1).sum().item(), t)
+def gaps_of_bins(confidence, right, bins):
+    number = (confidence * bins).long()
+    for one in number.unique():
+        here = number == one
+        yield (confidence[here].mean() - right[here].mean()).item(), here.sum().item()
 
-    def only(which):
-        return lambda s, y, alarm, miss, t: cheapest(
-            s, y, alarm * (which == "alarm"), miss * (which == "miss"), t
-        )
 
-    def best_f1(s, y, alarm, miss, thresholds):
-        def f1(threshold):
-            called = s >= threshold
-            return (
-                2 * (called & (y == 1)).sum().item() / max(1, called.sum().item() + y.sum().item())
-            )
+def gap_from_centres(confidence, right, bins):
+    centres = ((confidence * bins).long() + 0.5) / bins
+    return sum(abs(gap) * texts for gap, texts in gaps_of_bins(centres, right, bins)) / len(right)
 
-        return max(thresholds, key=f1)
 
-    def lowest_cost(s, y, alarm, miss, thresholds):
-        best = cheapest(s, y, alarm, miss, thresholds)
-        called = s >= best
-        return float(alarm * (called & (y == 0)).sum() + miss * (~called & (y == 1)).sum())
+def gap_of_means(confidence, right, bins):
+    return sum(abs(gap) * texts for gap, texts in gaps_of_bins(confidence, right, bins)) / len(
+        confidence
+    )
 
-    mistakes = {
-        "the costs are exchanged: a false alarm is ham called spam, a miss is spam that "
-        "came through": lambda s, y, alarm, miss, t: cheapest(s, y, miss, alarm, t),
-        "every mistake was counted alike; multiply each kind by what it costs": lambda s, y, alarm, miss, t: (
-            cheapest(s, y, 1, 1, t)
-        ),
-        "this is the dearest threshold": lambda *given: cheapest(*given, order=max),
-        "this is the lowest cost; the threshold that has it is asked for": lowest_cost,
-        "only false alarms were counted": only("alarm"),
-        "only misses were counted": only("miss"),
-        "this threshold has the best F1, which knows nothing of costs": best_f1,
-        "the verdicts are turned round: spam is what scores at least the "
-        "threshold": lambda s, y, alarm, miss, t: (
-            cheapest(-s, y, alarm, miss, [-x for x in t]) * -1
-        ),
-        "a score equal to the threshold is called spam, too (>=)": lambda *given: cheapest(
-            *given, reached=torch.gt
-        ),
-        "the costs are per message; do not divide by the number of ham or spam": by_rates,
-        "the threshold 0.5 is right only if both mistakes cost the same": lambda *given: 0.5,
-    }
-    judge(attempt, cheapest, inputs, mistakes)
+
+def gap_unweighted(c, r, b):
+    found = [abs(gap) for gap, _ in gaps_of_bins(c, r, b)]
+    return sum(found) / len(found)
+
+
+def gap_over_all_bins(c, r, b):
+    return sum(abs(gap) for gap, _ in gaps_of_bins(c, r, b)) / b
+
+
+CALIBRATION_GAP_MISTAKES = {
+    "every bin has the same say; weigh each by its number of texts": gap_unweighted,
+    "divided by the number of bins, empty ones too; each bin counts by its number of texts": gap_over_all_bins,
+    "the sign was kept: bins that are too sure and bins that are too unsure cancel "
+    "each other": lambda c, r, b: sum(gap * texts for gap, texts in gaps_of_bins(c, r, b)) / len(c),
+    "one bin for everything: mistakes in one place are hidden by the opposite ones "
+    "in another": lambda c, r, b: abs((c.mean() - r.mean()).item()),
+    "this compares text by text, which punishes every unsure verdict; compare the means "
+    "of a bin": lambda c, r, b: (c - r).abs().mean().item(),
+    "the gaps were squared; the mean of the plain distances is asked for": lambda c, r, b: (
+        sum(gap**2 * texts for gap, texts in gaps_of_bins(c, r, b)) / len(c)
+    ),
+    "this takes the centre of each bin; the mean confidence of the texts in it is "
+    "asked for": gap_from_centres,
+    "this is the largest gap; the mean is asked for": lambda c, r, b: max(
+        abs(gap) for gap, _ in gaps_of_bins(c, r, b)
+    ),
+    "not divided by the number of texts": lambda c, r, b: gap_of_means(c, r, b) * len(c),
+}
 
 
 @exercise_check("calibration_gap")
@@ -375,55 +446,14 @@ def check_calibration_gap(attempt):
     for seed, (texts, bins, power) in enumerate(
         [(20, 5, 2), (40, 10, 0.2), (60, 4, 2), (25, 10, 1)]
     ):
-        confidence = 0.5 + 0.499 * torch.rand(texts, generator=dice(seed)) ** 0.7
+        confidence = 0.5 + 0.499 * torch.rand(texts, generator=seeded(seed)) ** 0.7
         right = (
-            torch.rand(texts, generator=dice(seed + 4)) < confidence**power
+            torch.rand(texts, generator=seeded(seed + 4)) < confidence**power
         )  # too sure, or not sure enough
         inputs.append((confidence, right.float(), bins))
 
-    def gaps(confidence, right, bins):
-        number = (confidence * bins).long()
-        for one in number.unique():
-            here = number == one
-            yield (confidence[here].mean() - right[here].mean()).item(), here.sum().item()
-
-    def from_centres(confidence, right, bins):
-        centres = ((confidence * bins).long() + 0.5) / bins
-        return sum(abs(gap) * texts for gap, texts in gaps(centres, right, bins)) / len(right)
-
-    def reference(confidence, right, bins):
-        return sum(abs(gap) * texts for gap, texts in gaps(confidence, right, bins)) / len(
-            confidence
-        )
-
-    def unweighted(c, r, b):
-        found = [abs(gap) for gap, _ in gaps(c, r, b)]
-        return sum(found) / len(found)
-
-    def empty_too(c, r, b):
-        return sum(abs(gap) for gap, _ in gaps(c, r, b)) / b
-
-    mistakes = {
-        "every bin has the same say; weigh each by its number of texts": unweighted,
-        "divided by the number of bins, empty ones too; each bin counts by its number of texts": empty_too,
-        "the sign was kept: bins that are too sure and bins that are too unsure cancel "
-        "each other": lambda c, r, b: sum(gap * texts for gap, texts in gaps(c, r, b)) / len(c),
-        "one bin for everything: mistakes in one place are hidden by the opposite ones "
-        "in another": lambda c, r, b: abs((c.mean() - r.mean()).item()),
-        "this compares text by text, which punishes every unsure verdict; compare the means "
-        "of a bin": lambda c, r, b: (c - r).abs().mean().item(),
-        "the gaps were squared; the mean of the plain distances is asked for": lambda c, r, b: (
-            sum(gap**2 * texts for gap, texts in gaps(c, r, b)) / len(c)
-        ),
-        "this takes the centre of each bin; the mean confidence of the texts in it is "
-        "asked for": from_centres,
-        "this is the largest gap; the mean is asked for": lambda c, r, b: max(
-            abs(gap) for gap, _ in gaps(c, r, b)
-        ),
-        "not divided by the number of texts": lambda c, r, b: reference(c, r, b) * len(c),
-    }
     refuse_nan(attempt, inputs, "an empty bin has no mean: skip it")
-    judge(attempt, reference, inputs, mistakes)
+    judge(attempt, gap_of_means, inputs, CALIBRATION_GAP_MISTAKES)
 
 
 @exercise_check("merged_weight")

@@ -2,7 +2,14 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
-    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
+    from ch02_01_main_chapter_code.checks import (
+        Mistake,
+        exercise_check,
+        judge,
+        normal,
+        seeded,
+        whole,
+    )
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
     from ch04_01_main_chapter_code.checkpoint import check_finite, checksum
     from ch04_01_main_chapter_code.foreign_settings import (
@@ -118,6 +125,7 @@ __all__ = [
     "make_tale",
     "make_tales",
     "needed_end_of_text",
+    "normal",
     "parse_tale",
     "pick_device",
     "pick_dtype",
@@ -127,11 +135,13 @@ __all__ = [
     "run_script",
     "runs_folder",
     "sample_stories",
+    "seeded",
     "shallow_copy",
     "suited_rate",
     "tokenizer_of",
     "training_rows",
     "update",
+    "whole",
     "whole_paths",
     "write_atomically",
     "write_files",

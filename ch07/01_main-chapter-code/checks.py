@@ -8,11 +8,7 @@ import random
 
 import torch
 
-from ch07_01_main_chapter_code.previous_chapters import Mistake, exercise_check, judge
-
-
-def dice(seed):
-    return torch.Generator().manual_seed(seed)
+from ch07_01_main_chapter_code.previous_chapters import Mistake, exercise_check, judge, seeded
 
 
 def ids_of(rng, count, low=1, high=60):
@@ -241,13 +237,13 @@ def check_loss_on_answers(attempt):
     """
     inputs = []
     for seed, (batch, tokens, vocab) in enumerate([(2, 5, 7), (3, 4, 5), (4, 9, 6), (1, 6, 11)]):
-        targets = torch.randint(vocab, (batch, tokens), generator=dice(seed))
+        targets = torch.randint(vocab, (batch, tokens), generator=seeded(seed))
         counted = (
-            torch.rand(batch, tokens, generator=dice(seed + 20))
+            torch.rand(batch, tokens, generator=seeded(seed + 20))
             < torch.linspace(0.3, 0.8, batch)[:, None]
         )
         counted[:, -1] = True  # so that every row has a target
-        logits = 2 * torch.randn(batch, tokens, vocab, generator=dice(seed + 40))
+        logits = 2 * torch.randn(batch, tokens, vocab, generator=seeded(seed + 40))
         inputs.append((logits, targets.masked_fill(~counted, -100)))
     inputs.append((400 * inputs[0][0], inputs[0][1]))  # e^400 is more than float32 holds
 
@@ -634,7 +630,7 @@ class LittleModel:
     """
 
     def __init__(self, seed, vocab=12):
-        self.table = torch.randn(40, vocab, vocab, generator=dice(seed))
+        self.table = torch.randn(40, vocab, vocab, generator=seeded(seed))
 
     def __call__(self, ids):
         return (

@@ -1,7 +1,7 @@
 """What chapter 7 uses of the chapters before it, and where each thing lives."""
 
 try:
-    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge
+    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge, seeded
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
     from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
@@ -137,6 +137,7 @@ __all__ = [
     "sample_stories",
     "save_adapters",
     "seal",
+    "seeded",
     "spared_loss",
     "states",
     "stream_ids",
