@@ -4,6 +4,7 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 """
 
 import argparse
+import signal
 import sys
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -34,7 +35,7 @@ class TrainConfig:
     steps: int = 3500
     batch_size: int = 16
     grad_accum: int = 1
-    lr: float = 6e-3
+    lr: float = 6e-3  # what suits the preset tales; gpt_train.py asks `suited_rate` for the others
     min_lr: float = 0.0
     warmup: int = 100
     schedule: str = "linear"
@@ -49,6 +50,7 @@ class TrainConfig:
         check_least(self, steps=1, batch_size=1, grad_accum=1, eval_every=1)
         check_least(self, min_lr=0, warmup=0, weight_decay=0)
         check_positive(self, "lr", "clip")
+        check_seed(self)
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 must be at least 0 and below 1, not {self.beta2}")
 
@@ -60,6 +62,12 @@ def check_least(config, **least):
         if value is not None and not value >= lowest:
             what = f"at least {lowest}, not {value}" if lowest else f"0 or more, not {value}"
             raise ValueError(f"{name} must be {what}")
+
+
+def check_seed(config):
+    """Raises ValueError for a seed that is too large for the numbers that are made of it."""
+    if abs(config.seed) > 2**40:
+        raise ValueError(f"seed must be at most {2**40}, not {config.seed}")
 
 
 def check_positive(config, *names):
@@ -196,6 +204,9 @@ def parse_with(parser, argv=None, others=()):
     others by name: `name`, `resume`, `overwrite`, and what `others` names).
     """
     open_console()
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if argv is None and usual:  # a script: until `run_script`, Ctrl-C ends it without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     options = vars(parser.parse_args(argv))
     apart = {key: options.pop(key) for key in ("name", "resume", "overwrite", *others)}
     return options, apart
@@ -216,6 +227,8 @@ def run_script(main, *arguments):
     1; Ctrl-C gives 130.
     """
     open_console()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `parse_with`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(main(*arguments))
     except KeyboardInterrupt:

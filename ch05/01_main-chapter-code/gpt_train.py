@@ -28,7 +28,6 @@ except ModuleNotFoundError as error:
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
     ARGUMENTS = train_arguments()
 
-import json
 import math
 import zlib
 from dataclasses import asdict, dataclass, replace
@@ -268,7 +267,7 @@ class PretrainingRun(Run):
         if resume:
             model = self.resumed_model(folder)
         else:
-            model = first_model(config) if config.init_from else None
+            model = None if config.init_from is None else first_model(config)
         if model is None:
             vocab_size = config.vocab_size or GPTConfig.preset(config.preset).vocab_size
             shape = build_model(config, vocab_size)  # wrong sizes are told before any work is done
@@ -322,7 +321,7 @@ class PretrainingRun(Run):
         story = sample_stories(self.model, self.corpus.tokenizer, 1, length, seed=self.step)[0]
         with open(self.folder / "samples.txt", "a", encoding="utf-8") as file:
             file.write(f"--- step {self.step}, validation loss {loss:.4f}\n{story}\n\n")
-        compared = self.keep_if_best(loss)
+        compared = self.keep_if_best(loss, bits_per_byte=bits)
         self.save_state()
         floor = self.corpus.floor
         beside = f"floor {floor:.4f}" if floor else f"bits per byte {bits:.4f}"
@@ -356,12 +355,10 @@ class PretrainingRun(Run):
         """
         if self.best["step"] != self.step:
             self.model = load_model(self.folder, self.model.head.weight.device.type)
-        rows = read_json_lines(self.folder / "metrics.jsonl")
-        measured = {row["step"]: row for row in rows if "val_loss" in row}[self.best["step"]]
         summary = {
-            "val_loss": measured["val_loss"],
+            "val_loss": self.best["val_loss"],
             "floor": self.corpus.floor,
-            "bits_per_byte": measured["bits_per_byte"],
+            "bits_per_byte": self.best["bits_per_byte"],
             "valid_share": None,
             "best_step": self.best["step"],
             "steps": self.step,
@@ -371,8 +368,8 @@ class PretrainingRun(Run):
         }
         if self.config.data == "tales":
             summary["valid_share"] = self.judge_stories()
-        self.write_summary(summary)
-        plot_run(self.folder)
+        plot_run(self.folder, self.corpus.floor)
+        self.write_summary(summary)  # with which the run has come to its end
         return summary
 
     def judge_stories(self):
@@ -386,13 +383,12 @@ class PretrainingRun(Run):
         return sum(parse_tale(story) is not None for story in stories) / len(stories)
 
 
-def plot_run(folder):
-    """Draw `loss.png` of a run from its `metrics.jsonl` and `summary.json`."""
+def plot_run(folder, floor=None):
+    """Draw `loss.png` of a run from its `metrics.jsonl`, with the floor, if there is one."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
     rows = read_json_lines(folder / "metrics.jsonl")
-    floor = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["floor"]
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     ax = figure.subplots()
     for key, label, color, marker in (

@@ -82,7 +82,8 @@ class Run:
         state = read_state(self.folder, self.settings_file, next(self.model.parameters()).device)
         if state["data"] != self.fingerprint():
             raise ValueError(
-                f"{self.config.data} is not the text that {self.folder.name} began with; bring it back"
+                f"{self.config.data} is not the text that {self.folder.name} began with, or the model "
+                "that it began with is another one by now; bring it back"
             )
         named = dict(self.model.named_parameters())
         with torch.no_grad():
@@ -107,14 +108,18 @@ class Run:
         """Take the rows after this step out of metrics.jsonl: they will be written again."""
         path = self.folder / "metrics.jsonl"
         rows = read_json_lines(path) if path.exists() else []
-        write_json_lines(path, [row for row in rows if row["step"] <= self.step])
+        try:
+            kept = [row for row in rows if row["step"] <= self.step]
+        except (KeyError, TypeError):
+            raise ValueError(f"{path} is damaged: a row has no step; delete the file") from None
+        write_json_lines(path, kept)
 
-    def keep_if_best(self, val_loss):
+    def keep_if_best(self, val_loss, **measured):
         """Write the model if no earlier one had a lower loss on held-out text. Returns a sentence
-        on how it compares with the best.
+        on how it compares with the best. `measured`: what else is kept of it.
         """
         if self.best is None or not self.best["val_loss"] <= val_loss:
-            self.best = {"step": self.step, "val_loss": val_loss}
+            self.best = {"step": self.step, "val_loss": val_loss} | measured
             self.save_model()
             return ""
         best = f"{self.best['val_loss']:.4f} at step {self.best['step']}"
@@ -216,7 +221,8 @@ SIGNALS = [
 def polite_interrupt():
     """Yields a function that gives the number of the signal that asked to stop, or 0: Ctrl-C, and
     where the system has them SIGTERM and SIGHUP. The step at hand is finished first; Ctrl-C again
-    ends at once. In a thread, which gets no signals, nothing changes.
+    ends at once. A signal that is ignored, as by `nohup`, stays ignored, and in a thread, which
+    gets no signals, nothing changes.
     """
     asked = []
 
@@ -227,7 +233,8 @@ def polite_interrupt():
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, handler) for number in SIGNALS}
+        heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield lambda: asked[0] if asked else 0
     finally:

@@ -97,6 +97,8 @@ def choose_run(
         raise ValueError(
             f"--resume goes on with a {what} and --overwrite deletes it: give one of them"
         )
+    if name is not None and (Path(name).name != name or name in (".", "..")):
+        raise ValueError(f"a run's name is a plain folder name, not {name!r}")
     if not resume:
         return make(**given), None if name is None else new_folder(
             name, settings_file, overwrite, what
@@ -110,11 +112,10 @@ def choose_run(
 def new_folder(name, settings_file, overwrite, what="run"):
     """The folder of a new run called `name`. Raises ValueError if it cannot be had."""
     folder = runs_folder() / name
-    if Path(name).name != name or name in (".", ".."):
-        raise ValueError(f"a run's name is a plain folder name, not {name!r}")
-    if folder.exists() and not overwrite:
+    used = folder.exists() and any(path.name != LOCK for path in folder.iterdir())
+    if used and not overwrite:
         raise ValueError(taken(name))
-    if folder.exists() and not (folder / settings_file).exists():
+    if used and not (folder / settings_file).exists():
         raise ValueError(f"{name!r} is no {what}, so it is not overwritten; take another name")
     return folder
 
@@ -131,6 +132,8 @@ def going_on(given, make, folder, settings_file, read=None, may_grow=None):
     path = folder / settings_file
     try:
         settings = read(path) if read else json.loads(path.read_text(encoding="utf-8"))
+        if "device" in given:  # a run may go on elsewhere
+            settings["device"] = given["device"]
         config = make(**settings)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None

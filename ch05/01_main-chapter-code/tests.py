@@ -63,7 +63,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     language_model_loss,
 )
 from ch05_01_main_chapter_code.run import Run, read_state, states
-from ch05_01_main_chapter_code.run_folders import claimed, going_on, runs_folder
+from ch05_01_main_chapter_code.run_folders import claimed, going_on, runs_folder, write_settings
 from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
 from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
 from ch05_01_main_chapter_code.training import full_loss, pick_dtype
@@ -1196,6 +1196,56 @@ def test_no_damage_to_any_file_of_a_run_is_resumed(script, text_file, tmp_path):
     assert found == [] and tried > 6 * 10
 
 
+def test_a_name_that_a_killed_process_left_is_free(script, text_file):
+    (script.folder / "now").mkdir(parents=True)
+    (script.folder / "now" / "run.lock").touch()
+    words = ["--data", text_file, "--vocab-size", 300, *SMALL, "--name", "now"]
+    assert gpt_train.main(*flags(*words)) == 0
+
+
+def test_a_run_goes_on_on_another_device(script, text_file, monkeypatch):
+    words = ["--data", text_file, "--vocab-size", 300, *SMALL, "--name", "mine"]
+    assert gpt_train.main(*flags(*words)) == 0
+    mine = script.folder / "mine"
+    config = TrainConfig(**json.loads((mine / "run.json").read_text()) | {"device": "mps"})
+    write_settings(mine, config, "run.json")
+    again = ("--name", "mine", "--resume", "--steps", 14)
+    assert gpt_train.main(*flags(*again, "--device", "cpu")) == 0
+    assert json.loads((mine / "run.json").read_text())["device"] == "cpu"
+
+
+@pytest.mark.parametrize("row", ['{"a": 1}', "[1]", "7"])
+def test_records_that_somebody_changed_are_named(script, text_file, row):
+    words = ["--data", text_file, "--vocab-size", 300, *SMALL, "--name", "mine"]
+    assert gpt_train.main(*flags(*words)) == 0
+    metrics = script.folder / "mine" / "metrics.jsonl"
+    metrics.write_text(row + "\n" + metrics.read_text())
+    again = flags("--name", "mine", "--resume", "--steps", 14)
+    refused(gpt_train.main, again, "metrics.jsonl is damaged", "delete the file")
+    metrics.unlink()
+    assert gpt_train.main(*again) == 0
+    assert (script.folder / "mine" / "loss.png").exists()
+
+
+@needs_fork
+def test_a_signal_that_is_ignored_stays_ignored(script, text_file):
+    words = flags("--data", text_file, "--vocab-size", 300, *SMALL, "--name", "mine")
+
+    def under_nohup():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        clip = torch.nn.utils.clip_grad_norm_
+
+        def hung_up(*given):
+            signal.raise_signal(signal.SIGHUP)
+            return clip(*given)
+
+        torch.nn.utils.clip_grad_norm_ = hung_up
+        return gpt_train.main(*words)
+
+    assert in_a_child(under_nohup) == 0
+    assert (script.folder / "mine" / "summary.json").exists()
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     model = tiny_model()
     run = Run(tmp_path, SHORT, model, make_optimizer(model, SHORT))
@@ -1287,6 +1337,9 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(
         (["--emb-dim", 30, "--n-heads", 4], ["emb_dim (30)", "divisible"]),
         (["--preset", "gpt7"], ["gpt7", "gpt2-small"]),
         (["--steps", 0], ["steps"]),
+        (["--seed", 10**30], ["seed"]),
+        (["--resume", "--name", "../runs"], ["plain folder name"]),
+        (["--init-from", "", "--data", text_file], ["is no checkpoint"]),
         (["--resume", "--name", "nothing"], ["nothing"]),
         (["--name", "../evil"], ["plain folder name"]),
         (["--tokenizer", "nope.json"], ["nope.json"]),

@@ -808,7 +808,8 @@ def random_texts(count, seed=0):
     for _ in range(count):
         length = int(torch.randint(1, 30, (1,), generator=generator))
         yield "".join(
-            alphabet[i] for i in torch.randint(len(alphabet), (length,), generator=generator).tolist()
+            alphabet[i]
+            for i in torch.randint(len(alphabet), (length,), generator=generator).tolist()
         )
 
 

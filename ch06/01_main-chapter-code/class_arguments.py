@@ -11,6 +11,7 @@ from ch05_01_main_chapter_code.arguments import (
     add_run_flags,
     check_least,
     check_positive,
+    check_seed,
     check_share,
     parse_with,
 )
@@ -48,6 +49,7 @@ class FineTuneConfig:
             self.epochs = 1 if self.data == "tales" else 3
         check_least(self, epochs=1, batch_size=1, grad_accum=1, rank=1, context_length=2)
         check_positive(self, "lr")
+        check_seed(self)
         check_share(self, "test_share")
 
 

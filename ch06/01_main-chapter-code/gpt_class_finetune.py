@@ -90,7 +90,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     write_atomically,
 )
 from ch06_01_main_chapter_code.reports import Report, plot_report
-from ch06_01_main_chapter_code.tuned_files import crc
+from ch06_01_main_chapter_code.tuned_files import crc, frozen_of
 from scratch_llm_tools.console import printable
 
 __all__ = [  # also what notebooks and readers call by way of this file, though it lives elsewhere
@@ -470,8 +470,9 @@ class ClassifierRun(Run):
             self.restore()
 
     def fingerprint(self):
-        """A checksum of what is learned from: ids, labels and split."""
-        return crc([*self.dataset.rows, self.dataset.labels, torch.tensor(self.train_places)])
+        """A checksum of what is learned from, ids, labels and split, and of the frozen weights."""
+        data = [*self.dataset.rows, self.dataset.labels, torch.tensor(self.train_places)]
+        return crc([*data, *frozen_of(self.model)])
 
     def extra_state(self):
         return {"history": self.history}
@@ -519,8 +520,8 @@ class ClassifierRun(Run):
         save_classifier(self.model, self.folder, base)
         write_atomically(self.folder / "predictions.csv", partial(self.write_predictions, report))
         plot_report(report, self.folder / "report.png")
-        self.forget_state()
         self.write_summary(summary)
+        self.forget_state()
         return report, summary
 
     def write_predictions(self, report, path):

@@ -15,6 +15,11 @@ def crc(tensors):
     return zlib.crc32(repr([checksum(tensor.detach().cpu()) for tensor in tensors]).encode())
 
 
+def frozen_of(model):
+    """The weights that do not learn, in the order of their names."""
+    return [tensor for _, tensor in sorted(model.named_parameters()) if not tensor.requires_grad]
+
+
 def write_about(folder, name, about, writers=()):
     """Write the file `name` with the dict `about`, and what `writers` write, all or nothing."""
     text = json.dumps(about, indent=2) + "\n"

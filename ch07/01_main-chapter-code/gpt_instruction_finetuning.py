@@ -54,6 +54,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     claimed,
     crc,
     evaluating,
+    frozen_of,
     generate_ids,
     language_model_loss,
     load_model,
@@ -498,8 +499,8 @@ class InstructRun(Run):
             )
 
     def fingerprint(self):
-        """A checksum of what is learned from."""
-        return crc([torch.cat([ids for ids, _ in self.train_set.rows])])
+        """A checksum of what is learned from, and of the frozen weights."""
+        return crc([*(ids for ids, _ in self.train_set.rows), *frozen_of(self.model)])
 
     def extra_state(self):
         return {"history": self.history, "before": self.before}
@@ -585,8 +586,8 @@ class InstructRun(Run):
         summary |= {"kinds": kinds, "settings": asdict(self.config)}
         summary |= {"machine": machine_of(self.model), "curve": curve_of(self.history["losses"])}
         plot_scores(summary, self.folder / "report.png")
-        self.forget_state()
         self.write_summary(summary)
+        self.forget_state()
         return summary
 
 

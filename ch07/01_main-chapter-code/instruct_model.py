@@ -17,6 +17,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     check_base,
     crc,
     find_folder,
+    frozen_of,
     load_adapters,
     load_model,
     lora_layers,
@@ -120,11 +121,6 @@ def load_instruct(name_or_folder=None, device="cpu"):
         model = load_model(folder)
     model.style = about["style"]
     return model.to(device).eval()
-
-
-def frozen_of(model):
-    """The weights that do not learn, in the order of their names."""
-    return [tensor for _, tensor in sorted(model.named_parameters()) if not tensor.requires_grad]
 
 
 def find_instruct(name_or_folder=None):

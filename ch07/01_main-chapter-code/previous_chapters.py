@@ -62,7 +62,13 @@ try:
         save_adapters,
         trained_share,
     )
-    from ch06_01_main_chapter_code.tuned_files import check_base, crc, read_about, write_about
+    from ch06_01_main_chapter_code.tuned_files import (
+        check_base,
+        crc,
+        frozen_of,
+        read_about,
+        write_about,
+    )
 except ModuleNotFoundError as error:
     raise ImportError(
         f"{error}: install the course first, with `pip install -r requirements.txt` in its main folder"
@@ -108,6 +114,7 @@ __all__ = [
     "exercise_check",
     "find_folder",
     "flat_tokens",
+    "frozen_of",
     "generate_ids",
     "gpt_name_pairs",
     "judge",
