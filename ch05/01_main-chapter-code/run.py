@@ -65,7 +65,7 @@ class Run:
             if not tensor.isfinite().all():
                 raise FloatingPointError(
                     f"{name} holds numbers that are not finite after step {self.step}; what was "
-                    "saved before is kept: go on from there with a smaller --lr"
+                    "saved before is kept. Start anew with a smaller --lr"
                 )
         state = {"weights": weights, "optimizer": self.optimizer.state_dict()}
         state |= {"torch_rng": torch.get_rng_state(), "data": self.fingerprint()}
@@ -118,7 +118,7 @@ class Run:
         """Write the model if no earlier one had a lower loss on held-out text. Returns a sentence
         on how it compares with the best. `measured`: what else is kept of it.
         """
-        if self.best is None or not self.best["val_loss"] <= val_loss:
+        if self.best is None or val_loss < self.best["val_loss"]:
             self.best = {"step": self.step, "val_loss": val_loss} | measured
             self.save_model()
             return ""
