@@ -19,13 +19,6 @@ SILENCING_ALLOWED = {
     "ch04/01_main-chapter-code/gpt.py": 1
 }
 LONG_FUNCTIONS = {
-    "ch01/figures/draw.py": ["course_map", "next_word"],
-    "ch02/01_main-chapter-code/figures/draw.py": ["pipeline", "lookup"],
-    "ch03/01_main-chapter-code/figures/draw.py": ["heads_reshape"],
-    "ch04/01_main-chapter-code/figures/draw.py": ["block"],
-    "ch05/01_main-chapter-code/figures/draw.py": ["targets", "accumulation", "checkpoint"],
-    "ch05/05_bonus_gpt-to-llama/figures/draw.py": ["two_blocks"],
-    "ch06/01_main-chapter-code/figures/draw.py": ["three_kinds", "which_token"],
     "ch07/02_bonus_dataset-utilities/dataset_utilities.py": ["build_parser"],
     "ch07/04_bonus_preference-tuning-with-dpo/dpo.py": ["build_parser"],
     "ch07/04_bonus_preference-tuning-with-dpo/preference_training.py": ["tune"],

@@ -1,66 +1,49 @@
 """Draws the pictures of chapter 2 as SVG files beside this script: python draw.py"""
 
-import os
 from pathlib import Path
 
-from scratch_llm_tools.drawing import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION, WHITE, Drawing
+from scratch_llm_tools.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT_BLUE,
+    LIGHT_GREEN,
+    LIGHT_ORANGE,
+    ORANGE,
+    PALE,
+    SKY,
+    VERMILION,
+    WHITE,
+    draw_course,
+    picture,
+    save_all,
+)
 
-HERE = Path(os.path.relpath(Path(__file__).parent))
 PIECES = ["M", "ia", "the", "fox", "saw", "the", "moon"]
 IDS = [77, 428, 259, 445, 745, 259, 624]
-LIGHT_BLUE, LIGHT_ORANGE, LIGHT_GREEN, PALE = "#CFE5F5", "#FBE5B6", "#C4E8DC", "#F2F2F2"
 
 
-def course_map():
-    drawing = Drawing(
-        760,
-        196,
-        "Where chapter 2 stands in the course",
-        "Text goes through the tokenizer and data loader of chapter 2 into attention, the GPT model and "
-        "pretraining, and from there into classification and instruction fine-tuning. Chapter 2 is "
-        "highlighted.",
-    )
-    text = drawing.box(16, 62, 84, 48, "text", "str")
-    data = drawing.box(142, 54, 128, 64, "chapter 2", "", color=VERMILION, fill=LIGHT_ORANGE)
-    attention = drawing.box(312, 62, 100, 48, "chapter 3", "attention", color=GREY)
-    model = drawing.box(454, 62, 100, 48, "chapter 4", "the GPT", color=GREY)
-    training = drawing.box(596, 62, 126, 48, "chapter 5", "pretraining", color=GREY)
-    for start, end in ((text, data), (data, attention), (attention, model), (model, training)):
-        drawing.arrow(start, end)
-    classifier = drawing.box(422, 142, 146, 44, "chapter 6", "classifying", color=GREY)
-    assistant = drawing.box(596, 142, 146, 44, "chapter 7", "instructions", color=GREY)
-    drawing.arrow((630, 110), (540, 141))
-    drawing.arrow((669, 110), (669, 141))
-    drawing.text(206, 40, "tokens, windows, vectors", size=12, color=VERMILION)
-    drawing.text(
-        16,
-        168,
-        "Everything to the right eats what this chapter makes.",
-        size=12,
-        color=GREY,
-        anchor="start",
-    )
-    assert classifier.right < assistant.left
-    drawing.save(HERE / "course-map.svg")
+@picture(760, 196)
+def course_map(drawing):
+    """Where chapter 2 stands in the course
+
+    Text goes through the tokenizer and data loader of chapter 2 into attention, the GPT model and
+    pretraining, and from there into classification and instruction fine-tuning. Chapter 2 is
+    highlighted."""
+    draw_course(drawing, 2)
+    drawing.caption(206, 40, "tokens, windows, vectors", color=VERMILION)
+    drawing.note(16, 168, "Everything to the right eats what this chapter makes.")
 
 
-def pipeline():
-    drawing = Drawing(
-        760,
-        330,
-        "From text to what a GPT eats",
-        "The sentence Mia the fox saw the moon becomes seven tokens, seven ids, an input and a target "
-        "window that is one token later, and for each input token a row of numbers.",
-    )
-    rows = [
-        ("text", 20),
-        ("tokens", 74),
-        ("ids", 128),
-        ("input", 182),
-        ("target", 216),
-        ("vectors", 270),
-    ]
-    for name, y in rows:
+@picture(760, 330)
+def pipeline(drawing):
+    """From text to what a GPT eats
+
+    The sentence Mia the fox saw the moon becomes seven tokens, seven ids, an input and a target
+    window that is one token later, and for each input token a row of numbers."""
+    rows = {"text": 20, "tokens": 74, "ids": 128, "input": 182, "target": 216, "vectors": 270}
+    for name, y in rows.items():
         drawing.text(74, y + 19, name, size=13, color=GREY, anchor="end")
     width = 74
     drawing.cells(96, 20, ["Mia the fox saw the moon"], width=7 * width, fills=[PALE], size=14)
@@ -78,33 +61,26 @@ def pipeline():
             height=34,
             fills=[SKY, LIGHT_BLUE, WHITE, SKY] if i % 2 else [LIGHT_BLUE, SKY, SKY, WHITE],
         )
-    for y, label in (
-        (48, "cut into pieces"),
-        (102, "look up the number"),
-        (156, "cut into windows"),
-    ):
+    steps = {48: "cut into pieces", 102: "look up the number", 156: "cut into windows"}
+    for y, label in steps.items():
         drawing.arrow((354, y + 1), (354, y + 24))
-        drawing.text(368, y + 17, label, size=12, anchor="start")
-    drawing.text(630, 201, "(batch, tokens)", size=12, color=GREY, anchor="start")
-    drawing.text(630, 235, "(batch, tokens)", size=12, color=GREY, anchor="start")
-    drawing.text(560, 286, "(batch, tokens, emb_dim)", size=12, color=GREY, anchor="start")
-    drawing.text(
+        drawing.note(368, y + 17, label, color=BLACK)
+    drawing.note(630, 201, "(batch, tokens)")
+    drawing.note(630, 235, "(batch, tokens)")
+    drawing.note(560, 286, "(batch, tokens, emb_dim)")
+    drawing.note(
         96,
         320,
         "each input id becomes a row of emb_dim numbers, and its place in the window is added",
-        size=12,
-        anchor="start",
+        color=BLACK,
     )
-    drawing.save(HERE / "pipeline.svg")
 
 
-def merge_tree():
-    drawing = Drawing(
-        620,
-        250,
-        "How three merges make one token",
-        "The bytes m, o, o, n: first o and o are merged, then m and oo, then moo and n.",
-    )
+@picture(620, 250)
+def merge_tree(drawing):
+    """How three merges make one token
+
+    The bytes m, o, o, n: first o and o are merged, then m and oo, then moo and n."""
     rows = [
         (200, [("m", 40), ("o", 140), ("o", 240), ("n", 340)]),
         (140, [("oo", 190)]),
@@ -132,17 +108,14 @@ def merge_tree():
         (220, "the bytes"),
     ):
         drawing.text(450, y, words, size=13, color=GREY, anchor="start")
-    drawing.save(HERE / "merge-tree.svg")
 
 
-def shifted_target():
-    drawing = Drawing(
-        720,
-        250,
-        "One window, six predictions",
-        "Input: M ia the fox saw the. Target: ia the fox saw the moon. Under each input token stands the "
-        "token that the model must predict there.",
-    )
+@picture(720, 250)
+def shifted_target(drawing):
+    """One window, six predictions
+
+    Input: M ia the fox saw the. Target: ia the fox saw the moon. Under each input token stands the
+    token that the model must predict there."""
     shown = [PIECES[0], PIECES[1], *("␣" + piece for piece in PIECES[2:])]
     drawing.text(90, 48, "tokens", color=GREY, anchor="end")
     drawing.cells(106, 28, shown, width=82, height=30, fills=[PALE] * 7, size=14)
@@ -156,26 +129,18 @@ def shifted_target():
     )
     for above, below in zip(inputs, targets, strict=True):
         drawing.arrow(above.bottom, (below.top[0], below.top[1] - 1))
-    drawing.text(606, 158, "what comes next?", size=12, color=GREY, anchor="start")
-    drawing.text(
-        106,
-        236,
-        "The target is the input, one token later. A window of 6 needs 7 tokens of text.",
-        size=12,
-        color=GREY,
-        anchor="start",
+    drawing.note(606, 158, "what comes next?")
+    drawing.note(
+        106, 236, "The target is the input, one token later. A window of 6 needs 7 tokens of text."
     )
-    drawing.save(HERE / "shifted-target.svg")
 
 
-def lookup():
-    drawing = Drawing(
-        720,
-        262,
-        "A lookup is a product with a one-hot row",
-        "A row that is zero but for a one in column 3, times a table of five rows, gives row 3 of the "
-        "table.",
-    )
+@picture(720, 262)
+def lookup(drawing):
+    """A lookup is a product with a one-hot row
+
+    A row that is zero but for a one in column 3, times a table of five rows, gives row 3 of the
+    table."""
     drawing.text(120, 26, "one-hot row for id 3", size=13)
     drawing.text(120, 44, "(1, vocab)", size=11, color=GREY)
     drawing.cells(20, 112, [0, 0, 0, 1, 0], fills=[WHITE, WHITE, WHITE, LIGHT_ORANGE, WHITE])
@@ -197,34 +162,21 @@ def lookup():
     drawing.text(610, 26, "row 3 of the table", size=13)
     drawing.text(610, 44, "(1, emb_dim)", size=11, color=GREY)
     drawing.cells(541, 112, table[3], width=46, fills=[LIGHT_ORANGE] * 3)
-    drawing.text(
+    drawing.note(
         20,
         228,
         "0 × row 0 + 0 × row 1 + 0 × row 2 + 1 × row 3 + 0 × row 4: four of five products are for "
         "nothing.",
-        size=12,
-        color=GREY,
-        anchor="start",
     )
-    drawing.text(
-        20,
-        248,
-        "A lookup takes the row and multiplies nothing.",
-        size=12,
-        color=GREY,
-        anchor="start",
-    )
-    drawing.save(HERE / "lookup.svg")
+    drawing.note(20, 248, "A lookup takes the row and multiplies nothing.")
 
 
-def embedding_sum():
-    drawing = Drawing(
-        720,
-        290,
-        "Token row plus position row",
-        "Both tokens the get the same token row, (1, 0). Position row 2 is (0, 0.1) and position row 5 is "
-        "(0, 0.4), so the sums differ: (1, 0.1) and (1, 0.4).",
-    )
+@picture(720, 290)
+def embedding_sum(drawing):
+    """Token row plus position row
+
+    Both tokens the get the same token row, (1, 0). Position row 2 is (0, 0.1) and position row 5 is
+    (0, 0.4), so the sums differ: (1, 0.1) and (1, 0.4)."""
     shown = [PIECES[0], PIECES[1], *("␣" + piece for piece in PIECES[2:])]
     colors = [LIGHT_GREEN, PALE, LIGHT_ORANGE, SKY, LIGHT_BLUE, LIGHT_ORANGE, GREEN]
     position_colors = ["#F5F5F5", "#E6E6E6", "#D7D7D7", "#C8C8C8", "#B9B9B9", "#AAAAAA", "#9B9B9B"]
@@ -241,28 +193,24 @@ def embedding_sum():
         drawing.cells(x, 192, [i], width=70, height=18, fills=[grey], size=12)
         raised = 7 if i in numbers else 0  # makes room for the numbers
         drawing.text(x + 35, 53 - raised, piece, size=14)
-        drawing.text(x + 35, 124 - raised, f"place {i}", size=12)
+        drawing.caption(x + 35, 124 - raised, f"place {i}", color=BLACK)
         for y, vector in zip((64, 136, 228), numbers.get(i, ()), strict=False):
             drawing.text(x + 35, y, vector, size=13, bold=True)
-    drawing.text(
+    drawing.note(
         138,
         258,
         "With two numbers a row, made up for the two ␣the: they start as the same row, and their",
-        size=12,
-        anchor="start",
+        color=BLACK,
     )
-    drawing.text(138, 276, "places, 2 and 5, make the difference.", size=12, anchor="start")
-    drawing.save(HERE / "embedding-sum.svg")
+    drawing.note(138, 276, "places, 2 and 5, make the difference.", color=BLACK)
 
 
-def flat_array():
-    drawing = Drawing(
-        720,
-        232,
-        "One array, many windows",
-        "Twelve numbers lie in one array; windows of four with stride two are ranges of it, not "
-        "copies.",
-    )
+@picture(720, 232)
+def flat_array(drawing):
+    """One array, many windows
+
+    Twelve numbers lie in one array; windows of four with stride two are ranges of it, not
+    copies."""
     drawing.text(70, 46, "tokens", color=GREY, anchor="end")
     boxes = drawing.cells(86, 26, list(range(12)), width=48, height=30, fills=[PALE] * 12, size=14)
     for number, (start, color) in enumerate(
@@ -273,26 +221,12 @@ def flat_array():
         drawing.text(70, y + 4, f"window {number}", size=12, color=GREY, anchor="end")
         drawing.line((left, y), (right, y), color=color, width=7)
         drawing.line((right + 6, y), (right + 48, y), color=color, width=3, dashed=True)
-        drawing.text(right + 58, y + 4, f"start {start}", size=12, color=color, anchor="start")
-    drawing.text(
-        86,
-        216,
-        "Thick: the input. Dashed: the one token more that the target needs.",
-        size=12,
-        color=GREY,
-        anchor="start",
-    )
-    drawing.save(HERE / "flat-array.svg")
+        drawing.note(right + 58, y + 4, f"start {start}", color=color)
+    drawing.note(86, 216, "Thick: the input. Dashed: the one token more that the target needs.")
 
 
 if __name__ == "__main__":
-    for draw in (
-        course_map,
-        pipeline,
-        merge_tree,
-        shifted_target,
-        lookup,
-        embedding_sum,
-        flat_array,
-    ):
-        draw()
+    save_all(
+        Path(__file__).parent,
+        [course_map, pipeline, merge_tree, shifted_target, lookup, embedding_sum, flat_array],
+    )

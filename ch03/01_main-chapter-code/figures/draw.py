@@ -1,13 +1,30 @@
 """Draws the pictures of chapter 3 as SVG files beside this script: python draw.py"""
 
-import os
 from pathlib import Path
 
-from scratch_llm_tools.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, WHITE, Drawing
+from scratch_llm_tools.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT_BLUE,
+    LIGHT_GREEN,
+    LIGHT_ORANGE,
+    ORANGE,
+    PALE,
+    VERMILION,
+    WHITE,
+    Drawing,
+    draw_course,
+    picture,
+    save_all,
+)
 
-HERE = Path(os.path.relpath(Path(__file__).parent))
-LIGHT_BLUE, LIGHT_ORANGE, LIGHT_GREEN, PALE = "#CFE5F5", "#FBE5B6", "#C4E8DC", "#F2F2F2"
-MIDDLE = {"q": "#8FC1E3", "k": "#F2C76B", "v": "#7FCFB6"}
+HEADS = {  # colours of the first and of the second head
+    "q": (LIGHT_BLUE, "#8FC1E3"),
+    "k": (LIGHT_ORANGE, "#F2C76B"),
+    "v": (LIGHT_GREEN, "#7FCFB6"),
+}
 
 # What one head of the trained model does with the running example, as section 11 of ch03.ipynb
 # prints it (a test compares them): the head, and the weights above 0.02 by the number of the token.
@@ -40,30 +57,17 @@ TOKENS = [
 WEIGHTS = {3: 0.99}
 
 
-def course_map():
-    drawing = Drawing(
-        760,
-        196,
-        "Where chapter 3 stands in the course",
-        "Text goes through the tokenizer and data loader of chapter 2 into the attention of chapter 3, "
-        "from there into the GPT model and pretraining, and on into classification and instruction "
-        "fine-tuning. Chapter 3 is highlighted.",
-    )
-    text = drawing.box(16, 62, 64, 48, "text", "str")
-    data = drawing.box(122, 62, 108, 48, "chapter 2", "ids, vectors", color=GREY)
-    attention = drawing.box(272, 54, 128, 64, "chapter 3", "", color=VERMILION, fill=LIGHT_ORANGE)
-    model = drawing.box(442, 62, 112, 48, "chapter 4", "the GPT", color=GREY)
-    training = drawing.box(596, 62, 126, 48, "chapter 5", "pretraining", color=GREY)
-    for start, end in ((text, data), (data, attention), (attention, model), (model, training)):
-        drawing.arrow(start, end)
-    drawing.box(422, 142, 146, 44, "chapter 6", "classifying", color=GREY)
-    drawing.box(596, 142, 146, 44, "chapter 7", "instructions", color=GREY)
-    drawing.arrow((630, 110), (540, 141))
-    drawing.arrow((669, 110), (669, 141))
-    drawing.text(336, 40, "words look at each other", size=12, color=VERMILION)
-    drawing.text(16, 150, "The only place in a GPT where", size=12, color=GREY, anchor="start")
-    drawing.text(16, 167, "one token learns of another.", size=12, color=GREY, anchor="start")
-    drawing.save(HERE / "course-map.svg")
+@picture(760, 196)
+def course_map(drawing):
+    """Where chapter 3 stands in the course
+
+    Text goes through the tokenizer and data loader of chapter 2 into the attention of chapter 3,
+    from there into the GPT model and pretraining, and on into classification and instruction
+    fine-tuning. Chapter 3 is highlighted."""
+    draw_course(drawing, 3)
+    drawing.caption(336, 40, "words look at each other", color=VERMILION)
+    drawing.note(16, 150, "The only place in a GPT where")
+    drawing.note(16, 167, "one token learns of another.")
 
 
 def result():
@@ -97,19 +101,17 @@ def result():
         size=13,
         anchor="start",
     )
-    drawing.save(HERE / "result.svg")
+    return drawing
 
 
-def qkv():
-    drawing = Drawing(
-        760,
-        270,
-        "Queries, keys and values",
-        "x, of shape (tokens, emb_dim), goes through three matrices: queries in blue, keys in orange, values "
-        "in green, each (tokens, head_dim). Queries times keys, divided by the root of head_dim, give scores; "
-        "the softmax makes weights of them, (tokens, tokens). Weights times values give the output, "
-        "(tokens, head_dim).",
-    )
+@picture(760, 270)
+def qkv(drawing):
+    """Queries, keys and values
+
+    x, of shape (tokens, emb_dim), goes through three matrices: queries in blue, keys in orange,
+    values in green, each (tokens, head_dim). Queries times keys, divided by the root of head_dim,
+    give scores; the softmax makes weights of them, (tokens, tokens). Weights times values give the
+    output, (tokens, head_dim)."""
     x = drawing.box(16, 108, 112, 54, "x", "(tokens, emb_dim)")
     parts = [
         ("queries", 20, BLUE, LIGHT_BLUE),
@@ -122,27 +124,42 @@ def qkv():
         drawing.arrow(x, box, color=color)
         boxes.append(box)
     for words, y in (("W_query", 62), ("W_key", 129), ("W_value", 215)):
-        drawing.text(167 if words == "W_key" else 152, y, words, size=12)
+        drawing.caption(167 if words == "W_key" else 152, y, words, color=BLACK)
     weights = drawing.box(480, 64, 116, 54, "weights", "(tokens, tokens)", fill=PALE)
     drawing.arrow(boxes[0], (479, 82), color=BLUE)
     drawing.arrow(boxes[1], (479, 102), color=ORANGE)
-    drawing.text(412, 150, "scores q·k / √d,", size=12)
-    drawing.text(412, 166, "then softmax", size=12)
+    drawing.caption(412, 150, "scores q·k / √d,", color=BLACK)
+    drawing.caption(412, 166, "then softmax", color=BLACK)
     drawing.box(624, 150, 122, 54, "output", "(tokens, head_dim)", fill=WHITE)
     drawing.arrow(weights, (660, 149))
     drawing.arrow(boxes[2], (623, 190), color=GREEN)
-    drawing.text(500, 232, "weights × values", size=12)
-    drawing.save(HERE / "qkv.svg")
+    drawing.caption(500, 232, "weights × values", color=BLACK)
 
 
-def heads_reshape():
-    drawing = Drawing(
-        760,
-        340,
-        "From one wide row to many heads",
-        "One token's row of 3 times emb_dim numbers is cut into queries, keys and values, and each of these "
-        "into heads of head_dim neighbouring numbers; then heads come before tokens.",
-    )
+def heads_in_a_row(drawing):
+    """The row of one token: its queries, keys and values, each cut into two heads."""
+    for number, (letter, colors) in enumerate(HEADS.items()):
+        for head, color in enumerate(colors):
+            left, words = 20 + number * 248 + head * 126, [letter + str(head)] * 4
+            drawing.cells(left, 114, words, width=28, height=28, fills=[color] * 4)
+
+
+def heads_apart(drawing):
+    """The same numbers of three tokens, with the tokens of a head together."""
+    for number, colors in enumerate(HEADS.values()):
+        for head, color in enumerate(colors):
+            left, top = 64 + number * 248 + head * 20, 196 + head * 50
+            for token in range(3):
+                drawing.cells(left, top + token * 14, [""] * 4, 28, 14, fills=[color] * 4)
+            drawing.text(left - 6, top + 26, f"head {head}", size=10, color=GREY, anchor="end")
+
+
+@picture(760, 340)
+def heads_reshape(drawing):
+    """From one wide row to many heads
+
+    One token's row of 3 times emb_dim numbers is cut into queries, keys and values, and each of
+    these into heads of head_dim neighbouring numbers; then heads come before tokens."""
     drawing.text(
         20,
         26,
@@ -150,72 +167,35 @@ def heads_reshape():
         size=13,
         anchor="start",
     )
-    fills = {"q": (LIGHT_BLUE, BLUE), "k": (LIGHT_ORANGE, ORANGE), "v": (LIGHT_GREEN, GREEN)}
     row = [letter for letter in "qkv" for _ in range(8)]
-    drawing.cells(20, 38, row, width=30, height=28, fills=[fills[letter][0] for letter in row])
-    drawing.text(20, 86, "(batch, tokens, 3 · emb_dim)", size=12, color=GREY, anchor="start")
+    drawing.cells(20, 38, row, width=30, height=28, fills=[HEADS[letter][0] for letter in row])
+    drawing.note(20, 86, "(batch, tokens, 3 · emb_dim)")
     drawing.arrow((380, 72), (380, 104))
-    drawing.text(
-        394, 93, "view: cut the last axis into 3, n_heads, head_dim", size=12, anchor="start"
-    )
-    for number, letter in enumerate("qkv"):
-        for head in range(2):
-            left = 20 + number * 248 + head * 126
-            color = MIDDLE[letter] if head else fills[letter][0]
-            drawing.cells(
-                left, 114, [letter + str(head)] * 4, width=28, height=28, fills=[color] * 4
-            )
-    drawing.text(
-        20, 162, "(batch, tokens, 3, n_heads, head_dim)", size=12, color=GREY, anchor="start"
-    )
+    drawing.note(394, 93, "view: cut the last axis into 3, n_heads, head_dim", color=BLACK)
+    heads_in_a_row(drawing)
+    drawing.note(20, 162, "(batch, tokens, 3, n_heads, head_dim)")
     drawing.arrow((380, 150), (380, 182))
-    drawing.text(
-        394,
-        171,
-        "permute: 3 and heads to the front, tokens beside head_dim",
-        size=12,
-        anchor="start",
-    )
-    for number, letter in enumerate("qkv"):
-        for head in range(2):
-            color = MIDDLE[letter] if head else fills[letter][0]
-            left = 64 + number * 248 + head * 20
-            for token in range(3):
-                drawing.cells(
-                    left,
-                    196 + head * 50 + token * 14,
-                    [""] * 4,
-                    width=28,
-                    height=14,
-                    fills=[color] * 4,
-                )
-            drawing.text(
-                left - 6, 222 + head * 50, f"head {head}", size=10, color=GREY, anchor="end"
-            )
+    drawing.note(394, 171, "permute: 3 and heads to the front, tokens beside head_dim", color=BLACK)
+    heads_apart(drawing)
     for left, name, color in (
         (128, "queries", BLUE),
         (376, "keys", ORANGE),
         (624, "values", GREEN),
     ):
         drawing.text(left, 306, name, size=13, color=BLACK if color == ORANGE else color, bold=True)
-    drawing.text(
+    drawing.caption(
         380,
         328,
         "(batch, n_heads, tokens, head_dim) each: every head is a small attention of its own, 3 tokens shown",
-        size=12,
-        color=GREY,
     )
-    drawing.save(HERE / "heads-reshape.svg")
 
 
-def kv_cache():
-    drawing = Drawing(
-        760,
-        250,
-        "Writing with a KV cache",
-        "Four steps of writing Mia the fox saw. At each step only the newest word makes a query, a key and a "
-        "value; the keys and values of the words before it are taken from the cache.",
-    )
+@picture(760, 250)
+def kv_cache(drawing):
+    """Writing with a KV cache
+
+    Four steps of writing Mia the fox saw. At each step only the newest word makes a query, a key
+    and a value; the keys and values of the words before it are taken from the cache."""
     words = ["Mia", "the", "fox", "saw"]
     for step in range(4):
         left = 24 + step * 186
@@ -228,29 +208,22 @@ def kv_cache():
         drawing.cells(left, 146, ["v"] * (step + 1), fills=fills, color=GREEN)
         for number in range(step + 1):
             drawing.line((left + 40 * step + 20, 74), (left + 40 * number + 20, 112), color=BLUE)
-            drawing.text(
-                left + 40 * number + 20,
-                192,
-                words[number],
-                size=12,
-                color=BLACK if number == step else GREY,
+            drawing.caption(
+                left + 40 * number + 20, 192, words[number], color=BLACK if number == step else GREY
             )
     drawing.cells(24, 214, [""], width=24, height=18, fills=[LIGHT_ORANGE], color=ORANGE)
     drawing.cells(50, 214, [""], width=24, height=18, fills=[LIGHT_GREEN], color=GREEN)
-    drawing.text(82, 228, "computed in this step", size=12, anchor="start")
+    drawing.note(82, 228, "computed in this step", color=BLACK)
     drawing.cells(250, 214, [""], width=24, height=18, fills=[PALE], color=GREY)
-    drawing.text(282, 228, "from the cache", size=12, anchor="start")
-    drawing.save(HERE / "kv-cache.svg")
+    drawing.note(282, 228, "from the cache", color=BLACK)
 
 
-def seven_ways():
-    drawing = Drawing(
-        760,
-        348,
-        "Seven ways to the same output",
-        "Loops, a list of heads, one matrix with view and permute, einsum, the fused function, PyTorch's "
-        "module and flex_attention all go from x to the same output.",
-    )
+@picture(760, 348)
+def seven_ways(drawing):
+    """Seven ways to the same output
+
+    Loops, a list of heads, one matrix with view and permute, einsum, the fused function, PyTorch's
+    module and flex_attention all go from x to the same output."""
     x = drawing.box(16, 148, 100, 52, "x", "(b, t, e)")
     out = drawing.box(644, 148, 100, 52, "output", "(b, t, e)")
     rows = [
@@ -266,18 +239,15 @@ def seven_ways():
         box = drawing.box(240, 6 + number * 48, 280, 42, name, shape, color=GREY, fill=fill)
         drawing.line(x.right, box.left, color=GREY)
         drawing.arrow(box, out, color=GREY)
-    drawing.save(HERE / "seven-ways.svg")
 
 
-def einsum():
-    drawing = Drawing(
-        760,
-        220,
-        "What each letter of an einsum does",
-        "Queries b t h d and keys b s h d become scores b h t s. b and h are in both and stay: one product for "
-        "each text and head. d is in both and goes: it is summed. t is only in the queries and s only in "
-        "the keys: they make the square.",
-    )
+@picture(760, 220)
+def einsum(drawing):
+    """What each letter of an einsum does
+
+    Queries b t h d and keys b s h d become scores b h t s. b and h are in both and stay: one
+    product for each text and head. d is in both and goes: it is summed. t is only in the queries
+    and s only in the keys: they make the square."""
     fills = {"b": PALE, "h": PALE, "t": LIGHT_BLUE, "s": LIGHT_ORANGE, "d": WHITE}
     drawing.text(104, 34, "queries", size=13, color=BLUE, bold=True)
     drawing.cells(24, 44, "bthd", fills=[fills[letter] for letter in "bthd"], height=34, size=16)
@@ -295,9 +265,10 @@ def einsum():
     for number, (fill, letters, words) in enumerate(lines):
         drawing.cells(24, 100 + 28 * number, [letters], width=48, height=22, fills=[fill])
         drawing.text(86, 116 + 28 * number, words, size=13, anchor="start")
-    drawing.save(HERE / "einsum.svg")
 
 
 if __name__ == "__main__":
-    for draw in (course_map, result, qkv, heads_reshape, kv_cache, seven_ways, einsum):
-        draw()
+    save_all(
+        Path(__file__).parent,
+        [course_map, result, qkv, heads_reshape, kv_cache, seven_ways, einsum],
+    )

@@ -1,12 +1,24 @@
 """Draws the pictures of chapter 4 as SVG files beside this script: python draw.py"""
 
-import os
 from pathlib import Path
 
-from scratch_llm_tools.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, Drawing
+from scratch_llm_tools.drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT_BLUE,
+    LIGHT_GREEN,
+    LIGHT_ORANGE,
+    ORANGE,
+    PALE,
+    VERMILION,
+    Drawing,
+    draw_course,
+    picture,
+    save_all,
+)
 
-HERE = Path(os.path.relpath(Path(__file__).parent))
-LIGHT_BLUE, LIGHT_ORANGE, LIGHT_GREEN, PALE = "#CFE5F5", "#FBE5B6", "#C4E8DC", "#F2F2F2"
 WORDS = ["Mia", "the", "fox", "saw", "the", "moon"]
 
 # The next word after "One misty night Mia the fox saw the moon", as section 14 of ch04.ipynb prints
@@ -15,47 +27,17 @@ UNTRAINED = {"moon": 0.061}
 TRAINED = {"floating": 1.0}
 
 
-def plus(drawing, x, y):
-    """A circle with a plus sign, where a branch joins the stream."""
-    drawing.parts.append(
-        f"<circle cx='{x}' cy='{y}' r='11' fill='white' stroke='{BLACK}' stroke-width='1.6'/>"
-    )
-    drawing.line((x - 6, y), (x + 6, y))
-    drawing.line((x, y - 6), (x, y + 6))
+@picture(760, 196)
+def course_map(drawing):
+    """Where chapter 4 stands in the course
 
-
-def branch(drawing, start, corner, end):
-    """A line that leaves the stream at `start`, goes up or down to `corner` and on to `end`."""
-    drawing.line(start, corner)
-    drawing.arrow(corner, end)
-
-
-def course_map():
-    drawing = Drawing(
-        760,
-        196,
-        "Where chapter 4 stands in the course",
-        "Text goes through the tokenizer and data loader of chapter 2 and the attention of chapter 3 into the "
-        "GPT of chapter 4, from there into pretraining, and on into classification and instruction "
-        "fine-tuning. Chapter 4 is highlighted.",
-    )
-    text = drawing.box(16, 62, 64, 48, "text", "str")
-    data = drawing.box(122, 62, 108, 48, "chapter 2", "ids, vectors", color=GREY)
-    attention = drawing.box(272, 62, 112, 48, "chapter 3", "attention", color=GREY)
-    model = drawing.box(
-        426, 54, 128, 64, "chapter 4", "the GPT", color=VERMILION, fill=LIGHT_ORANGE
-    )
-    training = drawing.box(596, 62, 126, 48, "chapter 5", "pretraining", color=GREY)
-    for start, end in ((text, data), (data, attention), (attention, model), (model, training)):
-        drawing.arrow(start, end)
-    drawing.box(422, 142, 146, 44, "chapter 6", "classifying", color=GREY)
-    drawing.box(596, 142, 146, 44, "chapter 7", "instructions", color=GREY)
-    drawing.arrow((630, 110), (540, 141))
-    drawing.arrow((669, 110), (669, 141))
-    drawing.text(490, 40, "the whole model", size=12, color=VERMILION)
-    drawing.text(16, 150, "Everything after it trains", size=12, color=GREY, anchor="start")
-    drawing.text(16, 167, "or uses this one class.", size=12, color=GREY, anchor="start")
-    drawing.save(HERE / "course-map.svg")
+    Text goes through the tokenizer and data loader of chapter 2 and the attention of chapter 3 into
+    the GPT of chapter 4, from there into pretraining, and on into classification and instruction
+    fine-tuning. Chapter 4 is highlighted."""
+    draw_course(drawing, 4, "the GPT")
+    drawing.caption(490, 40, "the whole model", color=VERMILION)
+    drawing.note(16, 150, "Everything after it trains")
+    drawing.note(16, 167, "or uses this one class.")
 
 
 def result():
@@ -87,29 +69,24 @@ def result():
                 anchor="start",
                 color=GREY if number == len(rows) - 1 else BLACK,
             )
-            drawing.parts.append(
-                f"<rect x='{left}' y='{top + 18}' width='{max(2, 250 * p):.0f}' height='18' fill='{fill}' stroke='{color}'/>"
-            )
+            drawing.rectangle(left, top + 18, round(max(2, 250 * p)), 18, fill, color)
             drawing.text(left + max(2, 250 * p) + 8, top + 32, f"{p:.0%}", size=13, anchor="start")
-    drawing.save(HERE / "result.svg")
+    return drawing
 
 
-def skeleton():
-    drawing = Drawing(
-        760,
-        190,
-        "The skeleton of a GPT",
-        "Ids (batch, tokens) go through embeddings to x (batch, tokens, emb_dim), through n_layers blocks and "
-        "the final norm, which keep the shape, and through the head to logits (batch, tokens, vocab).",
-    )
+@picture(760, 190)
+def skeleton(drawing):
+    """The skeleton of a GPT
+
+    Ids (batch, tokens) go through embeddings to x (batch, tokens, emb_dim), through n_layers blocks
+    and the final norm, which keep the shape, and through the head to logits (batch, tokens,
+    vocab)."""
     ids = drawing.box(10, 66, 72, 52, "ids", "(b, t)")
-    emb = drawing.box(
-        112, 66, 122, 52, "embeddings", "(b, t, emb_dim)", color=GREEN, fill=LIGHT_GREEN
-    )
+    emb = drawing.tinted(112, 66, 122, 52, "embeddings", "(b, t, emb_dim)", color=GREEN)
     blocks = []
     for number in range(3):
         blocks.append(
-            drawing.box(
+            drawing.tinted(
                 266 + 14 * number,
                 58 + 8 * number,
                 122,
@@ -117,11 +94,10 @@ def skeleton():
                 "block",
                 "(b, t, emb_dim)",
                 color=ORANGE,
-                fill=LIGHT_ORANGE,
             )
         )
     norm = drawing.box(454, 66, 122, 52, "final norm", "(b, t, emb_dim)", fill=PALE)
-    head = drawing.box(608, 66, 66, 52, "head", "", color=GREEN, fill=LIGHT_GREEN)
+    head = drawing.tinted(608, 66, 66, 52, "head", "", color=GREEN)
     drawing.arrow(ids, emb)
     drawing.arrow(emb, (266, 92))
     drawing.arrow((416, 92), norm)
@@ -129,81 +105,67 @@ def skeleton():
     drawing.arrow(head, (706, 92))
     drawing.text(732, 90, "logits", size=14)
     drawing.text(726, 110, "(b, t, vocab)", size=10, color=GREY)
-    drawing.text(341, 154, "n_layers times: tokens exchange, then think", size=12)
-    drawing.text(173, 46, "a row for each id, plus its place", size=12)
-    drawing.text(640, 46, "a score for each word", size=12)
+    drawing.caption(341, 154, "n_layers times: tokens exchange, then think", color=BLACK)
+    drawing.caption(173, 46, "a row for each id, plus its place", color=BLACK)
+    drawing.caption(640, 46, "a score for each word", color=BLACK)
     drawing.text(10, 180, "b = batch, t = tokens", size=11, color=GREY, anchor="start")
-    drawing.save(HERE / "skeleton.svg")
 
 
-def shortcut():
-    drawing = Drawing(
-        760,
-        190,
-        "A shortcut",
-        "x runs along a straight line. A branch goes up through the norm and the layer f and is added to the "
-        "line. Backwards the gradient goes straight along the line past the layer.",
-    )
+@picture(760, 190)
+def shortcut(drawing):
+    """A shortcut
+
+    x runs along a straight line. A branch goes up through the norm and the layer f and is added to
+    the line. Backwards the gradient goes straight along the line past the layer."""
     drawing.text(30, 126, "x", size=16, bold=True)
     drawing.arrow((46, 120), (479, 120))
-    plus(drawing, 490, 120)
+    drawing.plus(490, 120)
     drawing.arrow((501, 120), (600, 120))
     drawing.text(612, 126, "x + f(norm(x))", size=14, anchor="start", bold=True)
-    branch(drawing, (100, 120), (100, 48), (159, 48))
+    drawing.path((100, 120), (100, 48), (159, 48))
     norm = drawing.box(160, 26, 92, 44, "norm", fill=PALE)
-    layer = drawing.box(302, 26, 112, 44, "f: a layer", color=ORANGE, fill=LIGHT_ORANGE)
+    layer = drawing.tinted(302, 26, 112, 44, "f: a layer", color=ORANGE)
     drawing.arrow(norm, layer)
-    drawing.line(layer.right, (490, 48))
-    drawing.arrow((490, 48), (490, 108))
-    drawing.text(280, 112, "the stream: nothing on it scales anything", size=12, color=GREY)
+    drawing.path(layer.right, (490, 48), (490, 108))
+    drawing.caption(280, 112, "the stream: nothing on it scales anything")
     drawing.arrow((600, 152), (46, 152), color=VERMILION, dashed=True)
-    drawing.text(
+    drawing.caption(
         320,
         174,
         "on its way back, the gradient of the sum goes past f undiminished, and into f as well",
-        size=12,
         color=VERMILION,
     )
-    drawing.save(HERE / "shortcut.svg")
 
 
-def block():
-    drawing = Drawing(
-        760,
-        248,
-        "A transformer block",
-        "From the stream x, of shape (batch, tokens, emb_dim), a branch goes through norm1 and attention and is "
-        "added; from the sum a second branch goes through norm2 and the feed-forward layer, expand to 4 times "
-        "emb_dim, GELU, proj back, and is added.",
-    )
+@picture(760, 248)
+def block(drawing):
+    """A transformer block
+
+    From the stream x, of shape (batch, tokens, emb_dim), a branch goes through norm1 and attention
+    and is added; from the sum a second branch goes through norm2 and the feed-forward layer, expand
+    to 4 times emb_dim, GELU, proj back, and is added."""
     drawing.text(22, 204, "x", size=16, bold=True)
     drawing.arrow((36, 198), (285, 198))
-    plus(drawing, 296, 198)
+    drawing.plus(296, 198)
     drawing.arrow((307, 198), (695, 198))
-    plus(drawing, 706, 198)
+    drawing.plus(706, 198)
     drawing.arrow((717, 198), (754, 198))
-    branch(drawing, (58, 198), (58, 106), (77, 106))
+    drawing.path((58, 198), (58, 106), (77, 106))
     norm1 = drawing.box(78, 84, 68, 44, "norm1", fill=PALE)
-    attention = drawing.box(
-        166, 78, 104, 56, "attention", "tokens exchange", color=BLUE, fill=LIGHT_BLUE
-    )
+    attention = drawing.tinted(166, 78, 104, 56, "attention", "tokens exchange", color=BLUE)
     drawing.arrow(norm1, attention)
-    drawing.line(attention.right, (296, 106))
-    drawing.arrow((296, 106), (296, 186))
-    branch(drawing, (330, 198), (330, 106), (349, 106))
+    drawing.path(attention.right, (296, 106), (296, 186))
+    drawing.path((330, 198), (330, 106), (349, 106))
     norm2 = drawing.box(350, 84, 68, 44, "norm2", fill=PALE)
-    drawing.parts.append(
-        f"<rect x='434' y='34' width='246' height='144' rx='7' fill='none' stroke='{ORANGE}' stroke-dasharray='5 4'/>"
-    )
-    drawing.text(557, 26, "feed-forward: each token alone", size=12, color=BLACK)
-    expand = drawing.box(444, 46, 64, 120, "expand", "× 4", color=ORANGE, fill=LIGHT_ORANGE)
-    gelu = drawing.box(526, 46, 58, 120, "GELU", "", color=ORANGE, fill=LIGHT_ORANGE)
-    proj = drawing.box(602, 84, 68, 44, "proj", "÷ 4", color=ORANGE, fill=LIGHT_ORANGE)
+    drawing.rectangle(434, 34, 246, 144, "none", ORANGE, rx=7, dashes="5 4")
+    drawing.caption(557, 26, "feed-forward: each token alone", color=BLACK)
+    expand = drawing.tinted(444, 46, 64, 120, "expand", "× 4", color=ORANGE)
+    gelu = drawing.tinted(526, 46, 58, 120, "GELU", "", color=ORANGE)
+    proj = drawing.tinted(602, 84, 68, 44, "proj", "÷ 4", color=ORANGE)
     drawing.arrow(norm2, expand)
     drawing.arrow(expand, gelu)
     drawing.arrow(gelu, proj)
-    drawing.line(proj.right, (706, 106))
-    drawing.arrow((706, 106), (706, 186))
+    drawing.path(proj.right, (706, 106), (706, 186))
     drawing.text(
         22,
         234,
@@ -213,17 +175,14 @@ def block():
         color=GREY,
         anchor="start",
     )
-    drawing.save(HERE / "block.svg")
 
 
-def weight_tying():
-    drawing = Drawing(
-        760,
-        262,
-        "One matrix reads and writes",
-        "The table of token embeddings, (vocab, emb_dim). On the left the id of moon picks its row; on the right "
-        "the last vector is multiplied with every row, which gives one logit for each word.",
-    )
+@picture(760, 262)
+def weight_tying(drawing):
+    """One matrix reads and writes
+
+    The table of token embeddings, (vocab, emb_dim). On the left the id of moon picks its row; on
+    the right the last vector is multiplied with every row, which gives one logit for each word."""
     rows = ["Mia", "fox", "saw", "moon", "…"]
     for number, word in enumerate(rows):
         chosen = word == "moon"
@@ -243,27 +202,24 @@ def weight_tying():
     drawing.arrow(ids, (250, 162), "picks a row", color=GREEN)
     drawing.text(20, 106, "reading", size=14, color=GREEN, anchor="start", bold=True)
     drawing.arrow((388, 214), (388, 240), color=GREEN)
-    drawing.text(400, 238, "the vector of “moon”, into the blocks", size=12, anchor="start")
+    drawing.note(400, 238, "the vector of “moon”, into the blocks", color=BLACK)
     last = drawing.box(608, 108, 136, 48, "last vector", "(emb_dim,)")
     drawing.arrow((608, 132), (548, 132), color=VERMILION)
     drawing.text(676, 90, "writing", size=14, color=VERMILION, bold=True)
-    drawing.text(last.x + 68, 178, "times every row: one", size=12)
-    drawing.text(last.x + 68, 194, "logit for each word", size=12)
+    drawing.caption(last.x + 68, 178, "times every row: one", color=BLACK)
+    drawing.caption(last.x + 68, 194, "logit for each word", color=BLACK)
     for number in range(5):
         drawing.cells(
             480, 60 + 30 * number, ["logit"], width=56, height=24, size=11, color=VERMILION
         )
-    drawing.save(HERE / "weight-tying.svg")
 
 
-def shifted_targets():
-    drawing = Drawing(
-        760,
-        214,
-        "The targets are the text, moved by one",
-        "Six tokens, Mia the fox saw the moon. Under each of the first five stands its target, the token to its "
-        "right: the, fox, saw, the, moon. The last one has no target in the text.",
-    )
+@picture(760, 214)
+def shifted_targets(drawing):
+    """The targets are the text, moved by one
+
+    Six tokens, Mia the fox saw the moon. Under each of the first five stands its target, the token
+    to its right: the, fox, saw, the, moon. The last one has no target in the text."""
     width = 96
     drawing.text(76, 52, "reads", size=13, color=GREY, anchor="end")
     inputs = drawing.cells(
@@ -284,17 +240,17 @@ def shifted_targets():
         drawing.line(
             (inputs[number + 1].x + 24, 64), (targets[number].x + 76, 131), color=GREY, dashed=True
         )
-    drawing.text(
+    drawing.note(
         90,
         186,
         "dashed: the same token, one place further left. What comes after “moon” is not in the text,",
-        size=12,
-        anchor="start",
+        color=BLACK,
     )
-    drawing.text(90, 203, "so six tokens are five lessons.", size=12, anchor="start")
-    drawing.save(HERE / "shifted-targets.svg")
+    drawing.note(90, 203, "so six tokens are five lessons.", color=BLACK)
 
 
 if __name__ == "__main__":
-    for draw in (course_map, result, skeleton, shortcut, block, weight_tying, shifted_targets):
-        draw()
+    save_all(
+        Path(__file__).parent,
+        [course_map, result, skeleton, shortcut, block, weight_tying, shifted_targets],
+    )

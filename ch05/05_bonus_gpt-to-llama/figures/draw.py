@@ -1,25 +1,21 @@
 """Draws the picture of this bonus as an SVG file beside this script: python draw.py"""
 
-import os
+from itertools import pairwise
 from pathlib import Path
 
-from scratch_llm_tools.drawing import BLACK, GREY, VERMILION, Drawing
+from scratch_llm_tools.drawing import BLACK, GREY, VERMILION, picture, save_all
 
-HERE = Path(os.path.relpath(Path(__file__).parent))
 LIGHT = "#FBE3D6"
 
 
-def two_blocks():
-    """GPT's block and Llama's, one under the other; what changed is coloured and numbered."""
-    drawing = Drawing(
-        950,
-        330,
-        "A block of GPT and a block of Llama",
-        "Two rows of boxes. GPT: token plus position embedding, LayerNorm, attention with n_heads keys and values, "
-        "LayerNorm, GELU feed-forward. Llama: token embedding, RMSNorm (1), attention with turned queries and keys (2) "
-        "and n_kv_heads keys and values (4), RMSNorm (1), SwiGLU feed-forward (3); no biases anywhere (5). The order of "
-        "the boxes and the two shortcuts are the same.",
-    )
+@picture(950, 330)
+def two_blocks(drawing):
+    """A block of GPT and a block of Llama
+
+    Two rows of boxes. GPT: token plus position embedding, LayerNorm, attention with n_heads keys
+    and values, LayerNorm, GELU feed-forward. Llama: token embedding, RMSNorm (1), attention with
+    turned queries and keys (2) and n_kv_heads keys and values (4), RMSNorm (1), SwiGLU feed-forward
+    (3); no biases anywhere (5). The order of the boxes and the two shortcuts are the same."""
     widths = (130, 110, 190, 110, 150)
     rows = {
         30: (
@@ -46,23 +42,16 @@ def two_blocks():
                     x + width / 2, y + 110, changes[number], size=13, color=VERMILION, bold=True
                 )
             x += width + 48
-        for left, right in zip(boxes, boxes[1:], strict=False):
-            drawing.arrow(left, right)
-        for start, end in (
-            (boxes[0], boxes[2]),
-            (boxes[2], boxes[4]),
-        ):  # the shortcuts, over the boxes
+        drawing.chain(boxes)
+        for start, end in pairwise(boxes[::2]):  # the shortcuts, over the boxes
             first, last, top = start.right[0] + 28, end.right[0] + 14, y + 20
-            drawing.line((first, y + 66), (first, top), GREY)
-            drawing.line((first, top), (last, top), GREY)
-            drawing.arrow((last, top), (last, y + 62), color=GREY)
+            drawing.path((first, y + 66), (first, top), (last, top), (last, y + 62), color=GREY)
         drawing.arrow(boxes[-1].right, (boxes[-1].right[0] + 40, y + 66))
     drawing.text(
         16, 322, "5: no biases in any matrix", size=13, color=VERMILION, anchor="start", bold=True
     )
     drawing.text(938, 322, "grey: the shortcuts, as they were", size=12, color=GREY, anchor="end")
-    drawing.save(HERE / "two-blocks.svg")
 
 
 if __name__ == "__main__":
-    two_blocks()
+    save_all(Path(__file__).parent, [two_blocks])
