@@ -34,8 +34,8 @@ def long(text):
         "Let us go through this step by step. First, one reads the instruction with care and makes "
         "sure that every word of it "
         f"has been understood. Then one thinks about what follows from it. The answer is: {text}\n\n"
-        "With this, all that was asked for has been considered from the beginning to the end, and there is nothing "
-        "of importance left to be added."
+        "With this, all that was asked for has been considered from the beginning to the end, and "
+        "there is nothing of importance left to be added."
     )
 
 
