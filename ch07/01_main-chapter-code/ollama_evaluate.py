@@ -196,9 +196,9 @@ class Judgement:
     problem: str | None = None
 
 
-def parse_judgement(reply, field, allowed):
+def parse_judgement(reply, field, allowed, hide=str):
     """The `Judgement` in a `Reply`: one JSON object, with any text around it; thoughts before it do
-    not count.
+    not count. `hide` takes out of the judge's words what must not be shown.
 
     >>> from ch07_01_main_chapter_code.judging.client import Reply
     >>> parse_judgement(Reply('{"reason": "as the reference", "score": 5}'), "score", SCALE).value
@@ -206,21 +206,25 @@ def parse_judgement(reply, field, allowed):
     >>> parse_judgement(Reply("I would say 5."), "score", SCALE).problem
     'no JSON'
     """
+
+    def judgement(value, reason="", problem=None, words=reply.text):
+        return Judgement(value, hide(reason), hide(words), problem)
+
     answer, thought = without_thoughts(reply)
     if thought and not answer.strip():
-        return Judgement(None, "", reply.text or reply.thoughts, ONLY_THOUGHTS)
+        return judgement(None, problem=ONLY_THOUGHTS, words=reply.text or reply.thoughts)
     try:
         found = json.loads(answer[answer.find("{") : answer.rfind("}") + 1])
     except (ValueError, RecursionError):
-        return Judgement(None, "", reply.text, "cut off" if reply.cut else "no JSON")
+        return judgement(None, problem="cut off" if reply.cut else "no JSON")
     if field not in found or not isinstance(found.get("reason"), str):
-        return Judgement(None, "", reply.text, f"not both reason and {field}")
+        return judgement(None, problem=f"not both reason and {field}")
     value, reason = found[field], found["reason"]
     if not is_text(reason):
-        return Judgement(None, "", reply.text, "a reason that is no text")
+        return judgement(None, problem="a reason that is no text")
     if isinstance(value, bool) or value not in tuple(allowed):
-        return Judgement(None, reason, reply.text, f"{field} is {short_json(value)}")
-    return Judgement(int(value) if isinstance(value, float) else value, reason, reply.text)
+        return judgement(None, reason, f"{field} is {hide(value_text(value))[:40]}")
+    return judgement(int(value) if isinstance(value, float) else value, reason)
 
 
 def without_thoughts(reply):
@@ -240,10 +244,9 @@ def is_text(words):
     return not re.search("[\0\ud800-\udfff]", words)
 
 
-def short_json(value):
-    """A value as JSON, as much of it as a message needs."""
+def value_text(value):
     try:
-        return json.dumps(value)[:40]
+        return json.dumps(value)
     except RecursionError:
         return "nested too deeply"
 
@@ -311,7 +314,7 @@ class Judge:
         temperature = self.temperature if temperature is None else temperature
         schema = schema_of(field, kind, allowed)
         reply = self.client.ask(messages, schema, seed, temperature, self.max_tokens)
-        return parse_judgement(reply, field, allowed)
+        return parse_judgement(reply, field, allowed, self.client.key.hide)
 
 
 # --- The answers ----------------------------------------------------------------------------------

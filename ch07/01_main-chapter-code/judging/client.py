@@ -10,17 +10,20 @@ Which protocol? An address that ends in `/v1` speaks OpenAI's. Any other is aske
 neither the key nor a question goes to a server that nobody named.
 """
 
+import asyncio
 import ipaddress
 import json
 import os
 import re
+import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-import anyio
 import httpx
-from anyio.from_thread import start_blocking_portal
 
 from ch07_01_main_chapter_code.judging.api_key import VARIABLE, ApiKey
 
@@ -30,6 +33,7 @@ MAX_TOKENS = 300  # of a reply
 LOOK_TIMEOUT = 10.0  # seconds for a question that needs no model
 LONGEST_TIMEOUT = 86400.0  # a day
 LONGEST_PAUSE = 60.0
+GRACE = 0.5  # seconds behind the time-out, after which an exchange that does not stop is left alone
 BODY_LIMIT = 4 << 20  # bytes; long thoughts take some 100,000
 THOUGHTS = ("thinking", "reasoning_content", "reasoning")  # fields of a message
 # Models that turn a text into numbers, or sound into text: servers list them beside the others.
@@ -56,18 +60,18 @@ class Lost(RuntimeError):
 
 class Refused(RuntimeError):
     """The server answered with the status `code`, which is no success; the message says what else
-    it said.
+    it said. `wait`: the seconds after which it wants to be asked again.
     """
 
-    def __init__(self, code, message):
+    def __init__(self, code, message, wait=0.0):
         super().__init__(message)
-        self.code = code
+        self.code, self.wait = code, wait
 
 
 @dataclass(frozen=True)
 class Reply:
     """What the model wrote; `cut` where it was still writing at its last allowed token; `thoughts`
-    where the server sent these apart.
+    where the server sent these apart. Nothing is hidden in it: see `Client.key` before it is shown.
     """
 
     text: str
@@ -123,7 +127,7 @@ class Client:
 
     `timeout`: seconds for one reply, from the connection to its last byte; `tries`: how often a
     question is asked before it is given up, with a `pause` of so many seconds between the first two
-    and twice as long each further time.
+    and twice as long each further time, or as long as the server asks for, up to a minute.
 
     Raises ValueError for an address or a number that is none, ServerError where no server answers
     or the model is not there.
@@ -156,13 +160,13 @@ class Client:
 
     # --- What there is ----------------------------------------------------------------------------
 
-    def look(self, path):
+    def look(self, path, body=None):
         """What the server says at `path`, a dict, or None if it says nothing of use there. Raises
         ServerError.
         """
         self.refused = ""
         try:
-            found = self.send(path, None, min(self.timeout, LOOK_TIMEOUT))
+            found = self.send(path, body, min(self.timeout, LOOK_TIMEOUT))
             return found if isinstance(found, dict) else None
         except Refused as error:
             self.refused = f" (it said: {error})"
@@ -198,13 +202,21 @@ class Client:
         ]
         names = [entry[field] for entry in entries]
         if model is None:
-            names = [entry[field] for entry in entries if can_judge(entry, field)]
-            if names:
-                return names[0]
+            for entry in entries:
+                if can_judge(entry, field) and self.writes(entry[field]):
+                    return entry[field]
+            raise self.no_model(None, others=len(entries))
         for name in (model, f"{model}:latest"):
             if name in names:
                 return name
-        raise self.no_model(model, names, others=len(entries) - len(names))
+        raise self.no_model(model, names)
+
+    def writes(self, name):
+        """Does the server not say of a model that it cannot write? Only Ollama can be asked."""
+        if self.protocol != "ollama":
+            return True
+        can = (self.look("/api/show", {"model": name}) or {}).get("capabilities")
+        return "completion" in can if isinstance(can, list) and can else True
 
     def no_model(self, model, names=(), others=0):
         """The ServerError of a model that is not there; `others`: how many are there that cannot
@@ -235,14 +247,17 @@ class Client:
         NoReply.
         """
         path, body = self.question(messages, schema, seed, temperature, max_tokens)
+        wait = 0.0  # seconds that the server asked for
         for attempt in range(self.tries):
             if attempt:
-                time.sleep(min(self.pause * 2 ** min(attempt - 1, 10), LONGEST_PAUSE))
+                pause = max(wait, self.pause * 2 ** min(attempt - 1, 10))
+                time.sleep(min(pause, LONGEST_PAUSE))
+            wait = 0.0
             try:
                 return self.reply_of(self.send(path, body, self.timeout))
             except Refused as error:
                 self.check_refusal(error)
-                problem, dead = str(error), False
+                problem, dead, wait = str(error), False, error.wait
             except Lost as error:
                 problem, dead = str(error), error.dead
             except ValueError as error:
@@ -279,7 +294,7 @@ class Client:
     def reply_of(self, found):
         """The `Reply` in what the server sent. Raises ValueError where there is none."""
         if isinstance(found, str):  # nested too deeply: no message, and it will not get better
-            return Reply(self.key.hide(found))
+            return Reply(found)
         try:
             choice = found if self.protocol == "ollama" else found["choices"][0]
             message = choice["message"]
@@ -296,8 +311,7 @@ class Client:
             raise ValueError("the server sent a message without text")
         self.count(found)
         ended = choice.get("done_reason" if self.protocol == "ollama" else "finish_reason")
-        thoughts = thoughts if isinstance(thoughts, str) else ""
-        return Reply(self.key.hide(text), ended == "length", self.key.hide(thoughts))
+        return Reply(text, ended == "length", thoughts if isinstance(thoughts, str) else "")
 
     def count(self, found):
         """Add the tokens that a reply cost."""
@@ -327,9 +341,7 @@ class Client:
         no whole JSON.
         """
         try:
-            # A loop in a thread of its own, for in a notebook one runs in this thread already.
-            with start_blocking_portal() as portal:
-                answer, content = portal.call(self.exchange, path, body, timeout)
+            answer, content = self.in_time(path, body, timeout)
         except (ImportError, ValueError, httpx.InvalidURL) as error:  # a proxy of the environment
             raise Lost(self.in_a_line(error), dead=True) from None
         except TimeoutError:
@@ -350,10 +362,25 @@ class Client:
         except ValueError:
             raise ValueError("the server sent half an answer, or no JSON") from None
 
+    def in_time(self, path, body, timeout):
+        """What `exchange` returns and raises, in a thread of its own: in a notebook this one has a
+        loop already, and a name that is looked up cannot be stopped, but left alone.
+        """
+        done = Future()
+
+        def work():
+            try:
+                done.set_result(asyncio.run(self.exchange(path, body, timeout)))
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return done.result(timeout + GRACE)
+
     async def exchange(self, path, body, timeout):
         """(the answer, its bytes) of one request, to its last byte within `timeout` seconds."""
         content, headers = b"", {"Content-Type": "application/json", **self.key.headers()}
-        with anyio.fail_after(timeout):
+        async with asyncio.timeout(timeout):
             async with (
                 httpx.AsyncClient(**self.settings) as client,
                 client.stream(
@@ -377,7 +404,7 @@ class Client:
                 f"the server at {self.shown_url} wants a key, or another one: put it into the environment "
                 f"variable {VARIABLE}"
             )
-        if answer.is_redirect:
+        if answer.has_redirect_location:
             target = self.in_a_line(answer.headers["Location"])
             return Refused(code, f"HTTP {code}: it sends on to {target}, which is not followed")
         try:
@@ -385,7 +412,8 @@ class Client:
             text = said["message"] if isinstance(said, dict) else said
         except (ValueError, KeyError, TypeError, RecursionError):
             pass
-        return Refused(code, f"HTTP {code}: {self.in_a_line(text or answer.reason_phrase)}")
+        message = f"HTTP {code}: {self.in_a_line(text or answer.reason_phrase)}"
+        return Refused(code, message, seconds_until(answer.headers.get("Retry-After", "")))
 
     def in_a_line(self, what):
         """What a server or an error says, in one short line without the key."""
@@ -397,6 +425,18 @@ def can_judge(entry, field):
     details = entry.get("details")
     family = details.get("family") if isinstance(details, dict) else ""
     return not NO_JUDGE.search(f"{entry[field]} {family if isinstance(family, str) else ''}")
+
+
+def seconds_until(named):
+    """The seconds of a header Retry-After, a number or a date; 0 for one that is neither."""
+    if re.fullmatch("[0-9]{1,9}", named.strip()):
+        return float(named)
+    try:
+        date = parsedate_to_datetime(named)
+        date = date.replace(tzinfo=date.tzinfo or UTC)
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def system_words(error):

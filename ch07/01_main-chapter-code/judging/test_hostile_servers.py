@@ -6,16 +6,20 @@ import json
 import os
 import re
 import shlex
+import socket
 import sys
 import threading
+import time
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
 if __name__ == "__main__":
     raise SystemExit(pytest.main([__file__]))
 
+from ch07_01_main_chapter_code.judging.api_key import ApiKey
 from ch07_01_main_chapter_code.judging.client import NoReply, Reply, ServerError, server_url
 from ch07_01_main_chapter_code.ollama_evaluate import (
     SCALE,
@@ -50,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path in self.server.pages:
+            return self.raw(self.server.pages[self.path])
         self.server.asked.append((self.path, dict(self.headers), body))
         answer = self.server.answer(len(self.server.questions))
         self.raw(message(answer) if isinstance(answer, str) else answer)
@@ -154,14 +160,23 @@ def spellings(key):
         "address": quote(key, safe=""),
         "address twice": quote(quote(key, safe=""), safe=""),
         "html": html.escape(key),
+        "html by numbers": "".join(f"&#x{ord(letter):x};" for letter in key),
+        "address in json": json.dumps(quote(key, safe="")).replace("%", "\\u0025"),
+        "each letter its way": "".join(
+            (f"\\u{ord(letter):04X}", f"%{ord(letter):02x}", f"&#{ord(letter)};")[n % 3]
+            for n, letter in enumerate(key)
+        ),
+        "capitals": key.upper(),
         "header": f"Bearer {key}",
     }
 
 
 def shows_key(text):
     """Is the key, or most of it, in a text, however it is written?"""
-    letters = re.sub(r"\\u00([0-9a-f]{2})", lambda code: chr(int(code[1], 16)), text)
-    return any(part in letters for part in ("secret", "sk-", "7+9", "7%2B9", "7%252B9"))
+    for _ in range(4):
+        text = re.sub(r"\\u00([0-9a-fA-F]{2})", lambda code: chr(int(code[1], 16)), text)
+        text = html.unescape(unquote(text.replace("\\", "")))
+    return any(part in text.lower() for part in ("secret", "sk-", "7+9"))
 
 
 @pytest.mark.parametrize("spelling", list(spellings(KEY)))
@@ -216,6 +231,23 @@ def test_a_short_word_as_key_spoils_no_other_words(server, judging, tmp_path, mo
     assert rows_of(tmp_path)[0]["reason"] == "exactly, says [key]"
 
 
+@pytest.mark.parametrize("key", ["4", "first", "score", "reason", "none"])
+def test_a_key_that_is_also_a_word_of_a_verdict_changes_no_verdict(server, monkeypatch, key):
+    monkeypatch.setenv("JUDGE_API_KEY", key)
+    judge = quick(server)
+    assert judge.score(ENTRY, "mice").value == 4
+    assert judge.prefer(ENTRY, "mice", "mouses").value == "first"
+
+
+@pytest.mark.parametrize("near", ["a" * 999 + "b", "\\", "%25", "&amp;", "a"])
+def test_no_text_makes_the_search_for_a_key_last_for_ever(monkeypatch, near):
+    """A search that goes back to try again would take hours here."""
+    monkeypatch.setenv("JUDGE_API_KEY", "a" * 1000 + "c")
+    text = "|" + near * ((1 << 20) // len(near)) + "|"
+    assert ApiKey().hide(text) == text
+    assert ApiKey().hide(f"{text}{'a' * 1000}c") == f"{text}[key]"
+
+
 @pytest.mark.parametrize(
     "address", ["http://ann:secret@127.0.0.1:{port}", "ann:secret@127.0.0.1:{port}/v1"]
 )
@@ -266,6 +298,14 @@ def test_a_redirect_carries_no_key_to_another_host(server, judging, monkeypatch,
     other.shutdown()
     other.server_close()
     assert not other.asked
+
+
+@pytest.mark.parametrize("code", [300, 302, 304])
+def test_a_redirect_to_nowhere_is_one_line(server, judging, code):
+    server.answer = lambda number: whole(b"", code)
+    status, _, err = judging()
+    assert status == 1 and f"refuses the question: HTTP {code}" in err
+    assert "Traceback" not in err
 
 
 # --- Replies that are no verdict ------------------------------------------------------------------
@@ -381,6 +421,28 @@ def test_ollama_tells_an_embedding_model_by_its_family(server):
     assert client.protocol == "ollama" and client.model == "m1"
 
 
+@pytest.mark.parametrize(
+    "told, chosen",
+    [
+        (b'{"capabilities": ["embedding"]}', None),
+        (b'{"capabilities": ["completion", "vision"]}', "m0"),
+        (b'{"capabilities": []}', "m0"),  # what is not told is not held against it
+        (b'{"capabilities": 7}', "m0"),
+        (b"[]", "m0"),
+    ],
+)
+def test_ollama_is_asked_what_a_model_can(server, told, chosen):
+    server.pages["/api/version"] = whole(b'{"version": "0.30.0"}')
+    server.pages["/api/tags"] = whole(b'{"models": [{"name": "m0"}]}')
+    server.pages["/api/show"] = whole(told)
+    assert quick(server, model="m0").client.model == "m0"  # it was asked for
+    if chosen:
+        assert quick(server).client.model == chosen
+    else:
+        with pytest.raises(ServerError, match="no model that judges"):
+            quick(server)
+
+
 # --- Time, and servers that stop ------------------------------------------------------------------
 
 
@@ -395,6 +457,47 @@ def test_the_deadline_is_for_the_whole_exchange(server):
         with pytest.raises(ServerError, match="no judge answers .*did not reply in time"):
             quick(server, timeout=0.3)
         del server.pages["/v1/models"]
+
+
+def test_the_deadline_is_also_for_the_look_up_of_a_name(server, monkeypatch):
+    """A dead resolver lets one wait for half a minute, and the system cannot be told to stop."""
+    looked_up, over = [], threading.Event()
+
+    def resolve(host, *_, **__):
+        looked_up.append(host)
+        over.wait(30)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(ServerError, match="no judge answers .*did not reply in time"):
+        Judge("http://judge.example", timeout=0.2)
+    assert looked_up and not over.is_set()
+    over.set()
+
+
+def pauses_of(server, monkeypatch, *answers):
+    """The pauses before the second, the third try and so on."""
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    server.answer = lambda number: answers[number - 1]
+    with pytest.raises(NoReply):
+        quick(server, tries=len(answers), pause=1.0).score(ENTRY, "mice")
+    return pauses
+
+
+def test_a_server_that_says_when_to_ask_again_is_asked_then(server, monkeypatch):
+    def busy(code, when):
+        return whole(b"", code, b"Retry-After: " + when + b"\r\n")
+
+    answers = [busy(429, b"7"), busy(503, b"999999"), busy(503, b"0"), whole(b"", 503)]
+    assert pauses_of(server, monkeypatch, *answers) == [7, 60, 4]
+    odd = [b"-5", b"soon", b"\xc2\xb2", b"9" * 400, b"Fri, 31 Dec 1999 23:59:59 GMT"]
+    answers = [busy(429, when) for when in [*odd, b""]]
+    server.asked.clear()
+    assert pauses_of(server, monkeypatch, *answers) == [1, 2, 4, 8, 16]
+    later = formatdate(time.time() + 3000, usegmt=True).encode()
+    server.asked.clear()
+    assert pauses_of(server, monkeypatch, busy(503, later), busy(503, later)) == [60]
 
 
 @pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "0", "-3", "1e300"])

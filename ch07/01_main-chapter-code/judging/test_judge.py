@@ -121,6 +121,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/api/show" and self.server.ollama:
+            self.server.asked.append((self.path, self.headers, None))
+            return self.send({"capabilities": ["completion", "tools"]})
         self.server.asked.append((self.path, self.headers, body))
         self.server.times.append(time.monotonic())
         trouble = self.server.troubles.pop(0) if self.server.troubles else None
@@ -695,9 +698,10 @@ def test_a_line_that_was_half_written_is_judged_again(server, answers, tmp_path)
     assert main(options_for(answers, server)) == 0
     path = tmp_path / "runs" / "judge.jsonl"
     whole, asked = path.read_bytes(), len(server.bodies)
-    path.write_bytes(whole[:-30])
-    assert main(options_for(answers, server)) == 0
-    assert path.read_bytes() == whole and len(server.bodies) == asked + 1
+    for count, end in enumerate((b"", b"\0" * 4096), start=1):
+        path.write_bytes(whole[:-30] + end)
+        assert main(options_for(answers, server)) == 0
+        assert path.read_bytes() == whole and len(server.bodies) == asked + count
 
 
 def test_a_log_of_other_settings_or_of_something_else_is_refused_and_kept(
