@@ -18,11 +18,7 @@ SILENCING_ALLOWED = {
     # An import that is only tried, in a file where any other unused import is a mistake.
     "ch04/01_main-chapter-code/gpt.py": 1
 }
-LONG_FUNCTIONS = {
-    "ch07/02_bonus_dataset-utilities/dataset_utilities.py": ["build_parser"],
-    "ch07/04_bonus_preference-tuning-with-dpo/dpo.py": ["build_parser"],
-    "ch07/04_bonus_preference-tuning-with-dpo/preference_training.py": ["tune"],
-}
+LONG_FUNCTIONS = {}
 
 
 def without(found, allowed, root):

@@ -288,6 +288,25 @@ def open_results(folder, kind, settings, given, script, resume=False):
     return Results(path, kind, head | {kind: asdict(settings)})
 
 
+def compare_runs(results, kind, settings, total, do_runs, report):
+    """The work of a script that compares runs: say what is done already, do the rest, report.
+    Returns the exit status.
+    """
+    folder = results.path.parent
+    print(f"{kind:<10} {folder.name}, {len(results.rows)} of {total} runs are done")
+    shown = ", ".join(f"{name}={value}" for name, value in asdict(settings).items())
+    print(f"settings   {shown}", flush=True)
+    try:
+        do_runs()
+    except KeyboardInterrupt:
+        done = f"{len(results.rows)} of {total} runs"
+        print(f"\nstopped after {done}; go on with --name {folder.name} --resume")
+        return 130
+    print(report())
+    print(f"everything is in {folder}")
+    return 0
+
+
 def words_of(value):
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 

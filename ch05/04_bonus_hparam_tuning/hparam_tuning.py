@@ -9,7 +9,6 @@ and `search.png` lie beside the results.
 
 import math
 import random
-from dataclasses import asdict
 
 try:
     from search_settings import BATCH_SIZES, Search, parse_arguments
@@ -18,6 +17,7 @@ try:
     from ch05_01_main_chapter_code.run_folders import (
         choose_run,
         claimed,
+        compare_runs,
         open_results,
         read_results,
     )
@@ -312,21 +312,14 @@ def main(given, name=None, resume=False, overwrite=False):
         first = plan_of(search, draw_trial(search.seed, 0), search.rows, search.seed)
         build_model(first, corpus.tokenizer.n_vocab)
         results = open_results(folder, "search", search, given, "hparam_tuning.py", resume)
-        total = count_runs(search)
-        print(f"search     {folder.name}, {len(results.rows)} of {total} runs are done")
-        settings = ", ".join(f"{key}={value}" for key, value in asdict(search).items())
-        print(f"settings   {settings}", flush=True)
-        try:
-            run_search(search, results, corpus, lambda row: show_run(search, results, row))
-        except KeyboardInterrupt:
-            print(
-                f"\nstopped after {len(results.rows)} of {total} runs; "
-                f"go on with --name {folder.name} --resume"
-            )
-            return 130
-        print(write_report(folder, search, results.rows))
-    print(f"everything is in {folder}")
-    return 0
+        return compare_runs(
+            results,
+            "search",
+            search,
+            count_runs(search),
+            lambda: run_search(search, results, corpus, lambda row: show_run(search, results, row)),
+            lambda: write_report(folder, search, results.rows),
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ch06_01_main_chapter_code.lora import apply_lora, lora_layers, merge_lora
+from ch06_01_main_chapter_code.lora import choose_adapters_or_all, lora_layers, merge_lora
 from ch06_01_main_chapter_code.previous_chapters import (
     GPT,
     PUBLISHED,
@@ -65,14 +65,7 @@ def set_trained(model, train, seed=0, rank=8, alpha=16):
     """Say which weights of a classifier learn: see `to_classifier`. Returns the model."""
     if train not in STRENGTHS:
         raise ValueError(f"what can be trained is {', '.join(STRENGTHS)}, not {train!r}")
-    if train == "lora":
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the adapters begin the same whatever was done before
-            torch.manual_seed(seed)
-            apply_lora(model, rank, alpha)
-    else:
-        model.requires_grad_(train == "all")
+    choose_adapters_or_all(model, train, rank, alpha, seed)
     if train == "last-block":
         model.blocks[-1].requires_grad_(True)
         model.final_norm.requires_grad_(True)

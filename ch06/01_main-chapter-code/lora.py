@@ -110,6 +110,18 @@ def linear_layers(model, targets=None):
     }
 
 
+def choose_adapters_or_all(model, train, rank, alpha, seed):
+    """What every way of fine-tuning begins with: adapters where `train` is `lora`, all weights with
+    `all`, and else none yet. The adapters begin the same whatever was done before.
+    """
+    if train != "lora":
+        model.requires_grad_(train == "all")
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        apply_lora(model, rank, alpha)
+
+
 def lora_layers(model):
     """{name: LoRALinear} of a model."""
     return {

@@ -19,6 +19,7 @@ try:
     from ch05_01_main_chapter_code.run_folders import (
         choose_run,
         claimed,
+        compare_runs,
         open_results,
         read_results,
         runs_folder,
@@ -357,20 +358,14 @@ def main(given, name=None, resume=False, overwrite=False):
         prepare(experiment, *runs[0])  # wrong data are told before anything is written
         script = "additional_experiments.py"
         results = open_results(folder, "experiment", experiment, given, script, resume)
-        print(f"experiment {folder.name}, {len(results.rows)} of {len(runs)} runs are done")
-        settings = ", ".join(f"{key}={value}" for key, value in asdict(experiment).items())
-        print(f"settings   {settings}", flush=True)
-        try:
-            run_all(experiment, results, lambda row: show_run(experiment, results, row))
-        except KeyboardInterrupt:
-            print(
-                f"\nstopped after {len(results.rows)} of {len(runs)} runs; "
-                f"go on with --name {folder.name} --resume"
-            )
-            return 130
-        print(write_report(folder, experiment, results))
-    print(f"everything is in {folder}")
-    return 0
+        return compare_runs(
+            results,
+            "experiment",
+            experiment,
+            len(runs),
+            lambda: run_all(experiment, results, lambda row: show_run(experiment, results, row)),
+            lambda: write_report(folder, experiment, results),
+        )
 
 
 if __name__ == "__main__":

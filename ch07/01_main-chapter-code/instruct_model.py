@@ -13,8 +13,8 @@ from torch import nn
 
 from ch07_01_main_chapter_code.previous_chapters import (
     PUBLISHED,
-    apply_lora,
     check_base,
+    choose_adapters_or_all,
     crc,
     find_folder,
     frozen_of,
@@ -70,14 +70,7 @@ def choose_trained(model, train="all", blocks=1, rank=8, alpha=16, seed=0):
         raise ValueError(
             f"the model has {len(model.blocks)} blocks; {blocks} of them cannot be trained"
         )
-    if train == "lora":
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the adapters begin the same whatever was done before
-            torch.manual_seed(seed)
-            apply_lora(model, rank, alpha)
-    else:
-        model.requires_grad_(train == "all")
+    choose_adapters_or_all(model, train, rank, alpha, seed)
     if train == "last-blocks":
         model.blocks[-blocks:].requires_grad_(True)
         model.final_norm.requires_grad_(True)

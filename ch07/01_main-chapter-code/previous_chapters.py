@@ -55,7 +55,7 @@ try:
     from ch06_01_main_chapter_code.frozen_layers import batches_by_length
     from ch06_01_main_chapter_code.gpt_class_finetune import replay_rows
     from ch06_01_main_chapter_code.lora import (
-        apply_lora,
+        choose_adapters_or_all,
         load_adapters,
         lora_layers,
         merge_lora,
@@ -98,7 +98,6 @@ __all__ = [
     "TALES_GPT",
     "TrainConfig",
     "append_json_line",
-    "apply_lora",
     "as_words",
     "batches_by_length",
     "begin_folder",
@@ -106,6 +105,7 @@ __all__ = [
     "chat_ids",
     "check_base",
     "checkpoint_activations",
+    "choose_adapters_or_all",
     "choose_run",
     "claimed",
     "crc",

@@ -299,6 +299,30 @@ def show_leaks(options):
             print(f"        {nearest + 1:6,}  {short(COMPARED[options.by](parts[p][nearest]))}")
 
 
+def add_comparison_flags(command):
+    """How entries are compared, and how many are shown."""
+    command.add_argument(
+        "--by",
+        choices=COMPARED,
+        default="prompt",
+        help="what is compared; prompt is instruction and input (default: %(default)s)",
+    )
+    command.add_argument(
+        "--threshold",
+        type=float,
+        default=0.8,
+        help="0.1 … 1; 1 is the same set (default: %(default)s)",
+    )
+    command.add_argument(
+        "--show", type=int, default=5, metavar="N", help="so many examples (default: %(default)s)"
+    )
+    command.add_argument(
+        "--exact",
+        action="store_true",
+        help="compare all pairs: certain, and slow from 10,000 entries on",
+    )
+
+
 def build_parser():
     parser = argparse.ArgumentParser(
         description="Statistics, near-duplicates and leaks of instruction files."
@@ -325,30 +349,7 @@ def build_parser():
         help="at least two: what is learned from, then what tests it",
     )
     for command in (duplicates, leaks):
-        command.add_argument(
-            "--by",
-            choices=COMPARED,
-            default="prompt",
-            help="what is compared; prompt is instruction and input (default: %(default)s)",
-        )
-        command.add_argument(
-            "--threshold",
-            type=float,
-            default=0.8,
-            help="0.1 … 1; 1 is the same set (default: %(default)s)",
-        )
-        command.add_argument(
-            "--show",
-            type=int,
-            default=5,
-            metavar="N",
-            help="so many examples (default: %(default)s)",
-        )
-        command.add_argument(
-            "--exact",
-            action="store_true",
-            help="compare all pairs: certain, and slow from 10,000 entries on",
-        )
+        add_comparison_flags(command)
     duplicates.add_argument(
         "--out",
         metavar="FILE",

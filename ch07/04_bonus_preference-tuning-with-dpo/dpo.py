@@ -19,6 +19,24 @@ import sys
 import time
 from pathlib import Path
 
+# Flags with one value and with several: {name: (default, help)}.
+ONE = {
+    "prompts": (3000, ""),
+    "samples": (4, "answers to each "),
+    "temperature": (1.0, "of the samples "),
+    "steps": (200, ""),
+    "batch-size": (16, "pairs of a step "),
+    "fresh": (30, "test entries of each kind "),
+    "stories": (200, "is it still a teller of tales? "),
+    "max-tokens": (150, "longest answer "),
+    "name": ("dpo", "of the folder with the results "),
+}
+SEVERAL = {
+    "betas": ([0.1, 0.5], "to be tried"),
+    "lrs": ([1e-4, 3e-4, 1e-3], "to be tried, by all three ways"),
+    "seeds": ([1, 2, 3, 4], "the first chooses the settings, the others judge"),
+}
+
 
 def build_parser():
     parser = argparse.ArgumentParser(
@@ -30,49 +48,13 @@ def build_parser():
     parser.add_argument(
         "--kinds", nargs="+", help="of the prompts (default: all kinds about the Tiny Tales)"
     )
-    parser.add_argument("--prompts", type=int, default=3000, help="(default: %(default)s)")
-    parser.add_argument(
-        "--samples", type=int, default=4, help="answers to each (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--temperature", type=float, default=1.0, help="of the samples (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--betas", type=float, nargs="+", default=[0.1, 0.5], help="to be tried (default: 0.1 0.5)"
-    )
-    parser.add_argument(
-        "--lrs",
-        type=float,
-        nargs="+",
-        default=[1e-4, 3e-4, 1e-3],
-        help="to be tried, by all three ways (default: 1e-4 3e-4 1e-3)",
-    )
-    parser.add_argument("--steps", type=int, default=200, help="(default: %(default)s)")
-    parser.add_argument(
-        "--batch-size", type=int, default=16, help="pairs of a step (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--fresh", type=int, default=30, help="test entries of each kind (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--stories",
-        type=int,
-        default=200,
-        help="is it still a teller of tales? (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-tokens", type=int, default=150, help="longest answer (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        nargs="+",
-        default=[1, 2, 3, 4],
-        help="the first chooses the settings, the others judge (default: 1 2 3 4)",
-    )
-    parser.add_argument(
-        "--name", default="dpo", help="of the folder with the results (default: %(default)s)"
-    )
+    for name, (default, text) in ONE.items():
+        text += "(default: %(default)s)"
+        parser.add_argument(f"--{name}", type=type(default), default=default, help=text)
+    for name, (default, text) in SEVERAL.items():
+        text += f" (default: {' '.join(f'{value:g}' for value in default)})"
+        kind = type(default[0])
+        parser.add_argument(f"--{name}", type=kind, nargs="+", default=default, help=text)
     return parser
 
 

@@ -121,14 +121,8 @@ def tune(
     model.eval()  # no dropout: policy and reference would differ by its noise
     references = reference_log_probs(model, pairs)
     watched_references = reference_log_probs(model, watched) if watched else None
-    plan = TrainConfig(
-        steps=steps,
-        lr=lr,
-        warmup=max(1, steps // 10),
-        schedule="linear",
-        weight_decay=0.0,
-        seed=seed,
-    )
+    warmup = max(1, steps // 10)
+    plan = TrainConfig(steps=steps, lr=lr, warmup=warmup, weight_decay=0.0, seed=seed)
     optimizer, curve = make_optimizer(model, plan), []
     for step, picked in enumerate(batches(len(pairs), batch_size, steps, seed)):
         if watched and step % WATCH_EVERY == 0:
