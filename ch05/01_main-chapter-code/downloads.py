@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 FIRST_BYTE_SECONDS = 10  # to get an answer from any address of a file: so long one waits offline
@@ -200,14 +201,12 @@ def transfer(url, part, expected, seconds):
     """Add to `part` what `url` sends. Raises AddressError if that is not all of it; what has
     arrived is kept.
     """
-    response, data = first_bytes(url, part, seconds)
-    with response:
+    server = Worker()
+    try:
+        response, data = first_bytes(server, url, part, seconds)
+        check_answer(response)
         start, total = what_comes(response)
-        mark = response.headers.get("ETag") or ""
-        if not mark or mark.startswith("W/"):  # a weak ETag does not promise the same bytes
-            mark = response.headers.get("Last-Modified")
-        if response.headers.get_content_type() == "text/html":
-            raise AddressError("answered with a web page, perhaps the login page of this network")
+        mark = mark_of(response)
         if None not in (expected.size, total) and expected.size != total:
             raise AddressError(f"the file there has {total:,} bytes, expected {expected.size:,}")
         if total is not None and total > expected.most:
@@ -220,50 +219,105 @@ def transfer(url, part, expected, seconds):
             part.clear()
             raise AddressError("the file there has changed", again=True)
         check_room(part, total)
-        copy(response, data, part, total, expected.most if total is None else total)
+        more = partial(server.within, STALL_SECONDS, partial(response.read1, CHUNK))
+        copy(more, data, part, total, expected.most if total is None else total)
+    finally:
+        server.end()
     if total is not None and part.have < total:
         raise AddressError(f"cut after {part.have:,} of {total:,} bytes", again=bool(data))
 
 
-def first_bytes(url, part, seconds):
+class Worker:
+    """A thread that speaks with a server, one task after the other, and is left alone where one
+    takes too long.
+
+    Looking up a name, trying one address of a host after the other, an answer whose lines never
+    end: these can take minutes or for ever, and know no time-out of their own.
+    """
+
+    def __init__(self):
+        self.tasks, self.results = queue.SimpleQueue(), queue.SimpleQueue()
+        self.response = None
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def work(self):
+        for task in iter(self.tasks.get, None):
+            try:
+                self.results.put(task())
+            except Exception as error:
+                self.results.put(error)
+        if self.response:
+            self.response.close()
+
+    def within(self, seconds, task):
+        """What `task()` returns. Raises what it raises, and TimeoutError after `seconds`."""
+        self.tasks.put(task)
+        try:
+            result = self.results.get(timeout=seconds)
+        except queue.Empty:
+            raise TimeoutError(f"no answer within {seconds:.3g} seconds") from None
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def end(self):
+        """Let go of the server after the task in hand, without waiting for that."""
+        self.tasks.put(None)
+
+    def ask(self, request):
+        """The response to a request, and its first bytes."""
+        # A new opener for each request: proxies and certificates are what the environment says now.
+        opener = urllib.request.build_opener(WebOnly)
+        self.response = opener.open(request, timeout=STALL_SECONDS)
+        return self.response, self.response.read1(CHUNK)
+
+
+# Answers to a request for the rest of a file: that it begins nowhere there, or is not understood.
+NO_SUCH_REST = (400, 412, 416)
+
+
+def first_bytes(server, url, part, seconds):
     """Ask for what is missing; return the response and its first bytes, or raise AddressError after
     `seconds`.
-
-    Looking up a name, or trying one address of a host after the other, can take minutes and knows
-    no time-out; so a thread does it, and is left alone if it takes too long.
     """
-    answers = queue.SimpleQueue()
     headers = {"User-Agent": "scratch-llm"}
     if part.have:
         headers["Range"] = f"bytes={part.have}-"
         if part.version[0]:  # the server then sends everything, if it has another version by now
             headers["If-Range"] = part.version[0]
-
-    def ask():
-        try:
-            # A new opener for each request: proxies and certificates are what the environment says
-            # now.
-            opener = urllib.request.build_opener(WebOnly)
-            response = opener.open(
-                urllib.request.Request(url, headers=headers), timeout=STALL_SECONDS
-            )
-            answers.put((response, response.read1(CHUNK)))
-        except Exception as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise AddressError(f"no answer within {seconds:.3g} seconds") from None
-    if isinstance(answer, urllib.error.HTTPError):
-        answer.close()
-        if answer.code == 416 and part.have:  # nothing begins at that byte
+        request = urllib.request.Request(url, headers=headers)
+        return server.within(seconds, partial(server.ask, request))
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in NO_SUCH_REST and part.have:
             part.clear()
-            raise AddressError("the file there has become shorter", again=True)
-    if isinstance(answer, Exception):
-        raise AddressError(cause_of(answer)) from None
-    return answer
+            raise AddressError(f"has no such rest: {cause_of(error)}", again=True) from None
+        raise AddressError(cause_of(error)) from None
+    except Exception as error:  # http.client and urllib raise many kinds
+        raise AddressError(cause_of(error)) from None
+
+
+def check_answer(response):
+    """Raise AddressError unless a response carries a file, or a part of one, just as it is."""
+    if response.status not in (200, 206):  # such as 202: come back later
+        raise AddressError(f"HTTP {response.status}, which brings no file")
+    if response.headers.get_content_type() == "text/html":
+        raise AddressError("answered with a web page, perhaps the login page of this network")
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise AddressError("sent it packed (Content-Encoding), which nobody asked for")
+
+
+def mark_of(response):
+    """The server's mark for this version of the file, or None: its ETag, or else its date.
+
+    A weak ETag ("W/") does not promise the same bytes; and one that is not plain could not be sent
+    back.
+    """
+    for name, given in (("ETag", r'"[!#-~]*"'), ("Last-Modified", "[ -~]+")):
+        if found := re.fullmatch(given, response.headers.get(name) or ""):
+            return found[0]
+    return None
 
 
 class WebOnly(urllib.request.HTTPRedirectHandler):
@@ -321,9 +375,9 @@ def check_room(part, total):
         )
 
 
-def copy(response, data, part, total, most):
-    """Write the response to the end of the part file, until nothing more comes; more than `most`
-    bytes are noticed at the first that is too many.
+def copy(more, data, part, total, most):
+    """Write `data`, and then what `more()` returns, to the end of the part file, until nothing more
+    comes; more than `most` bytes are noticed at the first that is too many.
     """
     since, brought = time.monotonic(), 0
     with part.path.open("ab") as file, progress_bar(part, total) as bar:
@@ -342,7 +396,7 @@ def copy(response, data, part, total, most):
                     raise AddressError(f"too slow: {brought:,} bytes in {STALL_SECONDS} seconds")
                 since, brought = time.monotonic(), 0
             try:
-                data = response.read1(CHUNK)
+                data = more()
             except (OSError, http.client.HTTPException) as error:
                 raise AddressError(f"cut: {cause_of(error)}", again=True) from None
     if have > most:

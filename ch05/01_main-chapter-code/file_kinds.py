@@ -22,6 +22,7 @@ ZIP_PROBLEMS = (
     RuntimeError,  # encrypted, or packed by a method that this Python was built without
     OSError,  # damaged bzip2
     ValueError,
+    MemoryError,  # packed so that unpacking would need more than there is
 )
 
 
@@ -116,4 +117,4 @@ def read_member(path, name, size):
         with zipfile.ZipFile(path) as pack, pack.open(name) as member:
             return member.read(size + 1)
     except ZIP_PROBLEMS as error:
-        raise ValueError(f"holds no readable {name} ({error})") from None
+        raise ValueError(f"holds no readable {name} ({str(error) or type(error).__name__})") from None
