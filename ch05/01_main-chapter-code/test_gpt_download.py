@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -72,6 +73,8 @@ class Page:
     trickle: float = 0  # seconds between single bytes
     shown_range: str = ""  # a Content-Range that is not that of what is sent
     reset: bool = False  # ends the connection with a reset instead of an answer
+    never_ends: bytes = b""  # sent again and again, slowly, after the chunks
+    refuses_ranges: int = 0  # the status with which it answers Range
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -81,6 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.pages.get(self.path, Page(b"nothing here", status=404)),
         )
         sent = SimpleNamespace(path=self.path, range=self.headers["Range"], bytes=0, ended=False)
+        sent.if_range = self.headers["If-Range"]
         server.log.append(sent)
         page.go.wait(page.silence)
         start = self.start_of_range(page)
@@ -90,6 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             return self.connection.close()
+        if self.headers["Range"] and page.refuses_ranges:
+            return self.send_error(page.refuses_ranges)
         self.send_response(206 if start else page.status)
         self.send_header("Content-Type", page.type)
         if page.location:
@@ -105,7 +111,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if page.chunked:
-            return self.send_chunks(page.data[start:])
+            return self.send_chunks(page.data[start:], page.never_ends)
         for number in range(len(page.data) if page.trickle else 0):
             self.wfile.write(page.data[number : number + 1])
             if server.closing.wait(page.trickle):
@@ -116,11 +122,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.closing.wait(page.stall)
         sent.ended = True
 
-    def send_chunks(self, data):
+    def send_chunks(self, data, never_ends):
         for start in range(0, len(data), 100_000):
             piece = data[start : start + 100_000]
             self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
             self.server.log[-1].bytes += len(piece)
+        while never_ends and not self.server.closing.wait(0.02):
+            self.wfile.write(never_ends)
         self.wfile.write(b"0\r\n\r\n")
 
     protocol_version = "HTTP/1.1"
@@ -346,6 +354,23 @@ def test_resumes_by_size_where_the_server_marks_no_version(server, target, monke
     assert target.read_bytes() == DATA and server.log[0].bytes == len(DATA) - 300_000
 
 
+@pytest.mark.parametrize("status", [400, 412])
+def test_starts_anew_where_the_rest_cannot_be_had(server, target, monkeypatch, status):
+    leave_a_part(server, target, monkeypatch)
+    server.pages["/file"].refuses_ranges = status
+    download(server.url + "/file", target)
+    assert target.read_bytes() == DATA
+    assert [sent.range for sent in server.log] == ["bytes=300000-", None]
+
+
+@pytest.mark.parametrize("etag", ['"two\r\n lines"', '"\x1b"', '"\xe9"', "bare"])
+def test_a_mark_that_could_not_be_sent_back_is_none(server, target, monkeypatch, etag):
+    leave_a_part(server, target, monkeypatch, etag=etag)
+    download(server.url + "/file", target)
+    assert target.read_bytes() == DATA and server.log[0].bytes == len(DATA) - 300_000
+    assert server.log[0].if_range is None
+
+
 def test_a_part_of_unknown_origin_is_not_used(server, target):
     server.pages["/file"] = Page()
     target.parent.mkdir()
@@ -489,8 +514,11 @@ def test_a_redirect_out_of_the_web_is_not_followed(server, target, scheme):
         (Page(reset=True), "reset|closed|aborted"),
         (Page(status=206), "sent a part of the file"),
         (Page(status=416), "HTTP 416"),
+        (Page(b"Come back later.", status=202), "HTTP 202, which brings no file"),
+        (Page(b"", status=204), "HTTP 204, which brings no file"),
+        (Page(b"\x1f\x8b", headers={"Content-Encoding": "gzip"}), "packed"),
     ],
-    ids=["trickles", "resets", "206 unasked", "416 unasked"],
+    ids=["trickles", "resets", "206 unasked", "416 unasked", "202", "204", "gzip unasked"],
 )
 def test_what_no_server_should_do_is_one_line(server, target, page, said):
     server.pages["/file"] = page
@@ -499,9 +527,39 @@ def test_what_no_server_should_do_is_one_line(server, target, page, said):
     assert "\n" not in str(told.value) and len(server.log) == 1 and not target.exists()
 
 
+@pytest.mark.parametrize(
+    "tail", [b"0", b"0\r\nX: y\r\n"], ids=["a line without end", "trailers without end"]
+)
+def test_chunks_that_never_end_hold_nobody_up(server, target, monkeypatch, tail):
+    """Each byte comes in time, so that no time-out of the connection ends it."""
+    monkeypatch.setattr(downloads, "STALL_SECONDS", 0.5)
+    headers = {"Transfer-Encoding": "chunked"}
+    page = Page(says_length=False, chunked=True, headers=headers, never_ends=tail)
+    server.pages["/file"] = page
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(DownloadError, match="cut: no answer within 0.5 seconds"),
+    ):
+        patch.setattr(downloads, "TRIES", 1)
+        download(server.url + "/file", target)
+    page.never_ends = b""
+    assert download(server.url + "/file", target).read_bytes() == DATA
+
+
 # --- Files without a checksum ---------------------------------------------------------------------
 
 LOGIN = b"<html>Log in</html>"[:18]
+BOOK = """\ufeffThe Project Gutenberg eBook of Frankenstein\r
+\r
+*** START OF THE PROJECT GUTENBERG EBOOK FRANKENSTEIN; OR,\r
+THE MODERN PROMETHEUS ***\r
+\r
+You will rejoice to hear …\r
+\r
+*** END OF THE PROJECT GUTENBERG EBOOK FRANKENSTEIN ***\r
+Licence
+"""
+END_BEFORE_START = BOOK.replace("START", "?").replace("END", "START").replace("?", "END")
 
 
 def test_a_web_page_never_becomes_weights(server, monkeypatch, capsys):
@@ -536,18 +594,44 @@ def test_a_web_page_never_becomes_weights(server, monkeypatch, capsys):
         (file_kinds.is_checkpoint_note, b'model_checkpoint_path: "x"', [LOGIN, b""]),
         (file_kinds.is_graph, b"\n\0", [LOGIN, b""]),
         (file_kinds.is_merges, b"#version: 0.2\na b\n", [LOGIN, b"", b"a b\n"]),
-        (file_kinds.is_plain_text, b"Once", [LOGIN, b"\n<!DOCTYPE html>", b"O\0n\0"]),
+        (file_kinds.is_plain_text, b"Once", [LOGIN, b"\n<!DOCTYPE html>", b"O\0n\0", b"", b" \n"]),
+        (gpt_download.is_tinystories, b"Once\n<|endoftext|>\n", [LOGIN, b"", b'{"error": "busy"}']),
+        (
+            gpt_download.book_in,
+            BOOK.encode(),
+            [LOGIN, b"", BOOK.replace("END", "").encode(), END_BEFORE_START.encode()],
+        ),
         (file_kinds.is_parquet, b"PAR1xPAR1", [LOGIN, b"", b"PAR1 cut"]),
     ],
 )
 def test_what_is_of_another_kind_is_refused_and_does_not_stay(server, target, kind, good, bad):
     for content in bad:
         server.pages["/file"] = Page(content)
-        with pytest.raises(DownloadError, match="what it sent (is|has|does)") as told:
+        with pytest.raises(DownloadError, match="what it sent (is|has|does|holds)") as told:
             download(server.url + "/file", target, looks_right=kind)
         assert "\n" not in str(told.value) and list(target.parent.iterdir()) == []
     server.pages["/file"] = Page(good)
     assert download(server.url + "/file", target, looks_right=kind).read_bytes() == good
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets a limit of memory as Linux has it")
+def test_a_zip_that_wants_more_memory_than_there_is_cannot_be_read(tmp_path):
+    packed = tmp_path / "messages.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as pack:
+        pack.writestr("m", b"ham\thello\n" * 100)
+    data = bytearray(packed.read_bytes())
+    window = data.index(b"PK\x03\x04") + 30 + len("m") + 5  # how far back its copies may reach
+    data[window : window + 4] = b"\xff" * 4
+    packed.write_bytes(data)
+    code = (
+        "import file_kinds, pathlib, resource\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        f"file_kinds.read_member(pathlib.Path({str(packed)!r}), 'm', 1100)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPT.parent, capture_output=True, text=True
+    )
+    assert ended.stderr.endswith("ValueError: holds no readable m (MemoryError)\n")
 
 
 # --- No network -----------------------------------------------------------------------------------
@@ -780,17 +864,6 @@ def test_unknown_weights_are_named(arguments, known):
 
 # --- Corpora --------------------------------------------------------------------------------------
 
-BOOK = """\ufeffThe Project Gutenberg eBook of Frankenstein\r
-\r
-*** START OF THE PROJECT GUTENBERG EBOOK FRANKENSTEIN; OR,\r
-THE MODERN PROMETHEUS ***\r
-\r
-You will rejoice to hear …\r
-\r
-*** END OF THE PROJECT GUTENBERG EBOOK FRANKENSTEIN ***\r
-Licence
-"""
-
 
 def test_a_book_loses_its_wrapping(server, monkeypatch):
     monkeypatch.setitem(gpt_download.ADDRESSES, "gutenberg", server.url)
@@ -862,7 +935,7 @@ class FakeParquet:
     """
 
     def __init__(self, path):
-        self.texts = json.loads(path.read_bytes())
+        self.texts = json.loads(path.read_bytes().removeprefix(b"PAR1").removesuffix(b"PAR1"))
 
     def __enter__(self):
         return self
@@ -892,13 +965,12 @@ def pyarrow(monkeypatch):
 FINEWEB = "/api/datasets/HuggingFaceFW/fineweb-edu/tree/main/sample/10BT?recursive=true"
 
 
-def serve_fineweb(server, monkeypatch, checksum=None):
+def serve_fineweb(server, monkeypatch, checksum=None, last="a\0b<|endoftext|>c"):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     entries = [{"type": "file", "path": "sample/10BT/README.md", "size": 3}]
     for number in (2, 0, 1):
-        texts = json.dumps(
-            [f"page {number}.{page}" for page in range(3)] + ["a\0b<|endoftext|>c"]
-        ).encode()
+        texts = json.dumps([f"page {number}.{page}" for page in range(3)] + [None, last]).encode()
+        texts = b"PAR1" + texts + b"PAR1"
         path = f"sample/10BT/00{number}_00000.parquet"
         server.pages["/datasets/HuggingFaceFW/fineweb-edu/resolve/main/" + path] = Page(texts)
         lfs = {"oid": checksum or hashlib.sha256(texts).hexdigest(), "size": len(texts)}
@@ -932,8 +1004,35 @@ def test_parquet_files_are_checked_by_the_hubs_own_checksums(server, monkeypatch
         download_corpus("fineweb-edu")
 
 
+def test_a_parquet_file_that_cannot_be_read_is_one_line_and_does_not_stay(
+    server, monkeypatch, pyarrow
+):
+    serve_fineweb(server, monkeypatch, last=5)  # not a text, as in a column of numbers
+    with pytest.raises(DownloadError, match="no Parquet file with a column of texts") as told:
+        download_corpus("fineweb-edu")
+    folder = data_folder() / "fineweb-edu"
+    assert "\n" not in str(told.value)
+    assert [path.name for path in folder.iterdir()] == ["files.json"]
+    (folder / "files.json").unlink()
+    serve_fineweb(server, monkeypatch)
+    assert len(download_corpus("fineweb-edu")) == 1
+
+
 @pytest.mark.parametrize(
-    "answer", [b"not JSON", b'{"error": "gone"}', b'[{"path": "README.md"}]', b"[]"]
+    "answer",
+    [
+        b"not JSON",
+        b'{"error": "gone"}',
+        b'[{"path": "README.md"}]',
+        b"[]",
+        b"[" * 200_000,
+        b'[{"path": 5, "size": 5}]',
+        b'[{"path": "a.parquet"}]',
+        b'[{"path": "a.parquet", "size": Infinity}]',
+        b'[{"path": "a.parquet", "size": -1}]',
+        b'[{"path": "a.parquet", "size": 5, "lfs": null}]',
+        b'[{"path": "\\ud800.parquet", "size": 5}]',
+    ],
 )
 def test_a_listing_that_is_none_is_refused_and_not_kept(server, monkeypatch, pyarrow, answer):
     serve_fineweb(server, monkeypatch)
@@ -948,8 +1047,12 @@ def test_a_listing_that_is_none_is_refused_and_not_kept(server, monkeypatch, pya
 def test_a_name_from_the_network_stays_in_the_folder(server, monkeypatch, pyarrow):
     serve_fineweb(server, monkeypatch)
     entry = json.loads(server.pages[FINEWEB].data)[1]
-    for path in ("../../evil.parquet", "..\\..\\evil.parquet"):
-        assert gpt_download.parquet_file("owner", "set", {**entry, "path": path}).name == "evil.txt"
+    for path, name in {
+        "../../evil.parquet": "evil.txt",
+        "..\\..\\evil.parquet": "evil.txt",
+        "a\0b\x1b[31m:c.parquet": "a_b__31m_c.txt",
+    }.items():
+        assert gpt_download.parquet_file("owner", "set", {**entry, "path": path}).name == name
 
 
 def test_without_pyarrow_nothing_is_fetched(server, monkeypatch):
