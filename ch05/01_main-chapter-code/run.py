@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from tqdm import tqdm
@@ -44,6 +44,11 @@ class Run:
 
     # --- State ------------------------------------------------------------------------------------
 
+    @cached_property
+    def beginning(self):
+        """The fingerprint, computed once: neither the data nor the frozen weights change in a run."""
+        return self.fingerprint()
+
     def extra_state(self):
         return {}
 
@@ -68,7 +73,7 @@ class Run:
                     "saved before is kept. Start anew with a smaller --lr"
                 )
         state = {"weights": weights, "optimizer": self.optimizer.state_dict()}
-        state |= {"torch_rng": torch.get_rng_state(), "data": self.fingerprint()}
+        state |= {"torch_rng": torch.get_rng_state(), "data": self.beginning}
         if torch.cuda.is_available():
             state["cuda_rng"] = torch.cuda.get_rng_state_all()
         names = ("step", "tokens", "seconds", "best")
@@ -80,7 +85,7 @@ class Run:
     def restore(self):
         """Take up the newest state. Raises ValueError where it is missing, damaged or another's."""
         state = read_state(self.folder, self.settings_file, next(self.model.parameters()).device)
-        if state["data"] != self.fingerprint():
+        if state["data"] != self.beginning:
             raise ValueError(
                 f"{self.config.data} is not the text that {self.folder.name} began with, or the model "
                 "that it began with is another one by now; bring it back"
