@@ -102,12 +102,6 @@ LAYER_NORM_MISTAKES = {
     "one mean and one variance for all tokens of a text; each token has its own, "
     "over dim=-1": lambda x, w, b, eps: normalised(x, eps, (1, 2)) * w + b,
     "this is a softmax": lambda x, w, b, eps: x.softmax(dim=-1) * w + b,
-    "the mean lost its axis: `keepdim=True` keeps it, (batch, tokens, 1)": lambda x, w, b, eps: (
-        (x - x.mean(-1)) / (x.var(-1, unbiased=False, keepdim=True) + eps).sqrt() * w + b
-    ),
-    "the variance lost its axis: `keepdim=True` keeps it, (batch, tokens, 1)": lambda x, w, b, eps: (
-        centred(x) / (x.var(-1, unbiased=False) + eps).sqrt() * w + b
-    ),
 }
 
 

@@ -1,0 +1,459 @@
+"""Wrong answers to the exercises of chapter 4, each with the mistake that its reader must be told,
+and right answers of unusual form. What the tables mean is told in tools/mutants.py.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ch04_01_main_chapter_code import checks
+from ch04_01_main_chapter_code.previous_chapters import KVCache
+from scratch_llm_tools.mutants import MutantTests
+
+MUTANTS = {
+    "layer_norm": (
+        """
+def layer_norm(x, weight, bias, eps):
+    mean = x.mean(dim=-1, keepdim=True)
+    variance = x.var(dim=-1, keepdim=True, unbiased=False)
+    return (x - mean) / torch.sqrt(variance + eps) * weight + bias
+""",
+        [
+            ("divided by emb_dim - 1; layer", ", unbiased=False", ""),
+            ("not by its square root", "torch.sqrt(variance + eps)", "(variance + eps)"),
+            (
+                "eps stands outside the root; it",
+                "torch.sqrt(variance + eps)",
+                "(torch.sqrt(variance) + eps)",
+            ),
+            ("eps is missing", "variance + eps", "variance"),
+            ("over the tokens (dim=1)", "mean(dim=-1", "mean(dim=1", "var(dim=-1", "var(dim=1"),
+            ("over the batch (dim=0)", "mean(dim=-1", "mean(dim=0", "var(dim=-1", "var(dim=0"),
+            ("the mean was not subtracted", "(x - mean)", "x"),
+            ("nothing was divided", " / torch.sqrt(variance + eps)", ""),
+            ("weight and bias are missing", " * weight + bias", ""),
+            ("the bias is missing", " + bias", ""),
+            ("the weight is missing", " * weight", ""),
+            (
+                "here the bias was multiplied",
+                "(x - mean) /",
+                "weight * ((x - mean) /",
+                " * weight + bias",
+                " + bias)",
+            ),
+            (
+                "and eps stands outside",
+                "torch.sqrt(variance + eps)",
+                "(x.std(dim=-1, keepdim=True) + eps)",
+            ),
+            ("`** 1/2` is half of it", "torch.sqrt(variance + eps)", "((variance + eps) ** 1/2)"),
+            ("weight and bias are exchanged", "* weight + bias", "* bias + weight"),
+            ("the bias was subtracted", "+ bias", "- bias"),
+            ("divided by the weight", "* weight", "/ weight"),
+            ("1 was added to the weight", "* weight", "* (1 + weight)"),
+            ("multiplied by the root", ") / torch", ") * torch"),
+            (
+                "the squares were added up",
+                "x.var(dim=-1, keepdim=True, unbiased=False)",
+                "((x - mean) ** 2).sum(-1, keepdim=True)",
+            ),
+            (
+                "the squares are those of x itself",
+                "x.var(dim=-1, keepdim=True, unbiased=False)",
+                "x.square().mean(-1, keepdim=True)",
+            ),
+            (
+                "which is RMSNorm",
+                "x.var(dim=-1, keepdim=True, unbiased=False)",
+                "x.square().mean(-1, keepdim=True)",
+                "(x - mean)",
+                "x",
+            ),
+            (
+                "divided by its length",
+                "(x - mean) / torch.sqrt(variance + eps)",
+                "x / x.norm(dim=-1, keepdim=True)",
+            ),
+            ("the mean was added", "(x - mean)", "(x + mean)"),
+            ("mean or variance lost its axis", "mean(dim=-1, keepdim=True)", "mean(dim=-1)"),
+            ("mean or variance lost its axis", ", keepdim=True, unbiased", ", unbiased"),
+            ("", "+ bias", "+ 1.5 * bias"),
+        ],
+        [
+            ("torch.sqrt(variance + eps)", "(variance + eps) ** 0.5"),
+            (" / torch.sqrt(variance + eps)", " * (variance + eps).rsqrt()"),
+            ("x.var(dim=-1, keepdim=True, unbiased=False)", "(x**2).mean(-1, True) - mean**2"),
+            (
+                "(x - mean) / torch.sqrt(variance + eps) * weight + bias",
+                "F.layer_norm(x, weight.shape, weight, bias, eps)",
+            ),
+        ],
+    ),
+    "gelu": (
+        """
+def gelu(x):
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+""",
+        [
+            (
+                "this is the exact GELU, with",
+                "torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))",
+                "torch.erf(x / 2**0.5)",
+            ),
+            (
+                "this is ReLU",
+                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
+                "F.relu(x)",
+            ),
+            (
+                "sigmoid(1.702 x)",
+                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
+                "x * torch.sigmoid(1.702 * x)",
+            ),
+            (
+                "is called SiLU",
+                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
+                "x / (1 + torch.exp(-x))",
+            ),
+            ("the factor 0.5 is missing", "0.5 * x", "x"),
+            ("`1 +` before the tanh", "(1 + torch", "(torch"),
+            ("the factor x in front", "0.5 * x * ", "0.5 * "),
+            ("x was squared", "x**3", "x**2"),
+            ("2/π itself", "math.sqrt(2 / math.pi)", "(2 / math.pi)"),
+            ("multiplies the whole bracket", "(x + 0.044715 * x**3)", "x + 0.044715 * x**3"),
+            ("this is √π/2", "math.sqrt(2 / math.pi)", "math.sqrt(math.pi) / 2"),
+            ("the cubic term is missing", " + 0.044715 * x**3", ""),
+            ("this is √(π/2)", "2 / math.pi", "math.pi / 2"),
+            ("this is √(2π)", "2 / math.pi", "2 * math.pi"),
+            ("takes the root of π alone", "math.sqrt(2 / math.pi)", "2 / math.pi**0.5"),
+            ("this is 1/√2", "math.sqrt(2 / math.pi)", "0.5**0.5"),
+            ("ten times as large", "0.044715", "0.44715"),
+            ("yours is a tenth", "0.044715", "0.0044715"),
+            ("has lost its factor", "0.044715 * ", ""),
+            ("the cubic term was subtracted", "x + 0.04", "x - 0.04"),
+            ("`1 −` the tanh", "1 + torch", "1 - torch"),
+            ("the bracket around 1 + tanh", "(1 + torch", "1 + (torch"),
+            ("a sigmoid stands", "torch.tanh", "torch.sigmoid"),
+            ("x is missing in the bracket", "(x + 0.044715 * x**3)", "(0.044715 * x**3)"),
+            (
+                "no erf at all",
+                "torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))",
+                "torch.erf(x)",
+            ),
+            (
+                "without its factor 0.5",
+                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
+                "x * (1 + torch.erf(x / math.sqrt(2)))",
+            ),
+            ("", "0.5 * x", "0.7 * x"),
+        ],
+        [
+            (
+                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
+                "F.gelu(x, approximate='tanh')",
+            ),
+            (
+                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
+                "x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))",
+            ),
+            ("math.sqrt(2 / math.pi)", "0.7978845608"),
+            ("torch.tanh(math", "np.tanh(math"),
+        ],
+    ),
+    "transformer_block": (
+        """
+def transformer_block(x, norm1, attention, norm2, feed_forward):
+    x = x + attention(norm1(x))
+    x = x + feed_forward(norm2(x))
+    return x
+""",
+        [
+            (
+                "this is post-norm",
+                "x + attention(norm1(x))",
+                "norm1(x + attention(x))",
+                "x + feed_forward(norm2(x))",
+                "norm2(x + feed_forward(x))",
+            ),
+            ("the shortcuts are missing", "x + attention", "attention", "x + feed", "feed"),
+            ("the shortcut around the attention", "x + attention", "attention"),
+            ("the shortcut around the feed-forward", "x + feed", "feed"),
+            (
+                "the shortcut carries the normalised x",
+                "    x = x + attention(norm1(x))\n    x = x + feed_forward(norm2(x))",
+                "    x = norm1(x)\n    x = norm2(x + attention(x))\n    x = x + feed_forward(x)",
+            ),
+            (
+                "the second shortcut carries norm2(x)",
+                "x = x + feed_forward(norm2(x))",
+                "x = norm2(x)\n    x = x + feed_forward(x)",
+            ),
+            (
+                "the first shortcut carries norm1(x)",
+                "x = x + attention(norm1(x))",
+                "x = norm1(x)\n    x = x + attention(x)",
+            ),
+            (
+                "must read what the attention has added",
+                "x = x + attention(norm1(x))\n    x = x + feed_forward(norm2(x))",
+                "x = x + attention(norm1(x)) + feed_forward(norm2(x))",
+            ),
+            (
+                "not the x from before it",
+                "x = x + attention(norm1(x))\n    x = x +",
+                "y = x + attention(norm1(x))\n    x = x +",
+                "norm2(x)",
+                "norm2(y)",
+            ),
+            ("the norms are missing", "norm1(x)", "x", "norm2(x)", "x"),
+            ("norm2 is missing", "norm2(x)", "x"),
+            ("norm1 is missing", "norm1(x)", "x"),
+            ("norm1 was used twice", "norm2(x)", "norm1(x)"),
+            ("norm2 was used twice", "norm1(x)", "norm2(x)"),
+            (
+                "are exchanged",
+                "attention(norm1(x))",
+                "attention(norm2(x))",
+                "feed_forward(norm2(x))",
+                "feed_forward(norm1(x))",
+            ),
+            (
+                "the norms stand behind the parts",
+                "attention(norm1(x))",
+                "norm1(attention(x))",
+                "feed_forward(norm2(x))",
+                "norm2(feed_forward(x))",
+            ),
+            (
+                "first the attention",
+                "x = x + attention(norm1(x))\n    x = x + feed_forward(norm2(x))",
+                "x = x + feed_forward(norm2(x))\n    x = x + attention(norm1(x))",
+            ),
+            (
+                "read norm1(x)",
+                "x = x + attention(norm1(x))\n    x = x + feed_forward(norm2(x))",
+                "h = norm1(x)\n    x = x + attention(h) + feed_forward(h)",
+            ),
+            ("around the whole result", "return x", "return norm2(x)"),
+            ("norm1 stands behind", "attention(norm1(x))", "norm1(attention(x))"),
+            ("norm2 stands behind", "feed_forward(norm2(x))", "norm2(feed_forward(x))"),
+            ("norm1 is post-norm", "x + attention(norm1(x))", "norm1(x + attention(x))"),
+            ("norm2 is post-norm", "x + feed_forward(norm2(x))", "norm2(x + feed_forward(x))"),
+            ("the attention is missing", "    x = x + attention(norm1(x))\n", ""),
+            ("the feed-forward layer is missing", "    x = x + feed_forward(norm2(x))\n", ""),
+            ("the attention works twice", "feed_forward(norm2", "attention(norm2"),
+            ("was subtracted", "x + attention", "x - attention"),
+            ("the shortcuts multiply", "x + attention", "x * attention", "x + feed", "x * feed"),
+            (
+                "x was added twice",
+                "    x = x + attention",
+                "    start = x\n    x = x + attention",
+                "return x",
+                "return start + x",
+            ),
+            ("", "x + feed_forward", "x + 2 * feed_forward"),
+        ],
+        [
+            ("x = x + attention", "x += attention"),
+            (
+                "    x = x + feed_forward(norm2(x))\n    return x",
+                "    return torch.add(feed_forward(norm2(x)), x)",
+            ),
+        ],
+    ),
+    "last_logits": (
+        """
+def last_logits(hidden, table):
+    return hidden[:, -1] @ table.T
+""",
+        [
+            ("the logits of every token", "hidden[:, -1]", "hidden"),
+            ("of the first token", "-1", "0"),
+            ("the last text of the batch", "hidden[:, -1]", "hidden[-1]"),
+            ("the tokens were averaged", "hidden[:, -1]", "hidden.mean(1)"),
+            ("the axis of the tokens must go", "-1", "-1:"),
+            (
+                "this is the softmax already",
+                "hidden[:, -1] @ table.T",
+                "(hidden[:, -1] @ table.T).softmax(-1)",
+            ),
+            ("multiply by its transpose", ".T", ""),
+            ("in this order", "hidden[:, -1] @ table.T", "(hidden[:, -1] @ table.T).T"),
+            ("belongs to attention", "table.T", "table.T / math.sqrt(table.shape[1])"),
+            ("most likely ids", "hidden[:, -1] @ table.T", "(hidden[:, -1] @ table.T).argmax(-1)"),
+            (
+                "divided by their lengths",
+                "hidden[:, -1] @ table.T",
+                "F.cosine_similarity(hidden[:, -1, None], table[None], dim=-1)",
+            ),
+            ("a batch of one", "hidden[:, -1] @ table.T", "(hidden[:, -1:] @ table.T).squeeze()"),
+            ("before the last one", "-1", "-2"),
+            (
+                "after log_softmax",
+                "hidden[:, -1] @ table.T",
+                "torch.log_softmax(hidden[:, -1] @ table.T, 1)",
+            ),
+            (
+                "a softmax along the batch",
+                "hidden[:, -1] @ table.T",
+                "torch.softmax(hidden[:, -1] @ table.T, 0)",
+            ),
+            ("were added up", "hidden[:, -1]", "hidden.sum(1)"),
+            (
+                "the largest of all tokens",
+                "hidden[:, -1] @ table.T",
+                "(hidden @ table.T).max(1).values",
+            ),
+            (
+                "the largest logit of each text",
+                "hidden[:, -1] @ table.T",
+                "(hidden[:, -1] @ table.T).max(-1).values",
+            ),
+            ("the last number of each vector", "hidden[:, -1]", "hidden[..., -1]"),
+            (
+                "these are distances",
+                "hidden[:, -1] @ table.T",
+                "(hidden[:, -1, None] - table).norm(dim=-1)",
+            ),
+            ("`*` multiplies number by number", "@ table.T", "* table"),
+            ("the minus sign", "hidden[", "-hidden["),
+            ("", "@ table.T", "@ table.T + 1"),
+            ("", "@ table.T", "@ table.T * 1.01"),
+        ],
+        [
+            ("hidden[:, -1] @ table.T", "F.linear(hidden[:, -1], table)"),
+            ("hidden[:, -1] @ table.T", "(hidden @ table.T)[:, -1]"),
+            ("hidden[:, -1] @ table.T", "torch.einsum('be,ve->bv', hidden[:, -1], table)"),
+            ("hidden[:, -1] @ table.T", "torch.stack([table @ text[-1] for text in hidden])"),
+        ],
+    ),
+    "next_token_loss": (
+        """
+def next_token_loss(logits, ids):
+    logits, targets = logits[:, :-1], ids[:, 1:]
+    log_p = logits.log_softmax(dim=-1)
+    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()
+""",
+        [
+            ("not shifted", "logits[:, :-1]", "logits", "ids[:, 1:]", "ids"),
+            ("shifted the wrong way", ":-1]", "1:]", "ids[:, 1:]", "ids[:, :-1]"),
+            ("shifted by two", ":-1]", ":-2]", "ids[:, 1:]", "ids[:, 2:]"),
+            ("rolled round", "logits[:, :-1]", "logits", "ids[:, 1:]", "ids.roll(-1, 1)"),
+            ("this is a sum", ".mean()", ".sum()"),
+            ("summed over the tokens, averaged over the batch", ".mean()", ".sum() / len(ids)"),
+            ("not batch · tokens", ".mean()", ".sum() / ids.numel()"),
+            ("the minus sign is missing", "-log_p", "log_p"),
+            ("these are bits", ".mean()", ".mean() / math.log(2)"),
+            ("the softmax is missing", "logits.log_softmax(dim=-1)", "logits"),
+            ("went along the tokens; it", "log_softmax(dim=-1)", "log_softmax(dim=1)"),
+            (
+                "went along the tokens, dim=1",
+                "logits[:, :-1]",
+                "logits.log_softmax(1)[:, :-1]",
+                "logits.log_softmax(dim=-1)",
+                "logits",
+            ),
+            ("went along the batch", "log_softmax(dim=-1)", "log_softmax(dim=0)"),
+            (
+                "the mean probability of the targets, without",
+                "-log_p.gather(-1, targets.unsqueeze(-1))",
+                "log_p.gather(-1, targets.unsqueeze(-1)).exp()",
+            ),
+            (
+                "the logarithm came after the mean",
+                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "-log_p.gather(-1, targets.unsqueeze(-1)).exp().mean().log()",
+            ),
+            ("the perplexity", ".mean()", ".mean().neg().exp()", "-log_p", "log_p"),
+            ("losses of each token", ".mean()", ".squeeze(-1)"),
+            ("a mean for each text", ".mean()", "[..., 0].mean(1)"),
+            ("a mean for each place", ".mean()", "[..., 0].mean(0)"),
+            ("leave out `.item()`", ".mean()", ".mean().item()"),
+            (
+                "the softmax came before the cross-entropy",
+                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "    return F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten())",
+            ),
+            (
+                "flatten batch and tokens into one axis",
+                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "    return F.cross_entropy(logits, targets)",
+            ),
+            (
+                "neither flattened nor shifted",
+                "def next_token_loss(logits, ids):\n    return F.cross_entropy(logits, ids)\n",
+            ),
+            (
+                "flattened first, then shifted",
+                "logits[:, :-1], ids[:, 1:]",
+                "logits.flatten(0, 1)[:-1], ids.flatten()[1:]",
+            ),
+            (
+                "the texts lost their border twice",
+                "logits[:, :-1], ids[:, 1:]",
+                "logits.flatten(0, 1)[1:], ids.flatten()[:-1]",
+            ),
+            (
+                "the id 0 were left out",
+                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "    return F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=0)",
+            ),
+            ("only the last target", ".mean()", "[:, -1].mean()"),
+            ("only the first text", ".mean()", "[0].mean()"),
+            ("averaged over the tokens, but summed", ".mean()", ".mean(1).sum()"),
+            (
+                "over the whole vocabulary",
+                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "-log_p.mean()",
+            ),
+            (
+                "with a one-hot tensor",
+                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "-(log_p * F.one_hot(targets, logits.shape[-1])).mean()",
+            ),
+            (
+                "the entropy of the guesses",
+                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "-(log_p * log_p.exp()).sum(-1).mean()",
+            ),
+            (
+                "`nll_loss` takes log_softmax",
+                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "    return F.nll_loss(logits.softmax(-1).flatten(0, 1), targets.flatten())",
+            ),
+            ("log10", ".mean()", ".mean() / math.log(10)"),
+            (
+                "the share of right guesses",
+                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "(logits.argmax(-1) == targets).float().mean()",
+            ),
+            (
+                "move the axis with `transpose`",
+                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "    return F.cross_entropy(logits.reshape(targets.shape[0], -1, targets.shape[1]), targets)",
+            ),
+            ("but it has an axis", ".mean()", ".mean().view(1)"),
+            ("cuts it off", ".mean()", ".mean().detach()"),
+            ("", ".mean()", ".median()"),
+        ],
+        [
+            (
+                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "    return F.cross_entropy(logits.transpose(1, 2), targets)",
+            ),
+            (
+                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                "    return F.cross_entropy(logits.log_softmax(-1).flatten(0, 1), targets.flatten())",
+            ),
+            ("logits.log_softmax(dim=-1)", "logits - logits.exp().sum(-1, keepdim=True).log()"),
+            (".mean()", ".double().mean()"),
+        ],
+    ),
+}
+
+
+class TestMutants(MutantTests):
+    checks, mutants = checks, MUTANTS
+    names = {"torch": torch, "F": F, "math": math, "np": np, "KVCache": KVCache}
