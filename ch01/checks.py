@@ -56,9 +56,9 @@ def report(check):
 
 
 def call(solution, *inputs):
-    """Call the answer; whatever it raises becomes a `Wrong` that says so."""
+    """Call the solution; whatever it raises becomes a `Wrong` that says so."""
     try:
-        return answer(*inputs)
+        return solution(*inputs)
     except Exception as error:
         text = (str(error).strip() or "no message").splitlines()[0]
         sizes = ", ".join(str(tuple(x.shape)) for x in inputs if isinstance(x, torch.Tensor))
