@@ -5,9 +5,17 @@ says either that it is right, or where it first went wrong and what the likely m
 function that returns nothing (`...`) is "not attempted yet", which is no error.
 """
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
+from scratch_llm_tools.learning import answer, hint, predict
+from scratch_llm_tools.progress import folder_of, record_exercise, show_progress
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebook, with every check
+
+FOLDER = folder_of(Path(__file__).parent)
 NOT_YET = "not attempted yet"
 
 
@@ -16,17 +24,24 @@ class Wrong(Exception):
 
 
 def report(check):
-    """Make a check print what it found instead of raising, so that a notebook goes on."""
+    """Make a check print what it found instead of raising, so that a notebook goes on, and note in
+    the reader's progress that the question was tried or answered.
+    """
 
-    def checked(answer):
-        name = check.__name__.removeprefix("check_")
+    name = check.__name__.removeprefix("check_")
+
+    def checked(solution):
         with torch.random.fork_rng(
             devices=[]
         ):  # the notebook's own random numbers stay as they are
             torch.manual_seed(0)
+            solved = False
             try:
-                attempted = check(answer)
-                print(f"{name}: {'right' if attempted else NOT_YET}")
+                if not check(solution):
+                    print(f"{name}: {NOT_YET}")
+                    return
+                solved = True
+                print(f"{name}: right")
             except Wrong as error:
                 print(f"{name}: not yet. {error}")
             except Exception as error:
@@ -34,15 +49,16 @@ def report(check):
                     f"{name}: not yet. The result cannot be compared ({error}); is it of the "
                     f"kind that is asked for?"
                 )
+            record_exercise(FOLDER, name, solved)
 
     checked.__doc__, checked.__name__ = check.__doc__, check.__name__
     return checked
 
 
-def call(answer, *inputs):
-    """Call the answer; whatever it raises becomes a `Wrong` that says so."""
+def call(solution, *inputs):
+    """Call the solution; whatever it raises becomes a `Wrong` that says so."""
     try:
-        return answer(*inputs)
+        return solution(*inputs)
     except Exception as error:
         text = (str(error).strip() or "no message").splitlines()[0]
         sizes = ", ".join(str(tuple(x.shape)) for x in inputs if isinstance(x, torch.Tensor))
@@ -75,10 +91,10 @@ def count_pairs(pairs):
 
 
 @report
-def check_count_followers(answer):
+def check_count_followers(solution):
     """Question 1: count which word follows which."""
     words = "the cat saw the cat and the fish saw the sea".split()
-    if (result := call(answer, list(words))) is None:
+    if (result := call(solution, list(words))) is None:
         return None
     if not isinstance(result, dict) or not all(isinstance(row, dict) for row in result.values()):
         raise Wrong("The result should be a dictionary of dictionaries: counts[word][next_word].")
@@ -113,7 +129,7 @@ def check_count_followers(answer):
         raise Wrong(
             f"These words have no followers, or are not in the text: {sorted(found.keys() - right.keys())}."
         )
-    if any((call(answer, ["moon"]) or {}).values()):  # an empty entry says the same as none
+    if any((call(solution, ["moon"]) or {}).values()):  # an empty entry says the same as none
         raise Wrong(
             "A text of one word has no pairs, so there is nothing to count; yours are not empty."
         )
@@ -121,11 +137,11 @@ def check_count_followers(answer):
 
 
 @report
-def check_shares(answer):
+def check_shares(solution):
     """Question 2: divide each row by its sum."""
     counts = torch.randint(1, 9, (4, 4)).float()
     kept = counts.clone()
-    if (result := call(answer, counts)) is None:
+    if (result := call(solution, counts)) is None:
         return None
     if not torch.equal(counts, kept):
         raise Wrong(
@@ -153,7 +169,7 @@ def check_shares(answer):
     if not same(result, counts / counts.sum(dim=1, keepdim=True)):
         raise Wrong(f"The rows should sum to 1; the first sums to {float(result[0].sum()):.4f}.")
     wide = torch.randint(1, 9, (3, 5)).float()
-    if not same(call(answer, wide), wide / wide.sum(dim=1, keepdim=True)):
+    if not same(call(solution, wide), wide / wide.sum(dim=1, keepdim=True)):
         raise Wrong(
             "Right for a table of 4 × 4, wrong for one of 3 × 5: is a size written into your function?"
         )
@@ -161,10 +177,10 @@ def check_shares(answer):
 
 
 @report
-def check_similarities(answer):
+def check_similarities(solution):
     """Question 3: the dot product of every row of a with every row of b."""
     a, b = torch.randn(4, 3), torch.randn(5, 3)
-    if (result := call(answer, a, b)) is None:
+    if (result := call(solution, a, b)) is None:
         return None
     right = torch.tensor(
         [[sum(x * y for x, y in zip(r, s, strict=True)) for s in b.tolist()] for r in a.tolist()]
@@ -189,7 +205,7 @@ def check_similarities(answer):
         )
     a, b = torch.randn(2, 4, 3), torch.randn(2, 5, 3)
     try:
-        batched = answer(a, b)
+        batched = solution(a, b)
     except Exception as error:
         raise Wrong(
             "Right for matrices, but not for a batch, a (2, 4, 3) and b (2, 5, 3): swap the "
@@ -210,10 +226,10 @@ def polynomial(x):
 
 
 @report
-def check_slope(answer):
+def check_slope(solution):
     """Question 4: the derivative of a function at a point, by autograd."""
     x = torch.tensor(3.0)
-    if (result := call(answer, polynomial, x)) is None:
+    if (result := call(solution, polynomial, x)) is None:
         return None
     value = float(result)
     if abs(value - 21) < 1e-5:
@@ -232,7 +248,7 @@ def check_slope(answer):
             "Your function changed the caller's tensor; work on a copy: x.detach().clone().requires_grad_()."
         )
     own = torch.tensor(2.0, requires_grad=True)
-    first, second = float(call(answer, polynomial, own)), float(call(answer, polynomial, own))
+    first, second = float(call(solution, polynomial, own)), float(call(solution, polynomial, own))
     if abs(first - 10) < 1e-5 < abs(second - 10):
         raise Wrong(
             f"Called twice at x = 2 it returns {first:.0f}, then {second:.0f}: gradients add "
@@ -262,7 +278,7 @@ def weights(model):
 
 
 @report
-def check_train_model(answer):
+def check_train_model(solution):
     """Question 5: a training loop."""
     x = torch.randn(8, 2)  # (items, 2)
     y = x @ torch.tensor([1.0, -2.0]) + 0.5  # (items,)
@@ -277,7 +293,7 @@ def check_train_model(answer):
         return weights(reference_training(fresh(), x, y, 0.1, steps, **mistake))
 
     model = fresh()
-    if call(answer, model, x, y, 0.1, 3) is None:
+    if call(solution, model, x, y, 0.1, 3) is None:
         if same(weights(model), run(0)):
             return None
         raise Wrong("The model was trained, but nothing is returned: end with `return model`.")

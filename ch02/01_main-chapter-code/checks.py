@@ -25,11 +25,16 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import wraps
 from inspect import isclass, isfunction
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, UNKNOWN, SimpleTokenizer
+from scratch_llm_tools.learning import answer, hint, offer_hints, predict
+from scratch_llm_tools.progress import folder_of, record_exercise, show_progress
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebooks, with every check
 
 # --- The machinery --------------------------------------------------------------------------------
 
@@ -60,16 +65,21 @@ class Verdict:
         """Show nothing where a check is the last line of a cell."""
 
 
-def exercise_check(name):
-    """Decorator: make a function that raises `Mistake` into a check that prints one line and
-    returns a `Verdict`.
+def exercise_check(name, hints=None):
+    """Decorator: make a function that raises `Mistake` into a check that prints one line, notes in
+    the reader's progress that the exercise was tried or solved, and returns a `Verdict`.
 
-    `name` is what the exercise is called in the notebook. The function gets the reader's attempt; a
-    function among attempts is wrapped so that an untouched one (`...`, None, NotImplementedError)
-    is told from a wrong one.
+    `name` is what the exercise is called in the notebook, and `hints` what `hint(name)` says: a
+    question, the idea and the line. The function gets the reader's attempt; a function among
+    attempts is wrapped so that an untouched one (`...`, None, NotImplementedError) is told from a
+    wrong one.
     """
 
     def decorate(check):
+        folder = folder_of(Path(check.__code__.co_filename).parent)
+        if hints is not None:
+            offer_hints(name, folder, hints)
+
         @wraps(check)
         def run(attempt=None):
             try:
@@ -89,6 +99,8 @@ def exercise_check(name):
             except Exception as error:
                 verdict = Verdict(False, f"✗ {name}: your code stops with {_in_one_line(error)}")
             print(verdict.message)
+            if not verdict.message.startswith("…"):
+                record_exercise(folder, name, verdict.passed)
             return verdict
 
         return run
