@@ -101,6 +101,8 @@ LAYER_NORM_MISTAKES = {
     ),
     "one mean and one variance for all tokens of a text; each token has its own, "
     "over dim=-1": lambda x, w, b, eps: normalised(x, eps, (1, 2)) * w + b,
+    "mean or variance lost its axis: `keepdim=True` keeps it for both, "
+    "(batch, tokens, 1)": lambda x, w, b, eps: normalised(x, eps, keepdim=False) * w + b,
     "this is a softmax": lambda x, w, b, eps: x.softmax(dim=-1) * w + b,
 }
 
@@ -568,19 +570,16 @@ GPT_PARAMETERS_MISTAKES = {
         parameters_of_gpt(vocab, *rest) - vocab * rest[1]
     ),
     "attention has four matrices: queries, keys, values and the projection; here "
-    "are three": lambda *sizes: parameters_of_gpt(*sizes, attention=3),
+    "are three": lambda *sizes: parameters_of_gpt(*sizes, attention=3, bias_vectors=8),
     "only one block was counted": lambda vocab, context, d, layers, tied: parameters_of_gpt(
         vocab, context, d, 1, tied
     ),
     "the feed-forward layer is four times as wide inside": lambda *sizes: parameters_of_gpt(
-        *sizes, wide=1
+        *sizes, wide=1, bias_vectors=6
     ),
     "the head has no bias": lambda *sizes: parameters_of_gpt(*sizes, head_bias=True),
     "queries, keys and values have biases, too: 3 · emb_dim in each block": parameters_with(
         bias_vectors=6
-    ),
-    "queries, keys and values have a bias each; here is one for all three": parameters_with(
-        bias_vectors=7
     ),
     "the projection behind the attention has a bias, too": parameters_with(bias_vectors=8),
     "the feed-forward layer has biases, too: 4 · emb_dim and emb_dim": parameters_with(
@@ -591,11 +590,13 @@ GPT_PARAMETERS_MISTAKES = {
     "the second matrix of the feed-forward layer has a bias of emb_dim numbers; here "
     "it has 4 · emb_dim": parameters_with(bias_vectors=12),
     "a norm has a weight and a bias; here each has one vector": parameters_with(norm_vectors=1),
-    "the feed-forward layer has two matrices, there and back": parameters_with(matrices=1),
+    "the feed-forward layer has two matrices, there and back": parameters_with(
+        matrices=1, bias_vectors=8
+    ),
     "queries, keys and values are three matrices; here one was counted for all, beside the "
-    "projection": parameters_with(attention=2),
+    "projection": parameters_with(attention=2, bias_vectors=7),
     "here attention has one matrix; it has four: queries, keys, values and the "
-    "projection": parameters_with(attention=1),
+    "projection": parameters_with(attention=1, bias_vectors=6),
     "there is one final norm, not one for each block": lambda *sizes: (
         parameters_of_gpt(*sizes) + 2 * (sizes[3] - 1) * sizes[2]
     ),
@@ -875,7 +876,7 @@ GREEDY_MISTAKES = {
     ),
     "each new token stands in the list twice": write_twice,
     "a value came into the list, not an id: `argmax` gives the id, `max` the logit": lambda *args: (
-        write_greedily(*args, pick=torch.max)
+        write_greedily(*args, pick=torch.max, number=float)
     ),
     "only the last id came back; return the whole list": lambda *args: write_greedily(*args)[-1],
     "the text stops when a token comes twice; only end_of_text ends it": write_until_repeated,
@@ -891,6 +892,7 @@ def check_greedy(attempt):
     inputs += [(ToyModel(3, 9), [4, 8, 8, 1], 3, 8), (ToyModel(4, 50), [7, 11, 3], 5, 0)]
     inputs += [(ToyModel(5, 7), [3], 4, 6), (ToyModel(6, 7), [2, 6, 2], 1, 6)]
     inputs += [(ToyModel(7, 4), [1, 2], 0, 3)]
+    inputs += [(ToyModel(seed, 5), [4, 3], 6, 2) for seed in (8, 9, 10)]
 
     def careful(next_logits, ids, max_tokens, end):
         before, result = list(ids), attempt(next_logits, ids, max_tokens, end)
@@ -991,11 +993,6 @@ def write_prompt_uncached(model, idx, max_tokens):
     return write_on(model, torch.cat([idx, token], dim=1), max_tokens - 1, KVCache())
 
 
-def write_later_uncached(model, idx, max_tokens):
-    token = model(idx, KVCache())[:, -1:].argmax(dim=-1)
-    return write_on(model, torch.cat([idx, token], dim=1), max_tokens - 1, None)
-
-
 WRITE_WITH_CACHE_MISTAKES = {
     "with a cache give the model the newest token only; the tokens before it are in "
     "the cache already": lambda *args: write_cached(*args, later=slice(None)),
@@ -1019,7 +1016,6 @@ WRITE_WITH_CACHE_MISTAKES = {
     ),
     "the first call had no cache, so the prompt was forgotten: make the cache before the first "
     "call and pass it there, too": write_prompt_uncached,
-    "only the first call got the cache; pass the same one to every call": write_later_uncached,
     "the newest token was left out of what the model reads next": lambda *args: write_cached(
         *args, later=slice(-2, -1)
     ),

@@ -12,6 +12,10 @@ from ch04_01_main_chapter_code import checks
 from ch04_01_main_chapter_code.previous_chapters import KVCache
 from scratch_llm_tools.mutants import MutantTests
 
+ONE_BY_ONE = """    for place in range(idx.shape[1] - 1):
+        model(idx[:, place : place + 1], cache)
+    new = idx[:, -1:]
+"""
 MUTANTS = {
     "layer_norm": (
         """
@@ -159,7 +163,6 @@ def gelu(x):
                 "x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))",
             ),
             ("math.sqrt(2 / math.pi)", "0.7978845608"),
-            ("torch.tanh(math", "np.tanh(math"),
         ],
     ),
     "transformer_block": (
@@ -449,6 +452,295 @@ def next_token_loss(logits, ids):
             ),
             ("logits.log_softmax(dim=-1)", "logits - logits.exp().sum(-1, keepdim=True).log()"),
             (".mean()", ".double().mean()"),
+        ],
+    ),
+    "gpt_parameters": (
+        """
+def gpt_parameters(vocab_size, context_length, emb_dim, n_layers, tied):
+    d = emb_dim
+    attention = 3 * (d * d + d) + (d * d + d)
+    feed_forward = (4 * d * d + 4 * d) + (4 * d * d + d)
+    block = attention + feed_forward + 2 * (2 * d)
+    head = 0 if tied else vocab_size * d
+    return (vocab_size + context_length) * d + n_layers * block + 2 * d + head
+""",
+        [
+            (
+                "the biases of the linear layers",
+                "3 * (d * d + d) + (d * d + d)",
+                "4 * d * d",
+                "(4 * d * d + 4 * d) + (4 * d * d + d)",
+                "8 * d * d",
+            ),
+            ("a tied head has no matrix", "0 if tied else ", ""),
+            ("an untied head has a matrix", "vocab_size * d\n", "0\n"),
+            ("tied is turned round", "if tied", "if not tied"),
+            ("the norms are missing", " + 2 * (2 * d)", "", " + 2 * d + head", " + head"),
+            ("the norms of the blocks", " + 2 * (2 * d)", ""),
+            ("the final norm is missing", " + 2 * d + head", " + head"),
+            ("each block has two norms", "2 * (2 * d)", "2 * d"),
+            ("the position embeddings", "(vocab_size + context_length) * d", "vocab_size * d"),
+            ("the token embeddings", "(vocab_size + context_length) * d", "context_length * d"),
+            ("here are three", "3 * (d * d + d) + (d * d + d)", "3 * (d * d + d)"),
+            ("only one block", "n_layers * block", "block"),
+            ("four times as wide", "(4 * d * d + 4 * d) + (4 * d * d + d)", "2 * (d * d + d)"),
+            ("the head has no bias", "+ head", "+ head + vocab_size"),
+            ("but it is a float", "2 * (2 * d)", "4.0 * d"),
+            ("have biases, too: 3", "3 * (d * d + d)", "3 * d * d"),
+            ("behind the attention has a bias", "+ (d * d + d)\n", "+ d * d\n"),
+            (
+                "the feed-forward layer has biases, too",
+                "(4 * d * d + 4 * d) + (4 * d * d + d)",
+                "2 * 4 * d * d",
+            ),
+            ("a bias for each of its", "4 * d * d + 4 * d", "4 * d * d"),
+            ("here it has 4", "(4 * d * d + d)", "(4 * d * d + 4 * d)"),
+            ("here each has one vector", "2 * (2 * d)", "2 * d", "+ 2 * d + head", "+ d + head"),
+            ("two matrices, there and back", " + (4 * d * d + d)", ""),
+            ("one was counted for all", "3 * (d * d + d)", "(d * d + d)"),
+            ("here attention has one matrix", "3 * (d * d + d) + (d * d + d)", "d * d + d"),
+            ("one final norm, not one", "block + 2 * d", "(block + 2 * d)"),
+            (
+                "counted for each block",
+                "(vocab_size + context_length) * d + n_layers * block",
+                "n_layers * ((vocab_size + context_length) * d + block)",
+            ),
+            ("not for each word", "(vocab_size + context_length)", "(vocab_size + vocab_size)"),
+            ("the mask was counted", "* block", "* (block + context_length**2)"),
+            (
+                "the matrices and the tables alone",
+                "3 * (d * d + d) + (d * d + d)",
+                "4 * d * d",
+                "(4 * d * d + 4 * d) + (4 * d * d + d)",
+                "8 * d * d",
+                " + 2 * (2 * d)",
+                "",
+                " + 2 * d + head",
+                " + head",
+            ),
+            ("", "return ", "return 1 + "),
+        ],
+        [
+            ("d = emb_dim", "d = np.int64(emb_dim)"),
+            ("0 if tied else vocab_size * d", "(not tied) * vocab_size * d"),
+            (
+                "    block = attention + feed_forward + 2 * (2 * d)\n",
+                "    block = 12 * d**2 + 13 * d\n",
+            ),
+        ],
+    ),
+    "texts_that_fit": (
+        """
+def texts_that_fit(memory, parameters, n_layers, emb_dim, tokens, bytes_per_number):
+    left = memory - parameters * bytes_per_number
+    cache = 2 * n_layers * emb_dim * tokens * bytes_per_number
+    return left // cache
+""",
+        [
+            ("a key and a value", "2 * n_layers", "n_layers"),
+            ("queries are never needed", "2 * n_layers", "3 * n_layers"),
+            ("take them off first", "memory - parameters * bytes_per_number", "memory"),
+            (
+                "all texts share them",
+                "left // cache",
+                "memory // (parameters * bytes_per_number + cache)",
+            ),
+            ("each layer has keys", "2 * n_layers", "2"),
+            ("every token of the text", " * tokens", ""),
+            ("a number of the cache takes", "tokens * bytes_per_number", "tokens"),
+            ("the weights take bytes_per_number", "parameters * bytes_per_number", "parameters"),
+            ("not with their square", "* tokens", "* tokens**2"),
+            (
+                "a text that fits in part does not fit: round down",
+                "left // cache",
+                "math.ceil(left / cache)",
+            ),
+            ("whole texts are asked for", "left // cache", "left / cache"),
+            ("but it is a float", "left // cache", "float(left // cache)"),
+            (
+                "bytes were taken for bits",
+                "left // cache",
+                "(memory - 8 * (memory - left)) // (8 * cache)",
+            ),
+            ("as in training with AdamW", "parameters * bytes", "4 * parameters * bytes"),
+            ("these are the bytes that the weights leave", "left // cache", "left"),
+            ("the bytes of one text's cache", "left // cache", "cache"),
+            ("the number of tokens that fit", "left // cache", "left // cache * tokens"),
+            ("do not round", "left // cache", "round(left / cache)"),
+            ("one text too few", "left // cache", "left // cache - 1"),
+            ("`emb_dim` is missing", "* emb_dim ", ""),
+            (
+                "the bytes are missing",
+                "parameters * bytes_per_number",
+                "parameters",
+                "tokens * bytes_per_number",
+                "tokens",
+            ),
+            (
+                "the weights were divided",
+                "parameters * bytes_per_number",
+                "parameters // bytes_per_number",
+            ),
+            ("not emb_dim²", "* emb_dim", "* emb_dim**2"),
+            ("", "left // cache", "left // cache + 2"),
+        ],
+        [
+            ("left // cache", "int(left / cache)"),
+            ("left // cache", "np.int64(left) // cache"),
+            ("left // cache", "math.floor(left / cache)"),
+        ],
+    ),
+    "greedy": (
+        """
+def greedy(next_logits, ids, max_tokens, end_of_text):
+    result = list(ids)
+    for _ in range(max_tokens):
+        token = next_logits(result).argmax().item()
+        if token == end_of_text:
+            break
+        result.append(token)
+    return result
+""",
+        [
+            ("does not stop", "        if token == end_of_text:\n            break\n", ""),
+            ("`break`, not `continue`", "break", "continue"),
+            ("`.item()` makes", ".item()", ""),
+            (
+                "end_of_text is in the result",
+                "        if token == end_of_text:\n            break\n        result.append(token)",
+                "        result.append(token)\n        if token == end_of_text:\n            break",
+            ),
+            ("without the prompt", "return result", "return result[len(ids) :]"),
+            ("the least likely", "argmax", "argmin"),
+            ("must be appended before", "next_logits(result)", "next_logits(list(ids))"),
+            (
+                "the model was asked once",
+                "    for _ in range(max_tokens):\n        token = next_logits(result).argmax().item()\n",
+                "    token = next_logits(result).argmax().item()\n    for _ in range(max_tokens):\n",
+            ),
+            ("only the last id; give", "next_logits(result)", "next_logits(result[-1:])"),
+            ("counts the new tokens", "range(max_tokens)", "range(max_tokens - len(ids))"),
+            ("one new token too few", "range(max_tokens)", "range(max_tokens - 1)"),
+            ("one new token too many", "range(max_tokens)", "range(max_tokens + 1)"),
+            (
+                "only a new one ends",
+                "    for _",
+                "    if end_of_text in ids:\n        return result\n    for _",
+            ),
+            ("the second likeliest", "argmax()", "sort(descending=True).indices[1]"),
+            (
+                "only the new ids",
+                "next_logits(result)",
+                "next_logits(result[len(ids) :] or list(ids))",
+            ),
+            ("backwards", "next_logits(result)", "next_logits(result[::-1])"),
+            ("did not see the last id", "next_logits(result)", "next_logits(result[:-1])"),
+            ("put in front", "result.append(token)", "result = [token] + result"),
+            ("nothing is to be cut off", "return result", "return result[:-1]"),
+            ("not always 0", "== end_of_text", "== 0"),
+            (
+                "not `vocab_size − 1`",
+                "token = next_logits(result).argmax().item()\n        if token == end_of_text:",
+                "logits = next_logits(result)\n        token = logits.argmax().item()\n        if token == len(logits) - 1:",
+            ),
+            ("own end_of_text was left out", "list(ids)", "[i for i in ids if i != end_of_text]"),
+            ("stands in the list twice", "result.append(token)", "result.extend([token, token])"),
+            ("a value came into the list", ".argmax()", ".max()"),
+            ("only the last id came back", "return result", "return result[-1]"),
+            (
+                "when a token comes twice",
+                "if token == end_of_text:",
+                "if token in (end_of_text, result[-1]):",
+            ),
+            ("make a new list", "list(ids)", "ids"),
+            ("", "argmax()", "topk(3).indices[2]"),
+        ],
+        [
+            ("argmax().item()", "tolist()\n        token = token.index(max(token))"),
+            ("range(max_tokens)", "range(len(ids), len(ids) + max_tokens)"),
+            ("        result.append(token)", "        result = [*result, token]"),
+            (
+                "next_logits(result).argmax().item()",
+                "int(np.argmax(next_logits(tuple(result)).numpy()))",
+            ),
+        ],
+    ),
+    "write_with_cache": (
+        """
+def write_with_cache(model, idx, max_tokens):
+    cache = KVCache()
+    new = idx
+    for _ in range(max_tokens):
+        new = model(new, cache)[:, -1].argmax(dim=-1, keepdim=True)
+        idx = torch.cat([idx, new], dim=1)
+    return idx
+""",
+        [
+            ("the newest token only", "model(new, cache)", "model(idx, cache)"),
+            ("nothing but the newest token", "model(new, cache)", "model(new)"),
+            ("nothing but the newest token", "model(new, cache)", "model(new, KVCache())"),
+            ("must read the whole prompt", "new = idx\n", "new = idx[:, -1:]\n"),
+            ("from the first position", "[:, -1]", "[:, 0]"),
+            (
+                "without the prompt",
+                "    new = idx\n",
+                "    new, tokens = idx, idx.shape[1]\n",
+                "return idx",
+                "return idx[:, tokens:]",
+            ),
+            ("to be appended", ", keepdim=True", ""),
+            ("was fed twice", "    new = idx\n", "    model(idx, cache)\n    new = idx[:, -1:]\n"),
+            (
+                "the last two tokens were given",
+                "    return idx",
+                "        new = idx[:, -2:]\n    return idx",
+            ),
+            (
+                "the prompt was forgotten",
+                "model(new, cache)",
+                "(model(new) if new is idx else model(new, cache))",
+            ),
+            (
+                "nothing but the newest token",
+                "model(new, cache)",
+                "(model(new, cache) if new is idx else model(new))",
+            ),
+            (
+                "left out of what the model reads next",
+                "    return idx",
+                "        new = idx[:, -2:-1]\n    return idx",
+            ),
+            ("the least likely", "argmax", "argmin"),
+            ("one new token too few", "range(max_tokens)", "range(max_tokens - 1)"),
+            ("one new token too many", "range(max_tokens)", "range(max_tokens + 1)"),
+            ("the axis of the batch is gone", "return idx", "return idx[0]"),
+            ("only the last token came back", "return idx", "return new"),
+            ("again and again", "    return idx", "        new = idx[:, :1]\n    return idx"),
+            (
+                "lost its last token",
+                "    new = idx\n",
+                "    new = idx[:, : max(1, idx.shape[1] - 1)]\n",
+            ),
+            ("everything is computed anew", "model(new, cache)", "model(idx)"),
+            (
+                "read in two calls",
+                "    new = idx\n",
+                "    if idx.shape[1] > 1:\n        model(idx[:, :-1], cache)\n    new = idx[:, -1:]\n",
+            ),
+            ("one call can read it whole", "    new = idx\n", ONE_BY_ONE),
+            ("nobody asks what follows", "    return idx", "    model(new, cache)\n    return idx"),
+            (
+                "and the last new token was read, too",
+                "    new = idx\n",
+                ONE_BY_ONE,
+                "    return idx",
+                "    model(new, cache)\n    return idx",
+            ),
+            ("", "argmax(dim=-1, keepdim=True)", "topk(2).indices[:, 1:]"),
+        ],
+        [
+            ("[:, -1].argmax(dim=-1, keepdim=True)", "[:, -1:].argmax(dim=-1)"),
+            ("model(new, cache)", "model(new, cache=cache)"),
         ],
     ),
 }
