@@ -140,9 +140,13 @@ def judge(attempt, reference, inputs, mistakes):
 def difference(got, want, place="the result"):
     """The first place where two values differ, in words, or None. Numbers may differ by rounding
     errors.
+
+    A right answer of another type is right as well: a NumPy array or a list for a tensor, a tensor
+    for a list, a number in a tensor. Only a float for a whole number, and a plain number for a
+    tensor, are told their type. Two exceptions are the same if they say the same.
     """
     if isinstance(want, Exception) or isinstance(got, Exception):
-        same = type(got) is type(want) and str(got) == str(want)  # the type alone has many causes
+        same = type(got) is type(want) and str(got) == str(want)
         return None if same else f"{place} is {shown(got)}, expected {shown(want)}"
     if torch.is_tensor(want) or isinstance(want, np.ndarray):
         return _tensor_difference(got, torch.as_tensor(want), place)
@@ -150,22 +154,33 @@ def difference(got, want, place="the result"):
         return _dict_difference(got, want, place)
     if isinstance(want, list | tuple):
         return _sequence_difference(got, want, place)
+    if isinstance(got, np.generic) or torch.is_tensor(got) and got.numel() == 1:
+        got = got.item()
     if isinstance(want, float):
-        is_number = isinstance(got, int | float) or torch.is_tensor(got) and got.numel() == 1
-        same = is_number and math.isclose(float(got), want, rel_tol=1e-5, abs_tol=1e-9)
+        is_number = isinstance(got, int | float)
+        same = is_number and math.isclose(got, want, rel_tol=1e-5, abs_tol=1e-9)
+        same = same or is_number and math.isnan(got) and math.isnan(want)
     elif isinstance(want, int):
-        same = isinstance(got, int | np.integer) and got == want
+        same = isinstance(got, int) and got == want
+        if isinstance(got, float) and got == want:
+            return f"{place} is {got}: the right number, but a float, expected {want}"
     else:
         same = type(got) is type(want) and got == want
     return None if same else f"{place} is {shown(got)}, expected {shown(want)}"
 
 
 def _tensor_difference(got, want, place):
-    if not torch.is_tensor(got):
-        return f"{place} is a {type(got).__name__}, expected a tensor of shape {tuple(want.shape)}"
+    has_dtype = torch.is_tensor(got) or isinstance(got, np.ndarray)
+    other = f"{place} is a {type(got).__name__}, expected a tensor of shape {tuple(want.shape)}"
+    if isinstance(got, int | float):
+        return other  # it has left the graph, as a loss must not
+    try:
+        got = torch.as_tensor(got)
+    except (TypeError, ValueError, RuntimeError):  # no numbers, or rows of different lengths
+        return other
     if got.shape != want.shape:
         return f"{place} has the shape {tuple(got.shape)}, expected {tuple(want.shape)}"
-    if got.is_floating_point() != want.is_floating_point():
+    if has_dtype and got.is_floating_point() != want.is_floating_point():
         return f"{place} has the dtype {got.dtype}, expected {want.dtype}"
     wrong = ~torch.isclose(
         got.detach().double(), want.detach().double(), rtol=1e-4, atol=1e-5, equal_nan=True
@@ -197,7 +212,7 @@ def _dict_difference(got, want, place):
 
 
 def _sequence_difference(got, want, place):
-    if torch.is_tensor(got) and not any(map(torch.is_tensor, want)):
+    if isinstance(got, np.ndarray) or torch.is_tensor(got) and not any(map(torch.is_tensor, want)):
         got = got.tolist()
     if not isinstance(got, list | tuple):
         return f"{place} is a {type(got).__name__}, expected a {type(want).__name__}"
