@@ -585,8 +585,6 @@ GPT_PARAMETERS_MISTAKES = {
     "the feed-forward layer has biases, too: 4 · emb_dim and emb_dim": parameters_with(
         bias_vectors=4
     ),
-    "the first matrix of the feed-forward layer has a bias for each of its 4 · emb_dim "
-    "outputs": parameters_with(bias_vectors=5),
     "the second matrix of the feed-forward layer has a bias of emb_dim numbers; here "
     "it has 4 · emb_dim": parameters_with(bias_vectors=12),
     "a norm has a weight and a bias; here each has one vector": parameters_with(norm_vectors=1),
@@ -829,9 +827,6 @@ def write_until_repeated(next_logits, ids, max_tokens, end):
 GREEDY_MISTAKES = {
     "it does not stop at end_of_text": lambda *args: write_greedily(*args, stop=False),
     "it leaves end_of_text out and goes on; the text ends there: `break`, not `continue`": write_past_the_end,
-    "`argmax` gives a tensor; `.item()` makes a number of it": lambda *args: write_greedily(
-        *args, number=lambda token: token
-    ),
     "end_of_text is in the result; stop before it is appended": lambda *args: write_greedily(
         *args, keep_end=True
     ),

@@ -493,7 +493,6 @@ def gpt_parameters(vocab_size, context_length, emb_dim, n_layers, tied):
                 "(4 * d * d + 4 * d) + (4 * d * d + d)",
                 "2 * 4 * d * d",
             ),
-            ("a bias for each of its", "4 * d * d + 4 * d", "4 * d * d"),
             ("here it has 4", "(4 * d * d + d)", "(4 * d * d + 4 * d)"),
             ("here each has one vector", "2 * (2 * d)", "2 * d", "+ 2 * d + head", "+ d + head"),
             ("two matrices, there and back", " + (4 * d * d + d)", ""),
@@ -604,7 +603,6 @@ def greedy(next_logits, ids, max_tokens, end_of_text):
         [
             ("does not stop", "        if token == end_of_text:\n            break\n", ""),
             ("`break`, not `continue`", "break", "continue"),
-            ("`.item()` makes", ".item()", ""),
             (
                 "end_of_text is in the result",
                 "        if token == end_of_text:\n            break\n        result.append(token)",
@@ -656,6 +654,7 @@ def greedy(next_logits, ids, max_tokens, end_of_text):
             ("", "argmax()", "topk(3).indices[2]"),
         ],
         [
+            (".item()", ""),
             ("argmax().item()", "tolist()\n        token = token.index(max(token))"),
             ("range(max_tokens)", "range(len(ids), len(ids) + max_tokens)"),
             ("        result.append(token)", "        result = [*result, token]"),
