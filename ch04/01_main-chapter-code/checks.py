@@ -16,7 +16,9 @@ from ch04_01_main_chapter_code.previous_chapters import (
     Mistake,
     exercise_check,
     judge,
+    keeping,
     normal,
+    refuse_functions,
     sizes,
     whole,
 )
@@ -117,6 +119,7 @@ def check_layer_norm(attempt):
         inputs.append((x, normal(seed + 10, emb_dim), normal(seed + 20, emb_dim), eps))
 
     judge(attempt, lambda x, w, b, eps: normalised(x, eps) * w + b, inputs, LAYER_NORM_MISTAKES)
+    refuse_functions(attempt, inputs[0], "layer_norm", "native_layer_norm")
 
 
 def bend(x, cube=3, factor=0.044715, root=(2 / math.pi) ** 0.5):
@@ -184,6 +187,7 @@ def check_gelu(attempt):
         (2 * normal(seed, *sizes(seed, seed)),) for seed in (1, 2, 3)
     ]
     judge(attempt, lambda x: 0.5 * x * (1 + bend(x)), inputs, GELU_MISTAKES)
+    refuse_functions(attempt, inputs[0], "gelu")
 
 
 class Step:
@@ -509,6 +513,7 @@ def check_next_token_loss(attempt):
         inputs,
         NEXT_TOKEN_LOSS_MISTAKES,
     )
+    refuse_functions(attempt, inputs[0], "cross_entropy", "cross_entropy_loss")
     logits, ids = inputs[0]
     if not attempt(logits.clone().requires_grad_(), ids.clone()).requires_grad:
         raise Mistake(
@@ -889,17 +894,7 @@ def check_greedy(attempt):
     inputs += [(ToyModel(7, 4), [1, 2], 0, 3)]
     inputs += [(ToyModel(seed, 5), [4, 3], 6, 2) for seed in (8, 9, 10)]
 
-    def careful(next_logits, ids, max_tokens, end):
-        before, result = list(ids), attempt(next_logits, ids, max_tokens, end)
-        if ids != before:
-            raise Mistake(
-                "the list `ids` that your function was given has changed. Likely mistake: "
-                "`ids.append` or `+=` "
-                "on it; make a new list, `ids + [token]`."
-            )
-        return result
-
-    judge(careful, write_greedily, inputs, GREEDY_MISTAKES)
+    judge(keeping(attempt, "next_logits", "ids"), write_greedily, inputs, GREEDY_MISTAKES)
 
 
 class CountingModel:

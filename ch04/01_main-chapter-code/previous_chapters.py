@@ -6,7 +6,9 @@ try:
         Mistake,
         exercise_check,
         judge,
+        keeping,
         normal,
+        refuse_functions,
         sizes,
         whole,
     )
@@ -28,6 +30,8 @@ __all__ = [
     "find_tokenizer",
     "gpt2_tokenizer",
     "judge",
+    "keeping",
+    "refuse_functions",
     "normal",
     "sizes",
     "whole",
