@@ -913,7 +913,6 @@ EXERCISES = {
             (greedy_that_keeps_the_end, "end_of_text is in the result"),
             (greedy_that_skips_the_end, "`break`, not `continue`"),
             (greedy_in_the_given_list, "has changed"),
-            (greedy_with_tensors, "`.item()` makes a number"),
             (greedy_to_a_length, "not the prompt"),
             (
                 lambda model, ids, *rest: solved_greedy(model, ids, *rest)[len(ids) :],
@@ -932,6 +931,7 @@ EXERCISES = {
                 "must be appended",
             ),
         ],
+        [greedy_with_tensors],
     ),
     "write_with_cache": (
         solved_write,
