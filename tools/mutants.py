@@ -85,7 +85,9 @@ class MutantTests:
 
 def tables():
     """(file, `mutants`) of every file of mutants in the course."""
-    for path in sorted(ROOT.glob("ch0*/*/test_mutants*.py")) + sorted(ROOT.glob("ch01/test_mu*.py")):
+    for path in sorted(ROOT.glob("ch0*/*/test_mutants*.py")) + sorted(
+        ROOT.glob("ch01/test_mu*.py")
+    ):
         folder = re.sub(r"\W", "_", path.parent.relative_to(ROOT).as_posix())
         yield path.relative_to(ROOT), importlib.import_module(f"{folder}.{path.stem}").MUTANTS
 

@@ -37,6 +37,7 @@ from ch02_01_main_chapter_code.tokenizer import (
     SimpleTokenizer,
     gpt2_tokenizer,
 )
+from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -957,25 +958,6 @@ SOLUTIONS = [
 ]
 
 
-@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda function: function.__name__)
-def test_the_solution_of_each_exercise_passes(solution):
-    verdict = getattr(checks, f"check_{solution.__name__}")(solution)
-    assert verdict, verdict.message
-
-
-@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda function: function.__name__)
-def test_each_exercise_left_alone_is_not_attempted(solution):
-    assert (
-        "not attempted yet"
-        in getattr(checks, f"check_{solution.__name__}")(left_empty_of(solution)).message
-    )
-
-
-def left_empty_of(solution):
-    n_arguments = solution.__code__.co_argcount
-    return {1: lambda a: ..., 2: lambda a, b: ..., 3: lambda a, b, c: ...}[n_arguments]
-
-
 def first_seen(words, size):
     vocab = {}
     for word, _ in Counter(words).most_common(size):
@@ -1249,23 +1231,11 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(
-    "name, number",
-    [(name, number) for name in WRONG for number in range(len(WRONG[name]))],
-    ids=str,
-)
-def test_a_typical_mistake_is_named(name, number):
-    attempt, words = WRONG[name][number]
-    verdict = getattr(checks, f"check_{name}")(attempt)
-    assert not verdict and "Likely mistake: " in verdict.message and words in verdict.message, (
-        verdict.message
-    )
+EXERCISES = {solution.__name__: (solution, WRONG[solution.__name__]) for solution in SOLUTIONS}
 
 
-def test_every_exercise_has_a_solution_and_four_wrong_ones():
-    names = {name.removeprefix("check_") for name in vars(checks) if name.startswith("check_")}
-    assert names == set(WRONG) == {solution.__name__ for solution in SOLUTIONS}
-    assert all(len(attempts) >= 4 for attempts in WRONG.values())
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
+    checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch02.ipynb"
 
 
 # -------------------------------------------------------------------------------------------------

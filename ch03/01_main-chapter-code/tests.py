@@ -27,7 +27,7 @@ from ch03_01_main_chapter_code.attention import (
     SelfAttention,
 )
 from ch03_01_main_chapter_code.plot_attention import plot_attention
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -616,7 +616,7 @@ EXERCISES = {
             (lambda q, k: q @ k.T / k.shape[0] ** 0.5, "number of keys"),
             (lambda q, k: q @ k.T / q.shape[0] ** 0.5, "number of tokens"),
             (lambda q, k: k @ q.T / q.shape[1] ** 0.5, "rows and columns are exchanged"),
-            (lambda q, k: q @ k, "stops with RuntimeError"),
+            (lambda q, k: q @ k, "turn the keys over"),
         ],
     ),
     "causal_weights": (
@@ -786,7 +786,7 @@ EXERCISES = {
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch03.ipynb"
 
 

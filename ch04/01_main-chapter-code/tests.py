@@ -925,6 +925,7 @@ EXERCISES = {
                 "must be appended",
             ),
         ],
+        [greedy_with_tensors],
     ),
     "write_with_cache": (
         solved_write,
