@@ -14,14 +14,20 @@ from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, generate_greedy
 from ch04_01_main_chapter_code.previous_chapters import (
     KVCache,
     Mistake,
+    answer,
     exercise_check,
+    hint,
     judge,
     keeping,
     normal,
+    predict,
     refuse_functions,
+    show_progress,
     sizes,
     whole,
 )
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebooks, with every check
 
 
 def normalised(x, eps, axes=-1, unbiased=False, keepdim=True):

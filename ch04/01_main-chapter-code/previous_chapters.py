@@ -4,11 +4,15 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import (
         Mistake,
+        answer,
         exercise_check,
+        hint,
         judge,
         keeping,
         normal,
+        predict,
         refuse_functions,
+        show_progress,
         sizes,
         whole,
     )
@@ -21,6 +25,10 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "answer",
+    "hint",
+    "predict",
+    "show_progress",
     "BPETokenizer",
     "KVCache",
     "Mistake",

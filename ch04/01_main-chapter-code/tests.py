@@ -925,7 +925,6 @@ EXERCISES = {
                 "must be appended",
             ),
         ],
-        [greedy_with_tensors],
     ),
     "write_with_cache": (
         solved_write,

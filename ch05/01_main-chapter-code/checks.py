@@ -8,7 +8,18 @@ import math
 
 import torch
 
-from ch05_01_main_chapter_code.previous_chapters import exercise_check, judge, normal, whole
+from ch05_01_main_chapter_code.previous_chapters import (
+    answer,
+    exercise_check,
+    hint,
+    judge,
+    normal,
+    predict,
+    show_progress,
+    whole,
+)
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebooks, with every check
 
 
 def distribution(seed, size):

@@ -12,13 +12,19 @@ import torch.nn.functional as F
 
 from ch06_01_main_chapter_code.previous_chapters import (
     Mistake,
+    answer,
     exercise_check,
+    hint,
     judge,
     keeping,
     normal,
+    predict,
     seeded,
+    show_progress,
     whole,
 )
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebooks, with every check
 
 
 def spam_or_ham(seed, texts, spam):

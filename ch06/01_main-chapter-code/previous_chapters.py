@@ -4,11 +4,15 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import (
         Mistake,
+        answer,
         exercise_check,
+        hint,
         judge,
         keeping,
         normal,
+        predict,
         seeded,
+        show_progress,
         whole,
     )
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
@@ -76,6 +80,10 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "answer",
+    "hint",
+    "predict",
+    "show_progress",
     "BPETokenizer",
     "Batches",
     "COUNT",

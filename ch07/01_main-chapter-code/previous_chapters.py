@@ -3,11 +3,15 @@
 try:
     from ch02_01_main_chapter_code.checks import (
         Mistake,
+        answer,
         exercise_check,
+        hint,
         judge,
         keeping,
+        predict,
         refuse_functions,
         seeded,
+        show_progress,
     )
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
     from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
@@ -82,6 +86,10 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "answer",
+    "hint",
+    "predict",
+    "show_progress",
     "Batches",
     "DIGITS_PATTERN",
     "DOWNLOADED_CORPORA",
