@@ -45,8 +45,7 @@ LETTER_PROMPT_MISTAKES = {
     "the answer stands in the prompt: the model would be given what it is to find": lambda e: (
         f"{letter(e)} {e['output']}"
     ),
-    "a space stands at the end; with GPT-2's kind of tokens the answer's first word brings its "
-    "own": lambda e: letter(e) + " ",
+    "a space stands at the end; in this style nothing follows the colon": lambda e: letter(e) + " ",
     "a line break stands at the end; the answer goes on in the line of `Answer:`": lambda e: (
         letter(e) + "\n"
     ),
