@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, UNKNOWN, SimpleTokenizer
 from scratch_llm_tools.learning import answer, hint, offer_hints, predict
@@ -245,6 +246,51 @@ def _outcome(function, arguments):
         raise
     except Exception as error:
         return error
+
+
+def keeping(attempt, *names):
+    """The same function, but it raises `Mistake` where it changes an argument that it was given;
+    `names` says what the first arguments are called.
+    """
+
+    def call(*arguments):
+        before = copy.deepcopy(arguments)
+        result = attempt(*arguments)
+        for name, now, was in zip(names, arguments, before, strict=False):
+            if not callable(now) and difference(now, was) is not None:
+                raise Mistake(
+                    f"`{name}`, which your function was given, has changed. Likely mistake: "
+                    f"`append`, `pop`, `+=` or the like works on `{name}` itself; make something new."
+                )
+        return result
+
+    return call
+
+
+class _CalledFunctions(TorchFunctionMode):
+    """Notes the names of PyTorch's functions that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def refuse_functions(attempt, arguments, *names):
+    """Raise `Mistake` where the attempt calls one of these functions of PyTorch, which the exercise
+    excludes.
+    """
+    with _CalledFunctions() as called:
+        attempt(*copy.deepcopy(arguments))
+    for name in names:
+        if name in called.names:
+            raise Mistake(
+                f"the result is right, but the exercise asks for your own formula. Likely mistake: "
+                f"`{name}` did the work; write it without."
+            )
 
 
 def _in_one_line(error):

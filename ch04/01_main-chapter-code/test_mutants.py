@@ -12,6 +12,9 @@ from ch04_01_main_chapter_code import checks
 from ch04_01_main_chapter_code.previous_chapters import KVCache
 from scratch_llm_tools.mutants import MutantTests
 
+FORMULA = "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))"
+LOSS = "-log_p.gather(-1, targets.unsqueeze(-1)).mean()"
+LOSS_LINES = f"    log_p = logits.log_softmax(dim=-1)\n    return {LOSS}"
 ONE_BY_ONE = """    for place in range(idx.shape[1] - 1):
         model(idx[:, place : place + 1], cache)
     new = idx[:, -1:]
@@ -83,16 +86,17 @@ def layer_norm(x, weight, bias, eps):
             ("the mean was added", "(x - mean)", "(x + mean)"),
             ("mean or variance lost its axis", "mean(dim=-1, keepdim=True)", "mean(dim=-1)"),
             ("mean or variance lost its axis", ", keepdim=True, unbiased", ", unbiased"),
+            (
+                "`layer_norm` did the work",
+                "(x - mean) / torch.sqrt(variance + eps) * weight + bias",
+                "F.layer_norm(x, weight.shape, weight, bias, eps)",
+            ),
             ("", "+ bias", "+ 1.5 * bias"),
         ],
         [
             ("torch.sqrt(variance + eps)", "(variance + eps) ** 0.5"),
             (" / torch.sqrt(variance + eps)", " * (variance + eps).rsqrt()"),
             ("x.var(dim=-1, keepdim=True, unbiased=False)", "(x**2).mean(-1, True) - mean**2"),
-            (
-                "(x - mean) / torch.sqrt(variance + eps) * weight + bias",
-                "F.layer_norm(x, weight.shape, weight, bias, eps)",
-            ),
         ],
     ),
     "gelu": (
@@ -106,21 +110,9 @@ def gelu(x):
                 "torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))",
                 "torch.erf(x / 2**0.5)",
             ),
-            (
-                "this is ReLU",
-                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
-                "F.relu(x)",
-            ),
-            (
-                "sigmoid(1.702 x)",
-                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
-                "x * torch.sigmoid(1.702 * x)",
-            ),
-            (
-                "is called SiLU",
-                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
-                "x / (1 + torch.exp(-x))",
-            ),
+            ("this is ReLU", FORMULA, "F.relu(x)"),
+            ("sigmoid(1.702 x)", FORMULA, "x * torch.sigmoid(1.702 * x)"),
+            ("is called SiLU", FORMULA, "x / (1 + torch.exp(-x))"),
             ("the factor 0.5 is missing", "0.5 * x", "x"),
             ("`1 +` before the tanh", "(1 + torch", "(torch"),
             ("the factor x in front", "0.5 * x * ", "0.5 * "),
@@ -146,22 +138,12 @@ def gelu(x):
                 "torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))",
                 "torch.erf(x)",
             ),
-            (
-                "without its factor 0.5",
-                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
-                "x * (1 + torch.erf(x / math.sqrt(2)))",
-            ),
+            ("without its factor 0.5", FORMULA, "x * (1 + torch.erf(x / math.sqrt(2)))"),
+            ("`gelu` did the work", FORMULA, "torch.nn.GELU(approximate='tanh')(x)"),
             ("", "0.5 * x", "0.7 * x"),
         ],
         [
-            (
-                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
-                "F.gelu(x, approximate='tanh')",
-            ),
-            (
-                "0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))",
-                "x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))",
-            ),
+            (FORMULA, "x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))"),
             ("math.sqrt(2 / math.pi)", "0.7978845608"),
         ],
     ),
@@ -366,7 +348,7 @@ def next_token_loss(logits, ids):
             ),
             (
                 "the logarithm came after the mean",
-                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                LOSS,
                 "-log_p.gather(-1, targets.unsqueeze(-1)).exp().mean().log()",
             ),
             ("the perplexity", ".mean()", ".mean().neg().exp()", "-log_p", "log_p"),
@@ -376,12 +358,12 @@ def next_token_loss(logits, ids):
             ("leave out `.item()`", ".mean()", ".mean().item()"),
             (
                 "the softmax came before the cross-entropy",
-                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                LOSS_LINES,
                 "    return F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten())",
             ),
             (
                 "flatten batch and tokens into one axis",
-                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                LOSS_LINES,
                 "    return F.cross_entropy(logits, targets)",
             ),
             (
@@ -400,55 +382,44 @@ def next_token_loss(logits, ids):
             ),
             (
                 "the id 0 were left out",
-                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                LOSS_LINES,
                 "    return F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=0)",
             ),
             ("only the last target", ".mean()", "[:, -1].mean()"),
             ("only the first text", ".mean()", "[0].mean()"),
             ("averaged over the tokens, but summed", ".mean()", ".mean(1).sum()"),
-            (
-                "over the whole vocabulary",
-                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
-                "-log_p.mean()",
-            ),
+            ("over the whole vocabulary", LOSS, "-log_p.mean()"),
             (
                 "with a one-hot tensor",
-                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                LOSS,
                 "-(log_p * F.one_hot(targets, logits.shape[-1])).mean()",
             ),
-            (
-                "the entropy of the guesses",
-                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
-                "-(log_p * log_p.exp()).sum(-1).mean()",
-            ),
+            ("the entropy of the guesses", LOSS, "-(log_p * log_p.exp()).sum(-1).mean()"),
             (
                 "`nll_loss` takes log_softmax",
-                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                LOSS_LINES,
                 "    return F.nll_loss(logits.softmax(-1).flatten(0, 1), targets.flatten())",
             ),
             ("log10", ".mean()", ".mean() / math.log(10)"),
-            (
-                "the share of right guesses",
-                "-log_p.gather(-1, targets.unsqueeze(-1)).mean()",
-                "(logits.argmax(-1) == targets).float().mean()",
-            ),
+            ("the share of right guesses", LOSS, "(logits.argmax(-1) == targets).float().mean()"),
             (
                 "move the axis with `transpose`",
-                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
+                LOSS_LINES,
                 "    return F.cross_entropy(logits.reshape(targets.shape[0], -1, targets.shape[1]), targets)",
             ),
             ("but it has an axis", ".mean()", ".mean().view(1)"),
             ("cuts it off", ".mean()", ".mean().detach()"),
+            (
+                "`cross_entropy` did the work",
+                LOSS_LINES,
+                "    return F.cross_entropy(logits.transpose(1, 2), targets)",
+            ),
             ("", ".mean()", ".median()"),
         ],
         [
             (
-                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
-                "    return F.cross_entropy(logits.transpose(1, 2), targets)",
-            ),
-            (
-                "    log_p = logits.log_softmax(dim=-1)\n    return -log_p.gather(-1, targets.unsqueeze(-1)).mean()",
-                "    return F.cross_entropy(logits.log_softmax(-1).flatten(0, 1), targets.flatten())",
+                LOSS_LINES,
+                "    return F.nll_loss(logits.log_softmax(-1).flatten(0, 1), targets.flatten())",
             ),
             ("logits.log_softmax(dim=-1)", "logits - logits.exp().sum(-1, keepdim=True).log()"),
             (".mean()", ".double().mean()"),
@@ -493,7 +464,6 @@ def gpt_parameters(vocab_size, context_length, emb_dim, n_layers, tied):
                 "(4 * d * d + 4 * d) + (4 * d * d + d)",
                 "2 * 4 * d * d",
             ),
-            ("a bias for each of its", "4 * d * d + 4 * d", "4 * d * d"),
             ("here it has 4", "(4 * d * d + d)", "(4 * d * d + 4 * d)"),
             ("here each has one vector", "2 * (2 * d)", "2 * d", "+ 2 * d + head", "+ d + head"),
             ("two matrices, there and back", " + (4 * d * d + d)", ""),
@@ -604,7 +574,6 @@ def greedy(next_logits, ids, max_tokens, end_of_text):
         [
             ("does not stop", "        if token == end_of_text:\n            break\n", ""),
             ("`break`, not `continue`", "break", "continue"),
-            ("`.item()` makes", ".item()", ""),
             (
                 "end_of_text is in the result",
                 "        if token == end_of_text:\n            break\n        result.append(token)",
@@ -652,10 +621,11 @@ def greedy(next_logits, ids, max_tokens, end_of_text):
                 "if token == end_of_text:",
                 "if token in (end_of_text, result[-1]):",
             ),
-            ("make a new list", "list(ids)", "ids"),
+            ("make something new", "list(ids)", "ids"),
             ("", "argmax()", "topk(3).indices[2]"),
         ],
         [
+            (".item()", ""),
             ("argmax().item()", "tolist()\n        token = token.index(max(token))"),
             ("range(max_tokens)", "range(len(ids), len(ids) + max_tokens)"),
             ("        result.append(token)", "        result = [*result, token]"),

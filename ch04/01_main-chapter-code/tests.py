@@ -652,15 +652,6 @@ def greedy_in_the_given_list(next_logits, ids, max_tokens, end_of_text):
     return ids
 
 
-def greedy_with_tensors(next_logits, ids, max_tokens, end_of_text):
-    for _ in range(max_tokens):
-        token = next_logits(ids).argmax()
-        if token == end_of_text:
-            break
-        ids = ids + [token]
-    return ids
-
-
 def greedy_to_a_length(next_logits, ids, max_tokens, end_of_text):
     while len(ids) < max_tokens:
         token = next_logits(ids).argmax().item()
@@ -853,7 +844,10 @@ EXERCISES = {
                 lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(0),
                 "a mean for each place",
             ),
-            (lambda logits, ids: cross_entropy(logits[:, :-1].softmax(-1), ids[:, 1:]), "expected"),
+            (
+                lambda logits, ids: cross_entropy(logits[:, :-1].softmax(-1), ids[:, 1:]),
+                "the softmax came before the cross-entropy",
+            ),
         ],
     ),
     "gpt_parameters": (
@@ -931,7 +925,6 @@ EXERCISES = {
                 "must be appended",
             ),
         ],
-        [greedy_with_tensors],
     ),
     "write_with_cache": (
         solved_write,
@@ -962,7 +955,7 @@ EXERCISES = {
                 lambda model, idx, most: solved_write(
                     lambda new, cache: -model(new, cache), idx, most
                 ),
-                "expected",
+                "the least likely",
             ),
         ],
     ),
