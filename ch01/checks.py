@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from scratch_llm_tools.learning import answer, hint, predict
+from scratch_llm_tools.learning import answer, hint, offer_hints, predict
 from scratch_llm_tools.progress import folder_of, record_exercise, show_progress
 
 __all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebook, with every check
@@ -18,9 +18,45 @@ __all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebook, wi
 FOLDER = folder_of(Path(__file__).parent)
 NOT_YET = "not attempted yet"
 
+HINTS = {
+    "count_followers": (
+        "which words stand side by side, and how often does the loop meet each two of them?",
+        "go through the pairs of neighbours; each word has a small dictionary of its own, made when "
+        "the word is met for the first time, in which one number grows by 1.",
+        "`for word, following in zip(words, words[1:]):` goes through the pairs",
+    ),
+    "shares": (
+        "which sum belongs to a number: that of its row, its column, or of all?",
+        "add along the rows, keep the axis that was added up, so that each sum stands beside its "
+        "own row, and divide into a new tensor.",
+        "`counts / counts.sum(dim=1, keepdim=True)`",
+    ),
+    "similarities": (
+        "what does a matrix product do with each row of the first and each column of the second?",
+        "turn the second matrix over, but only its last two axes, so that a batch stays one.",
+        "`a @ b.transpose(-2, -1)`",
+    ),
+    "slope": (
+        "what must a tensor have before autograd follows it, and whose tensor may you change?",
+        "make a copy that has no history, let autograd follow the copy, go through the function "
+        "and back, and read the slope from the copy.",
+        "`x = x.detach().clone().requires_grad_()`",
+    ),
+    "train_model": (
+        "which shape has the output of the model, and which have the targets?",
+        "in each step: the error with both in one shape, its squares' mean, the old slopes away, "
+        "back, one step of the optimizer; behind the loop give the model back.",
+        "`loss = ((model(x).squeeze(1) - y) ** 2).mean()`",
+    ),
+}
+
 
 class Wrong(Exception):
     """The answer is not right; the message says why."""
+
+
+for _name, _steps in HINTS.items():
+    offer_hints(_name, FOLDER, _steps)
 
 
 def report(check):
@@ -77,8 +113,23 @@ def need_tensor(result, shape):
 def same(first, second):
     """Equal but for rounding?"""
     return first.shape == second.shape and torch.allclose(
-        first.double(), second.double(), rtol=1e-4, atol=1e-5
+        first.double(), second.double(), rtol=1e-4, atol=1e-5, equal_nan=True
     )
+
+
+def as_tensor(result):
+    """A right answer as a list or a NumPy array is right, too; anything else stays what it is."""
+    try:
+        return torch.as_tensor(result)
+    except (TypeError, ValueError, RuntimeError):
+        return result
+
+
+def name_mistake(found, mistakes, equal=same):
+    """Raise `Wrong` with the text of the first of {text: what this mistake gives} that was found."""
+    for text, given in mistakes.items():
+        if equal(found, given):
+            raise Wrong(text)
 
 
 def count_pairs(pairs):
@@ -88,6 +139,38 @@ def count_pairs(pairs):
         row = counts.setdefault(first, {})
         row[second] = row.get(second, 0) + 1
     return counts
+
+
+def follower_mistakes(words):
+    """{what to say: the counts to which this mistake leads}."""
+    pairs = list(zip(words, words[1:], strict=False))
+    later = [(word, after) for i, word in enumerate(words) for after in words[i + 1 :]]
+    right = count_pairs(pairs)
+    return {
+        "The last pair, 'the' and 'sea', was not counted: does your loop end one word too early?": (
+            count_pairs(pairs[:-1])
+        ),
+        "The first pair, 'the' and 'cat', was not counted: does your loop begin one word too late?": (
+            count_pairs(pairs[1:])
+        ),
+        "Each pair was counted in both directions: counts[word] should hold only the words that "
+        "come after `word`.": count_pairs(pairs + [(after, word) for word, after in pairs]),
+        "All words that come later were counted, not only the next one.": count_pairs(later),
+        "These words stand two places later; the next one is asked for.": count_pairs(
+            zip(words, words[2:], strict=False)
+        ),
+        "Each word was counted with itself, not with the word behind it.": count_pairs(
+            zip(words, words, strict=True)
+        ),
+        "Each count is one too small: a pair that is met for the first time counts 1.": {
+            word: {after: n - 1 for after, n in row.items()} for word, row in right.items()
+        },
+        "Each count is one too large: a pair that is met for the first time counts 1.": {
+            word: {after: n + 1 for after, n in row.items()} for word, row in right.items()
+        },
+        "Only the last word after each one is left: the inner dictionary is made anew every "
+        "time.": {word: {after: 1} for word, after in pairs},
+    }
 
 
 @report
@@ -114,14 +197,7 @@ def check_count_followers(solution):
             f"counts['the'] is {found['the']}, and 'cat' follows 'the' twice: add to the "
             f"count, do not set it."
         )
-    if found == count_pairs(pairs[:-1]):
-        raise Wrong(
-            "The last pair, 'the' and 'sea', was not counted: does your loop end one word too early?"
-        )
-    if found == count_pairs(pairs[1:]):
-        raise Wrong(
-            "The first pair, 'the' and 'cat', was not counted: does your loop begin one word too late?"
-        )
+    name_mistake(found, follower_mistakes(words), equal=dict.__eq__)
     for word, row in right.items():
         if found.get(word) != row:
             raise Wrong(f"counts[{word!r}] should be {row} and is {found.get(word)}.")
@@ -129,11 +205,38 @@ def check_count_followers(solution):
         raise Wrong(
             f"These words have no followers, or are not in the text: {sorted(found.keys() - right.keys())}."
         )
+    found = {word: dict(row) for word, row in call(solution, ["owl"] * 3).items() if row}
+    if found != {"owl": {"owl": 2}}:
+        raise Wrong(
+            f"For 'owl owl owl' the result should be {{'owl': {{'owl': 2}}}} and is {found}."
+        )
     if any((call(solution, ["moon"]) or {}).values()):  # an empty entry says the same as none
         raise Wrong(
             "A text of one word has no pairs, so there is nothing to count; yours are not empty."
         )
     return True
+
+
+def share_mistakes(counts):
+    """{what to say: the shares to which this mistake leads}."""
+    right = counts / counts.sum(dim=1, keepdim=True)
+    return {
+        "The shares are in per cent; 1 is the whole row.": 100 * right,
+        "You divided by the mean of each row; that is the sum divided by the number of columns.": (
+            counts / counts.mean(dim=1, keepdim=True)
+        ),
+        "You divided by the largest number of each row; divide by the row's sum.": counts
+        / counts.amax(dim=1, keepdim=True),
+        "You divided by the number of columns; divide by the sum of the row's numbers.": counts
+        / counts.shape[1],
+        "You divided by the length of each row as a vector, the root of its squares; divide by "
+        "the sum.": counts / counts.norm(dim=1, keepdim=True),
+        "`//` cuts off what comes behind the point; divide with `/`.": counts
+        // counts.sum(dim=1, keepdim=True),
+        "The rows were divided, and then the columns as well; divide by the row's sum only.": right
+        / right.sum(dim=0),
+        "The rows and the columns of the result are exchanged.": right.T,
+    }
 
 
 @report
@@ -147,7 +250,9 @@ def check_shares(solution):
         raise Wrong(
             "Your function changed the tensor that it was given; `counts /= …` works in place, `/` does not."
         )
+    result = as_tensor(result)
     need_tensor(result, (4, 4))
+    name_mistake(result, share_mistakes(counts))
     if same(result, counts / counts.sum()):
         raise Wrong(
             "You divided by the sum of all numbers; each row should be divided by its own sum: sum(dim=1)."
@@ -169,11 +274,28 @@ def check_shares(solution):
     if not same(result, counts / counts.sum(dim=1, keepdim=True)):
         raise Wrong(f"The rows should sum to 1; the first sums to {float(result[0].sum()):.4f}.")
     wide = torch.randint(1, 9, (3, 5)).float()
-    if not same(call(solution, wide), wide / wide.sum(dim=1, keepdim=True)):
-        raise Wrong(
-            "Right for a table of 4 × 4, wrong for one of 3 × 5: is a size written into your function?"
-        )
+    for table in (wide, wide[:1]):
+        if not same(as_tensor(call(solution, table)), table / table.sum(dim=1, keepdim=True)):
+            raise Wrong(
+                f"Right for a table of 4 × 4, wrong for one of {len(table)} × 5: is a size written "
+                f"into your function?"
+            )
     return True
+
+
+def similarity_mistakes(a, b, right):
+    """{what to say: the table to which this mistake leads}."""
+    return {
+        "These are distances; the dot products are asked for.": torch.cdist(a, b),
+        "The dot products were divided by √d; chapter 3 does this, here they are plain.": right
+        / 3**0.5,
+        "The softmax was taken; the dot products themselves are asked for.": right.softmax(dim=1),
+        "The signs are lost; a dot product may be negative.": right.abs(),
+        "Only the first numbers of the rows were multiplied; a dot product adds up all of them.": (
+            a[:, :1] @ b[:, :1].T
+        ),
+        "The dot products were divided by the number of products; that is their mean.": right / 3,
+    }
 
 
 @report
@@ -185,6 +307,7 @@ def check_similarities(solution):
     right = torch.tensor(
         [[sum(x * y for x, y in zip(r, s, strict=True)) for s in b.tolist()] for r in a.tolist()]
     )
+    result = as_tensor(result)
     if isinstance(result, torch.Tensor) and same(result, right.T):
         raise Wrong(
             "The result is transposed: result[i, j] should belong to row i of a and row j of b."
@@ -196,6 +319,7 @@ def check_similarities(solution):
             "These are cosines: the dot products divided by the lengths. The plain dot "
             "products are asked for."
         )
+    name_mistake(result, similarity_mistakes(a, b, right))
     if not same(result, right):
         place = tuple(
             int(i) for i in torch.nonzero((result.double() - right.double()).abs() > 1e-5)[0]
@@ -212,6 +336,7 @@ def check_similarities(solution):
             "last two dimensions of b "
             f"with b.transpose(-2, -1), where .T would swap all ({type(error).__name__})."
         ) from error
+    batched = as_tensor(batched)
     need_tensor(batched, (2, 4, 5))
     if not same(batched, torch.stack([x @ y.T for x, y in zip(a, b, strict=True)])):
         raise Wrong(
@@ -225,6 +350,15 @@ def polynomial(x):
     return x**3 - 2 * x
 
 
+SLOPE_MISTAKES = {
+    "The sign is turned round: this is the direction downhill, the slope is 25.": -25,
+    "That is the slope of the slope; one `backward()` is enough.": 18,
+    "That is f(3) / 3, the slope of the line from 0; ask autograd.": 7,
+    "That is twice the slope: was `backward()` called twice?": 50,
+    "That is the slope of x³ alone; let autograd go through the whole function.": 27,
+}
+
+
 @report
 def check_slope(solution):
     """Question 4: the derivative of a function at a point, by autograd."""
@@ -236,6 +370,7 @@ def check_slope(solution):
         raise Wrong(
             "That is the value of the function, f(3) = 21. Its slope lies in x.grad after backward()."
         )
+    name_mistake(value, SLOPE_MISTAKES, equal=lambda mine, wrong: abs(mine - wrong) < 1e-4)
     if abs(value - 25) > 1e-5:
         near = " Close: from differences of f(x + h) comes nearly the slope; use backward()." * (
             abs(value - 25) < 0.5
@@ -257,17 +392,40 @@ def check_slope(solution):
         )
     if abs(first - 10) > 1e-5:
         raise Wrong(f"The slope at x = 2 is 3·2² - 2 = 10; you return {first:.4f}.")
+    if abs(float(call(solution, torch.sin, torch.tensor(0.0))) - 1) > 1e-5:
+        raise Wrong(
+            "Right for x³ - 2x, wrong for the sine, whose slope at 0 is 1: is a function written "
+            "into yours?"
+        )
     return True
 
 
-def reference_training(model, x, y, lr, steps, zero=True, column=True):
-    """The loop of question 5, with two mistakes that can be made on purpose."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    for _ in range(steps):
-        error = model(x) - (y[:, None] if column else y)
+def squares(error):
+    return (error**2).mean()
+
+
+def reference_training(
+    model,
+    x,
+    y,
+    lr,
+    steps,
+    zero=True,
+    column=True,
+    loss=squares,
+    optimizer=torch.optim.SGD,
+    once=False,
+):
+    """The loop of question 5; the options are mistakes that can be made on purpose. `once`: the
+    items one after the other, a step for each.
+    """
+    optimizer = optimizer(model.parameters(), lr=lr)
+    items = [slice(i, i + 1) for i in range(len(x))] if once else [slice(None)]
+    for part in items * steps:
+        error = model(x[part]) - (y[part, None] if column else y[part])
         if zero:
             optimizer.zero_grad()
-        (error**2).mean().backward()
+        loss(error).backward()
         optimizer.step()
     return model
 
@@ -275,6 +433,38 @@ def reference_training(model, x, y, lr, steps, zero=True, column=True):
 def weights(model):
     """All weights of a model in one row."""
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def training_mistakes(run):
+    """{what to say: the weights to which this mistake leads}; `run` is the loop with options."""
+    return {
+        "The sizes of the errors were averaged, not their squares.": run(
+            3, loss=lambda error: error.abs().mean()
+        ),
+        "The squares were added up; take their mean, or a step grows with the number of items.": run(
+            3, loss=lambda error: (error**2).sum()
+        ),
+        "The root of the mean was taken; the mean of the squares is the loss.": run(
+            3, loss=lambda error: squares(error).sqrt()
+        ),
+        "Half of the mean was taken; the mean of the squares is the loss.": run(
+            3, loss=lambda error: squares(error) / 2
+        ),
+        "The errors were averaged without being squared, so that they cancel each other.": run(
+            3, loss=lambda error: error.mean()
+        ),
+        "That is one step too few: `range(steps)` makes `steps` turns.": run(2),
+        "That is one step too many: `range(steps)` makes `steps` turns.": run(4),
+        "The loss grows: the sign of the loss is turned round.": run(
+            3, loss=lambda error: -squares(error)
+        ),
+        "The learning rate that is given was not used; lr=0.01 was.": run(
+            3, optimizer=lambda parameters, lr: torch.optim.SGD(parameters, lr=0.01)
+        ),
+        "That is Adam; `torch.optim.SGD` is asked for.": run(3, optimizer=torch.optim.Adam),
+        "That is AdamW; `torch.optim.SGD` is asked for.": run(3, optimizer=torch.optim.AdamW),
+        "The items were taken one by one; every step is made on all of them.": run(3, once=True),
+    }
 
 
 @report
@@ -316,6 +506,7 @@ def check_train_model(solution):
     if same(found, run(1)):
         raise Wrong("That is the result of one step; do all of them in a loop.")
     if not same(found, run(3)):
+        name_mistake(found, training_mistakes(run))
         raise Wrong(
             "After three steps the weights differ from the reference: SGD with the given lr, "
             "on the mean of the "

@@ -15,11 +15,39 @@ with a check_NAME for each of them.
 """
 
 import ast
+import importlib.util
 import inspect
 import json
 import re
+from pathlib import Path
 
 from scratch_llm_tools.learning import hints_of
+from scratch_llm_tools.mutants import changed, compiled
+
+
+def module_beside(test_file, name):
+    """The module `name`.py in the folder of a test, for bonus folders, which have no import name."""
+    path = Path(test_file).with_name(f"{name}.py")
+    specification = importlib.util.spec_from_file_location(f"{path.parent.name}.{name}", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def exercises_of(mutants, names):
+    """A table of mutants (see mutants.py) as `exercises`."""
+
+    def answer(right, change):
+        return compiled(changed(right, *change), names)
+
+    return {
+        name: (
+            compiled(right, names),
+            [(answer(right, change), words or "expected") for words, *change in wrong],
+            [answer(right, change) for change in unusual],
+        )
+        for name, (right, wrong, unusual) in mutants.items()
+    }
 
 
 class ExerciseTests:
@@ -75,19 +103,21 @@ class ExerciseTests:
         }
         assert defined == set(self.exercises)
 
-    def test_every_exercise_is_posed_and_solved(self):
-        posed, solved = (
-            json.loads(path.read_text(encoding="utf-8"))["cells"]
-            for path in (self.notebook, self.notebook.with_name("exercise-solutions.ipynb"))
-        )
-        cells = ["".join(cell["source"]) for cell in posed]
-        outputs = [
-            "".join(output.get("text", "")) for cell in solved for output in cell.get("outputs", [])
-        ]
+    def test_every_exercise_is_posed(self):
+        cells = ["".join(cell["source"]) for cell in cells_of(self.notebook)]
         for name in self.exercises:
             assert any(
                 f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells
             ), name
+
+    def test_every_exercise_is_solved_where_there_are_solutions(self):
+        path = self.notebook.with_name("exercise-solutions.ipynb")
+        outputs = [
+            "".join(output.get("text", ""))
+            for cell in cells_of(path)
+            for output in cell.get("outputs", [])
+        ]
+        for name in self.exercises if path.exists() else ():
             assert any(output.startswith(f"✓ {name}: right.") for output in outputs), name
             assert any(
                 output.startswith(f"✗ {name}: ") and "Likely mistake" in output
@@ -115,16 +145,23 @@ class MistakeTests:
 
 
 class HintTests:
-    """Beside ExerciseTests: each exercise has three hints, of which the first two give no code away."""
+    """Beside ExerciseTests: each exercise has three hints, of which the first two give no code away.
+
+    `sources`: {name: the source of a right answer}, where neither a notebook of solutions nor the
+    tests' own functions have it.
+    """
+
+    sources = None
 
     def solution(self, name):
         """The syntax tree of the solution that the reader may read, or else of the tests' own."""
         path = self.notebook.with_name("exercise-solutions.ipynb")
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
-        for cell in cells:
+        for cell in cells_of(path):
             source = "".join(cell["source"])
             if cell["cell_type"] == "code" and re.search(rf"^(def|class) {name}\b", source, re.M):
                 return defined(ast.parse(source), name)
+        if self.sources is not None:
+            return ast.parse(self.sources[name])
         return ast.parse(inspect.getsource(self.exercises[name][0]))
 
     def test_the_first_two_hints_give_no_code_away(self, name):
@@ -144,6 +181,11 @@ class HintTests:
         for code in re.findall(r"`([^`]+)`", line):
             ast.parse(code)
         assert expressions(ast.parse(re.search(r"`([^`]+)`", line)[1])), line
+
+
+def cells_of(path):
+    """The cells of a notebook; none if it is not there."""
+    return json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
 
 
 def defined(tree, name):

@@ -70,7 +70,8 @@ def _how_far(guess, truth):
     words = f"{_shown(abs(guess - truth))} {side}"
     if guess > 0 and truth > 0:
         ratio = max(guess, truth) / min(guess, truth)
-        words += f", a factor of {ratio:.2g}" if ratio >= 1.05 else ", less than 5 % off"
+        factor = f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
+        words += f", a factor of {factor}" if ratio >= 1.05 else ", less than 5 % off"
     return words
 
 

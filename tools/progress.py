@@ -162,7 +162,8 @@ def find_exercises(root=ROOT):
     found = {}
     notebooks = sorted(Path(root).glob("ch0*/**/*.ipynb"), key=_in_order)
     for path in notebooks:
-        if path.name != "exercise-solutions.ipynb" and ".ipynb_checkpoints" not in path.parts:
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.name != "exercise-solutions.ipynb" and not hidden:
             for exercise in _exercises_in(path, root):
                 key = exercise.folder, exercise.name, exercise.predicted
                 found.setdefault(key, exercise)  # a reader's copy of the notebook comes later
@@ -225,7 +226,7 @@ def table(states):
 def listing(states):
     """A line for each exercise: its mark, its heading and its link."""
     return [
-        f"{MARKS[state]} {e.title}{', predicted: ' + e.name if e.predicted else ''}\n      {e.link}"
+        f"{MARKS[state]} {e.name}{' (a prediction)' * e.predicted}: {e.title}\n      {e.link}"
         for e, state in states.items()
     ]
 
@@ -251,7 +252,8 @@ def show_progress():
     here = folder_of(Path.cwd())
     mine = {e: s for e, s in states.items() if e.folder == here and not e.predicted}
     links = (
-        f"- {MARKS[state]} [{e.title}]({e.link.rsplit('/', 1)[1]})" for e, state in mine.items()
+        f"- {MARKS[state]} [{e.name}: {e.title}]({e.link.rsplit('/', 1)[1]})"
+        for e, state in mine.items()
     )
     display(Markdown("\n".join(links)))
 

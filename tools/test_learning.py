@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from scratch_llm_tools import learning, progress
+from scratch_llm_tools.notebooks import find_notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = "ch02/01_main-chapter-code"
@@ -99,6 +100,7 @@ def test_a_guess_is_locked_where_nothing_is_stored(capsys):
         (1000, 1200, "you predicted 1,000, it is 1,200: 200 too low, a factor of 1.2."),
         (100, 101, "1 too low, less than 5 % off."),
         (-1, 2.5, "3.5 too low."),
+        (10, 1025, "1,015 too low, a factor of 102."),
         (0, 3, "3 too low."),
         (np.float64(0.5), torch.tensor(0.25), "you predicted 0.5, it is 0.25: 0.25 too high, a"),
         (np.int64(3), np.array([3]), ": exactly."),
@@ -273,11 +275,11 @@ def test_the_page_shows_solved_tried_and_open(file, capsys):
     page = said(capsys)
     (row,) = (line for line in page.splitlines() if line.startswith("Chapter 2 "))
     assert row.split()[2:4] == ["1", "1"] and int(row.split()[4]) >= 6
-    assert "✗ Exercise 2.5: how many windows" in page and "✓" not in page
+    assert "✗ count_windows: Exercise 2.5: how many windows" in page and "✓" not in page
     assert "ch02.ipynb#Exercise-2.5" in page and str(file) in page
     assert progress.main(["ch02"]) == 0
     page = said(capsys)
-    assert "✓ Exercise 2.8: embed" in page and "… Exercise 2.1" in page
+    assert "✓ embed: Exercise 2.8: embed" in page and "… frequent_vocab: Exercise 2.1" in page
     assert progress.main(["ch99"]) == 2
     assert "there is no chapter 'ch99'; there are ch01, ch02" in capsys.readouterr().err
 
@@ -294,7 +296,7 @@ def test_the_picture_has_a_bar_for_each_state(file):
 
 
 def test_each_prediction_of_a_notebook_has_its_answer_below():
-    for path in sorted(ROOT.glob("ch0*/**/*.ipynb")):
+    for path in find_notebooks():
         code = "\n".join(sources(path, "code"))
         asked = re.findall(r'^ *predict\("([^"]+)"', code, flags=re.M)
         told = re.findall(r'^ *answer\("([^"]+)"', code, flags=re.M)

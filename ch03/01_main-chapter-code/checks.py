@@ -57,6 +57,55 @@ def masked_by_sum(scores):
     return softmax(scores + future(scores.shape[-1]).float() * -torch.inf)
 
 
+CONTEXT_VECTORS_MISTAKES = {
+    "there is no softmax: the weights are the raw scores, and rows do not sum to 1": lambda x: (
+        x @ x.T @ x
+    ),
+    "the softmax went down the columns, or the weights were transposed; each row, one word "
+    "that looks, must sum to 1": lambda x: softmax(x @ x.T, dim=0) @ x,
+    "the scores were divided by their sum, which fails for negative scores: use the softmax": lambda x: (
+        x @ x.T / (x @ x.T).sum(dim=-1, keepdim=True) @ x
+    ),
+    "all weights are equal: this is the plain average": lambda x: x.mean(dim=0).expand_as(x),
+    "these are the weights; the product `weights @ x` is missing": lambda x: softmax(x @ x.T),
+    "these are the scores; the softmax and the product with x are missing": lambda x: x @ x.T,
+    "the scores are numbers times numbers of the same place; a dot product also adds them up": lambda x: (
+        softmax(x * x) * x
+    ),
+    "the scores are divided by √d already; here they are plain dot products, the scale "
+    "comes in section 3": lambda x: softmax(x @ x.T / x.shape[-1] ** 0.5) @ x,
+    "one softmax over the whole table; each row, one word that looks, must sum to 1": lambda x: (
+        softmax_of_all(x @ x.T) @ x
+    ),
+    "the softmax was taken twice": lambda x: softmax(softmax(x @ x.T)) @ x,
+    "the softmax was taken of the vectors; it belongs to the scores": lambda x: (
+        softmax(x) @ x.T @ x
+    ),
+    "the powers were not divided by the sum of their row": lambda x: (x @ x.T).exp() @ x,
+    "only the best match was taken; the softmax gives every word a share": lambda x: x[
+        (x @ x.T).argmax(dim=-1)
+    ],
+    "the sigmoid squeezes each score alone; the softmax makes a row sum to 1": lambda x: (
+        torch.sigmoid(x @ x.T) @ x
+    ),
+    "the future was masked; here every word sees all, the mask comes in section 5": lambda x: (
+        causal(x @ x.T) @ x
+    ),
+    "a word may look at itself, too; here the diagonal was struck out": lambda x: (
+        softmax((x @ x.T).masked_fill(torch.eye(len(x), dtype=torch.bool), -torch.inf)) @ x
+    ),
+    "the vectors were divided by their lengths first: these are cosines": lambda x: (
+        softmax(unit(x) @ unit(x).T) @ x
+    ),
+    "the words' own vectors were added; the averages alone are asked for": lambda x: (
+        x + softmax(x @ x.T) @ x
+    ),
+    "the context vectors were averaged; every word has one of its own": lambda x: (
+        softmax(x @ x.T) @ x
+    ).mean(dim=0),
+}
+
+
 @exercise_check(
     "context_vectors",
     hints=(
@@ -69,54 +118,50 @@ def masked_by_sum(scores):
 def check_context_vectors(attempt):
     """context_vectors(x): softmax(x xᵀ) x, (tokens, emb_dim)."""
     inputs = [(normal(seed, *sizes(seed, 2)),) for seed in range(4)] + [(normal(4, 1, 3),)]
-    mistakes = {
-        "there is no softmax: the weights are the raw scores, and rows do not sum to 1": lambda x: (
-            x @ x.T @ x
-        ),
-        "the softmax went down the columns, or the weights were transposed; each row, one word "
-        "that looks, must sum to 1": lambda x: softmax(x @ x.T, dim=0) @ x,
-        "the scores were divided by their sum, which fails for negative scores: use the softmax": lambda x: (
-            x @ x.T / (x @ x.T).sum(dim=-1, keepdim=True) @ x
-        ),
-        "all weights are equal: this is the plain average": lambda x: x.mean(dim=0).expand_as(x),
-        "these are the weights; the product `weights @ x` is missing": lambda x: softmax(x @ x.T),
-        "these are the scores; the softmax and the product with x are missing": lambda x: x @ x.T,
-        "the scores are numbers times numbers of the same place; a dot product also adds them up": lambda x: (
-            softmax(x * x) * x
-        ),
-        "the scores are divided by √d already; here they are plain dot products, the scale "
-        "comes in section 3": lambda x: softmax(x @ x.T / x.shape[-1] ** 0.5) @ x,
-        "one softmax over the whole table; each row, one word that looks, must sum to 1": lambda x: (
-            softmax_of_all(x @ x.T) @ x
-        ),
-        "the softmax was taken twice": lambda x: softmax(softmax(x @ x.T)) @ x,
-        "the softmax was taken of the vectors; it belongs to the scores": lambda x: (
-            softmax(x) @ x.T @ x
-        ),
-        "the powers were not divided by the sum of their row": lambda x: (x @ x.T).exp() @ x,
-        "only the best match was taken; the softmax gives every word a share": lambda x: x[
-            (x @ x.T).argmax(dim=-1)
-        ],
-        "the sigmoid squeezes each score alone; the softmax makes a row sum to 1": lambda x: (
-            torch.sigmoid(x @ x.T) @ x
-        ),
-        "the future was masked; here every word sees all, the mask comes in section 5": lambda x: (
-            causal(x @ x.T) @ x
-        ),
-        "a word may look at itself, too; here the diagonal was struck out": lambda x: (
-            softmax((x @ x.T).masked_fill(torch.eye(len(x), dtype=torch.bool), -torch.inf)) @ x
-        ),
-        "the vectors were divided by their lengths first: these are cosines": lambda x: (
-            softmax(unit(x) @ unit(x).T) @ x
-        ),
-        "the words' own vectors were added; the averages alone are asked for": lambda x: (
-            x + softmax(x @ x.T) @ x
-        ),
-        "the context vectors were averaged; every word has one of its own": lambda x: (
-            softmax(x @ x.T) @ x
-        ).mean(dim=0),
-    }
-    judge(attempt, lambda x: softmax(x @ x.T) @ x, inputs, mistakes)
+    judge(attempt, lambda x: softmax(x @ x.T) @ x, inputs, CONTEXT_VECTORS_MISTAKES)
+
+
+def scaled(q, k):
+    return q @ k.T / q.shape[-1] ** 0.5
+
+
+SCALED_SCORES_MISTAKES = {
+    "the scores are not divided by √d": lambda q, k: q @ k.T,
+    "divided by d, not by its square root (or by √d twice)": lambda q, k: q @ k.T / q.shape[-1],
+    "multiplied by √d, not divided": lambda q, k: q @ k.T * q.shape[-1] ** 0.5,
+    "divided by the square root of the number of keys; d is the length of one vector": lambda q, k: (
+        q @ k.T / len(k) ** 0.5
+    ),
+    "divided by the square root of the number of tokens; d is the length of one vector": lambda q, k: (
+        q @ k.T / len(q) ** 0.5
+    ),
+    "rows and columns are exchanged: a row belongs to a query, a column to a key": lambda q, k: (
+        scaled(q, k).T
+    ),
+    "this is the softmax already; only the scores are asked for": lambda q, k: softmax(
+        scaled(q, k)
+    ),
+    "`queries * keys` multiplies number by number; all pairs come from `queries @ keys.T`": lambda q, k: (
+        q * k / q.shape[-1] ** 0.5
+    ),
+    "`q * k` and a sum give the score of one pair; all pairs come from `queries @ keys.T`": lambda q, k: (
+        (q * k).sum(dim=-1) / q.shape[-1] ** 0.5
+    ),
+    "`d ** 1/2` is d, and then halved: write `d ** 0.5`": lambda q, k: q @ k.T / len(q[0]) / 2,
+    "the root was taken of the whole fraction, which fails for negative scores; only d stands "
+    "under it": lambda q, k: (q @ k.T / q.shape[-1]) ** 0.5,
+    "`queries @ keys` multiplies along axes that do not belong together: turn the keys over, "
+    "`keys.T`": lambda q, k: q @ k,
+    "the queries were turned over; it is the keys that need `.T`": lambda q, k: q.T @ k,
+    "rows and columns are exchanged, and the scores are not divided by √d": lambda q, k: k @ q.T,
+    "√d was cut to a whole number": lambda q, k: q @ k.T / int(q.shape[-1] ** 0.5),
+    "divided by d squared; it is its square root": lambda q, k: q @ k.T / q.shape[-1] ** 2,
+    "these are cosines: the vectors were divided by their lengths": lambda q, k: (
+        unit(q) @ unit(k).T
+    ),
+    "these are distances; a score is a dot product": lambda q, k: torch.cdist(q, k),
+    "divided by √d of queries and keys together": lambda q, k: q @ k.T / (2 * q.shape[-1]) ** 0.5,
+}
 
 
 @exercise_check(
@@ -136,51 +181,73 @@ def check_scaled_scores(attempt):
         inputs.append((normal(seed, tokens, d), normal(seed + 10, keys, d)))
     inputs += [(normal(4, 1, 5), normal(14, 3, 5)), (normal(5, 4, 3), normal(15, 1, 3))]
 
-    def scores(q, k):
-        return q @ k.T / q.shape[-1] ** 0.5
+    judge(attempt, scaled, inputs, SCALED_SCORES_MISTAKES)
 
-    mistakes = {
-        "the scores are not divided by √d": lambda q, k: q @ k.T,
-        "divided by d, not by its square root (or by √d twice)": lambda q, k: q @ k.T / q.shape[-1],
-        "multiplied by √d, not divided": lambda q, k: q @ k.T * q.shape[-1] ** 0.5,
-        "divided by the square root of the number of keys; d is the length of one vector": lambda q, k: (
-            q @ k.T / len(k) ** 0.5
-        ),
-        "divided by the square root of the number of tokens; d is the length of one vector": lambda q, k: (
-            q @ k.T / len(q) ** 0.5
-        ),
-        "rows and columns are exchanged: a row belongs to a query, a column to a key": lambda q, k: (
-            scores(q, k).T
-        ),
-        "this is the softmax already; only the scores are asked for": lambda q, k: softmax(
-            scores(q, k)
-        ),
-        "`queries * keys` multiplies number by number; all pairs come from `queries @ keys.T`": lambda q, k: (
-            q * k / q.shape[-1] ** 0.5
-        ),
-        "`q * k` and a sum give the score of one pair; all pairs come from `queries @ keys.T`": lambda q, k: (
-            (q * k).sum(dim=-1) / q.shape[-1] ** 0.5
-        ),
-        "`d ** 1/2` is d, and then halved: write `d ** 0.5`": lambda q, k: q @ k.T / len(q[0]) / 2,
-        "the root was taken of the whole fraction, which fails for negative scores; only d stands "
-        "under it": lambda q, k: (q @ k.T / q.shape[-1]) ** 0.5,
-        "`queries @ keys` multiplies along axes that do not belong together: turn the keys over, "
-        "`keys.T`": lambda q, k: q @ k,
-        "the queries were turned over; it is the keys that need `.T`": lambda q, k: q.T @ k,
-        "rows and columns are exchanged, and the scores are not divided by √d": lambda q, k: (
-            k @ q.T
-        ),
-        "√d was cut to a whole number": lambda q, k: q @ k.T / int(q.shape[-1] ** 0.5),
-        "divided by d squared; it is its square root": lambda q, k: q @ k.T / q.shape[-1] ** 2,
-        "these are cosines: the vectors were divided by their lengths": lambda q, k: (
-            unit(q) @ unit(k).T
-        ),
-        "these are distances; a score is a dot product": lambda q, k: torch.cdist(q, k),
-        "divided by √d of queries and keys together": lambda q, k: (
-            q @ k.T / (2 * q.shape[-1]) ** 0.5
-        ),
-    }
-    judge(attempt, scores, inputs, mistakes)
+
+CAUSAL_WEIGHTS_MISTAKES = {
+    "the mask was applied after the softmax: rows no longer sum to 1": lambda scores: softmax(
+        scores
+    ).masked_fill(future(scores.shape[-1]), 0),
+    "the mask was applied after the softmax, and with -inf: weights must not be "
+    "negative": lambda scores: softmax(scores).masked_fill(future(scores.shape[-1]), -torch.inf),
+    "the future was set to 0, not to -inf: e^0 is 1, so it keeps its weight": masked_with(
+        future, 0
+    ),
+    "the past was masked, not the future: the mask is True above the diagonal, "
+    "`triu(diagonal=1)`": masked_with(lambda tokens: future(tokens).T),
+    "the past and the word itself were masked, not the future: the mask is upside down": masked_with(
+        lambda tokens: ~future(tokens)
+    ),
+    "the diagonal was masked too: a word may look at itself, and the first one has nobody "
+    "else, hence nan": masked_with(lambda tokens: future(tokens, diagonal=0)),
+    "nothing was masked: every word sees the future": softmax,
+    "the mask begins one place too late: each word still sees the next one": masked_with(
+        lambda tokens: future(tokens, diagonal=2)
+    ),
+    "the softmax went down the columns; it must go along the words looked at (dim=-1)": lambda scores: (
+        softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=-2)
+    ),
+    "the softmax went over the batch; it must go along the words looked at (dim=-1)": lambda scores: (
+        softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=0)
+    ),
+    "these are the masked scores; the softmax is missing": lambda scores: scores.masked_fill(
+        future(scores.shape[-1]), -torch.inf
+    ),
+    "0 · (-inf) is nan, so `triu(...) * -inf` ruins the scores that should stay, too: use "
+    "`masked_fill`": masked_by_sum,
+    "the future was set to +inf": masked_with(future, torch.inf),
+    "the future was set to -1, and e^-1 is still a third of e^0: use -inf": masked_with(future, -1),
+    "the mask begins two places too early: a word sees neither itself nor the one before": masked_with(
+        lambda tokens: future(tokens, diagonal=-1)
+    ),
+    "each word sees only itself; it may see all before it, too": masked_with(
+        lambda tokens: ~torch.eye(tokens, dtype=torch.bool)
+    ),
+    "each word sees all but itself; strike out what is above the diagonal": masked_with(
+        lambda tokens: torch.eye(tokens, dtype=torch.bool)
+    ),
+    "only the first text of the batch was masked": lambda scores: torch.cat(
+        [causal(scores[:1]), softmax(scores[1:])]
+    ),
+    "the mask has the size of the batch; it is (tokens, tokens)": lambda scores: softmax(
+        scores.masked_fill(future(len(scores)), -torch.inf)
+    ),
+    "one softmax over each whole table; each row must sum to 1": lambda scores: softmax_of_all(
+        scores.masked_fill(future(scores.shape[-1]), -torch.inf)
+    ),
+    "the softmax was taken twice": lambda scores: softmax(causal(scores)),
+    "the powers were not divided by the sum of their row": lambda scores: scores.masked_fill(
+        future(scores.shape[-1]), -torch.inf
+    ).exp(),
+    "the sums of the rows need `keepdim=True`: without it each column was divided by the sum "
+    "of a row": lambda scores: scores.exp().tril() / scores.exp().tril().sum(dim=-1),
+    "these are logarithms of the weights": lambda scores: scores.masked_fill(
+        future(scores.shape[-1]), -torch.inf
+    ).log_softmax(dim=-1),
+    "all words before got the same weight; the scores decide": lambda scores: causal(
+        torch.zeros_like(scores)
+    ),
+}
 
 
 @exercise_check(
@@ -201,75 +268,7 @@ def check_causal_weights(attempt):
         inputs.append((normal(seed, batch, tokens, tokens),))
     inputs += [(normal(4, 1, 4, 4),), (torch.zeros(2, 3, 3),)]  # a batch of one; all alike
 
-    mistakes = {
-        "the mask was applied after the softmax: rows no longer sum to 1": lambda scores: softmax(
-            scores
-        ).masked_fill(future(scores.shape[-1]), 0),
-        "the mask was applied after the softmax, and with -inf: weights must not be "
-        "negative": lambda scores: softmax(scores).masked_fill(
-            future(scores.shape[-1]), -torch.inf
-        ),
-        "the future was set to 0, not to -inf: e^0 is 1, so it keeps its weight": masked_with(
-            future, 0
-        ),
-        "the past was masked, not the future: the mask is True above the diagonal, "
-        "`triu(diagonal=1)`": masked_with(lambda tokens: future(tokens).T),
-        "the past and the word itself were masked, not the future: the mask is upside down": masked_with(
-            lambda tokens: ~future(tokens)
-        ),
-        "the diagonal was masked too: a word may look at itself, and the first one has nobody "
-        "else, hence nan": masked_with(lambda tokens: future(tokens, diagonal=0)),
-        "nothing was masked: every word sees the future": softmax,
-        "the mask begins one place too late: each word still sees the next one": masked_with(
-            lambda tokens: future(tokens, diagonal=2)
-        ),
-        "the softmax went down the columns; it must go along the words looked at (dim=-1)": lambda scores: (
-            softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=-2)
-        ),
-        "the softmax went over the batch; it must go along the words looked at (dim=-1)": lambda scores: (
-            softmax(scores.masked_fill(future(scores.shape[-1]), -torch.inf), dim=0)
-        ),
-        "these are the masked scores; the softmax is missing": lambda scores: scores.masked_fill(
-            future(scores.shape[-1]), -torch.inf
-        ),
-        "0 · (-inf) is nan, so `triu(...) * -inf` ruins the scores that should stay, too: use "
-        "`masked_fill`": masked_by_sum,
-        "the future was set to +inf": masked_with(future, torch.inf),
-        "the future was set to -1, and e^-1 is still a third of e^0: use -inf": masked_with(
-            future, -1
-        ),
-        "the mask begins two places too early: a word sees neither itself nor the one before": masked_with(
-            lambda tokens: future(tokens, diagonal=-1)
-        ),
-        "each word sees only itself; it may see all before it, too": masked_with(
-            lambda tokens: ~torch.eye(tokens, dtype=torch.bool)
-        ),
-        "each word sees all but itself; strike out what is above the diagonal": masked_with(
-            lambda tokens: torch.eye(tokens, dtype=torch.bool)
-        ),
-        "only the first text of the batch was masked": lambda scores: torch.cat(
-            [causal(scores[:1]), softmax(scores[1:])]
-        ),
-        "the mask has the size of the batch; it is (tokens, tokens)": lambda scores: softmax(
-            scores.masked_fill(future(len(scores)), -torch.inf)
-        ),
-        "one softmax over each whole table; each row must sum to 1": lambda scores: softmax_of_all(
-            scores.masked_fill(future(scores.shape[-1]), -torch.inf)
-        ),
-        "the softmax was taken twice": lambda scores: softmax(causal(scores)),
-        "the powers were not divided by the sum of their row": lambda scores: scores.masked_fill(
-            future(scores.shape[-1]), -torch.inf
-        ).exp(),
-        "the sums of the rows need `keepdim=True`: without it each column was divided by the sum "
-        "of a row": lambda scores: scores.exp().tril() / scores.exp().tril().sum(dim=-1),
-        "these are logarithms of the weights": lambda scores: scores.masked_fill(
-            future(scores.shape[-1]), -torch.inf
-        ).log_softmax(dim=-1),
-        "all words before got the same weight; the scores decide": lambda scores: causal(
-            torch.zeros_like(scores)
-        ),
-    }
-    judge(attempt, causal, inputs, mistakes)
+    judge(attempt, causal, inputs, CAUSAL_WEIGHTS_MISTAKES)
 
 
 def is_random(attempt, arguments):
@@ -279,6 +278,61 @@ def is_random(attempt, arguments):
     except Exception:
         return False  # `judge` calls it again, and tells the error
     return difference(first, second) is not None
+
+
+APPLY_DROPOUT_MISTAKES = {
+    "the weights that are kept must grow by 1 / (1 - drop_rate), or a row is too small "
+    "on average": lambda weights, keep, rate: weights * keep,
+    "divided by drop_rate; what is kept is the share 1 - drop_rate": lambda weights, keep, rate: (
+        weights * keep / torch.tensor(rate)
+    ),
+    "multiplied by 1 - drop_rate, not divided": lambda weights, keep, rate: (
+        weights * keep * (1 - rate)
+    ),
+    "keep is upside down: True means that the weight stays": lambda weights, keep, rate: (
+        weights * ~keep / (1 - rate)
+    ),
+    "each row was made to sum to 1 again; dropout enlarges all weights alike, by 1 / (1 - "
+    "drop_rate)": lambda weights, keep, rate: (
+        weights * keep / (weights * keep).sum(dim=-1, keepdim=True)
+    ),
+    "the weights were enlarged, but nothing was dropped": lambda weights, keep, rate: (
+        weights / (1 - rate)
+    ),
+    "nothing was done to the weights": lambda weights, keep, rate: weights,
+    "`/ 1 - drop_rate` divides by 1 and then subtracts: write (1 - drop_rate)": lambda weights, keep, rate: (
+        weights * keep - rate
+    ),
+    "divided by 1 + drop_rate; what is kept is the share 1 - drop_rate": lambda weights, keep, rate: (
+        weights * keep / (1 + rate)
+    ),
+    "divided by the share of this `keep`; the share is 1 - drop_rate, which holds on average": lambda weights, keep, rate: (
+        weights * keep / keep.float().mean()
+    ),
+    "divided by each row's own share; the share is 1 - drop_rate, which holds on average": lambda weights, keep, rate: (
+        weights * keep / keep.float().mean(dim=-1, keepdim=True)
+    ),
+    "divided by 1 - drop_rate twice": lambda weights, keep, rate: weights * keep / (1 - rate) ** 2,
+    "divided by the root of 1 - drop_rate": lambda weights, keep, rate: (
+        weights * keep / (1 - rate) ** 0.5
+    ),
+    "keep is upside down, and nothing was enlarged": lambda weights, keep, rate: weights * ~keep,
+    "nothing was dropped, and all weights were made smaller": lambda weights, keep, rate: (
+        weights * (1 - rate)
+    ),
+    "what is dropped was set to -inf; these are weights, not scores": lambda weights, keep, rate: (
+        weights / (1 - rate)
+    ).masked_fill(~keep, -torch.inf),
+    "a mask as an index takes the weights out of their table: multiply by it": lambda weights, keep, rate: (
+        weights[keep] / (1 - rate)
+    ),
+    "the softmax was taken again; the rows sum to 1 on average only": lambda weights, keep, rate: (
+        softmax(weights * keep / (1 - rate))
+    ),
+    "this is the mask itself, enlarged; multiply the weights by it": lambda weights, keep, rate: (
+        keep / (1 - rate)
+    ),
+}
 
 
 @exercise_check(
@@ -304,64 +358,61 @@ def check_apply_dropout(attempt):
             "called twice with the same inputs it gives two results: use `keep`; the dice are thrown already."
         )
 
-    mistakes = {
-        "the weights that are kept must grow by 1 / (1 - drop_rate), or a row is too small "
-        "on average": lambda weights, keep, rate: weights * keep,
-        "divided by drop_rate; what is kept is the share 1 - drop_rate": lambda weights, keep, rate: (
-            weights * keep / torch.tensor(rate)
-        ),
-        "multiplied by 1 - drop_rate, not divided": lambda weights, keep, rate: (
-            weights * keep * (1 - rate)
-        ),
-        "keep is upside down: True means that the weight stays": lambda weights, keep, rate: (
-            weights * ~keep / (1 - rate)
-        ),
-        "each row was made to sum to 1 again; dropout enlarges all weights alike, by 1 / (1 - "
-        "drop_rate)": lambda weights, keep, rate: (
-            weights * keep / (weights * keep).sum(dim=-1, keepdim=True)
-        ),
-        "the weights were enlarged, but nothing was dropped": lambda weights, keep, rate: (
-            weights / (1 - rate)
-        ),
-        "nothing was done to the weights": lambda weights, keep, rate: weights,
-        "`/ 1 - drop_rate` divides by 1 and then subtracts: write (1 - drop_rate)": lambda weights, keep, rate: (
-            weights * keep - rate
-        ),
-        "divided by 1 + drop_rate; what is kept is the share 1 - drop_rate": lambda weights, keep, rate: (
-            weights * keep / (1 + rate)
-        ),
-        "divided by the share of this `keep`; the share is 1 - drop_rate, which holds on average": lambda weights, keep, rate: (
-            weights * keep / keep.float().mean()
-        ),
-        "divided by each row's own share; the share is 1 - drop_rate, which holds on average": lambda weights, keep, rate: (
-            weights * keep / keep.float().mean(dim=-1, keepdim=True)
-        ),
-        "divided by 1 - drop_rate twice": lambda weights, keep, rate: (
-            weights * keep / (1 - rate) ** 2
-        ),
-        "divided by the root of 1 - drop_rate": lambda weights, keep, rate: (
-            weights * keep / (1 - rate) ** 0.5
-        ),
-        "keep is upside down, and nothing was enlarged": lambda weights, keep, rate: (
-            weights * ~keep
-        ),
-        "nothing was dropped, and all weights were made smaller": lambda weights, keep, rate: (
-            weights * (1 - rate)
-        ),
-        "what is dropped was set to -inf; these are weights, not scores": lambda weights, keep, rate: (
-            (weights / (1 - rate)).masked_fill(~keep, -torch.inf)
-        ),
-        "a mask as an index takes the weights out of their table: multiply by it": lambda weights, keep, rate: (
-            weights[keep] / (1 - rate)
-        ),
-        "the softmax was taken again; the rows sum to 1 on average only": lambda weights, keep, rate: (
-            softmax(weights * keep / (1 - rate))
-        ),
-        "this is the mask itself, enlarged; multiply the weights by it": lambda weights, keep, rate: (
-            keep / (1 - rate)
-        ),
-    }
-    judge(attempt, lambda weights, keep, rate: weights * keep / (1 - rate), inputs, mistakes)
+    judge(
+        attempt,
+        lambda weights, keep, rate: weights * keep / (1 - rate),
+        inputs,
+        APPLY_DROPOUT_MISTAKES,
+    )
+
+
+def in_heads(x, n_heads):
+    return x.reshape(*x.shape[:2], n_heads, -1)  # (batch, tokens, heads, head_dim)
+
+
+SPLIT_HEADS_MISTAKES = {
+    "reshaped straight to (batch, heads, tokens, head_dim), which tears the tokens apart: "
+    "cut the last axis in two "
+    "first, then exchange axes": lambda x, n: x.reshape(len(x), n, x.shape[1], -1),
+    "the numbers were dealt out in turn, like cards; a head takes neighbours: the last "
+    "axis becomes (n_heads, "
+    "head_dim), in this order": lambda x, n: x.reshape(*x.shape[:2], -1, n).permute(0, 3, 1, 2),
+    "the last axis is cut, but heads and tokens are not exchanged yet: transpose(1, 2)": in_heads,
+    "n_heads and head_dim are exchanged: these are head_dim heads of n_heads numbers": lambda x, n: (
+        x.reshape(*x.shape[:2], -1, n).transpose(1, 2)
+    ),
+    "tokens and head_dim are exchanged: the order is (batch, heads, tokens, head_dim)": lambda x, n: (
+        in_heads(x, n).permute(0, 2, 3, 1)
+    ),
+    "the heads came before the batch; the batch stays first": lambda x, n: in_heads(x, n).permute(
+        2, 0, 1, 3
+    ),
+    "the heads lie in a list; stack them along a new axis behind the batch": lambda x, n: list(
+        x.chunk(n, dim=-1)
+    ),
+    "the heads were stacked behind the tokens: they come before them": lambda x, n: torch.stack(
+        x.chunk(n, dim=-1), dim=-1
+    ),
+    "batch and heads exchanged their places; tokens and heads do": lambda x, n: in_heads(
+        x, n
+    ).transpose(0, 2),
+    "head_dim and tokens exchanged their places with the heads: the order is (batch, heads, "
+    "tokens, head_dim)": lambda x, n: in_heads(x, n).permute(0, 3, 1, 2),
+    "reshaped straight to (batch, heads, head_dim, tokens), which tears the tokens apart": lambda x, n: (
+        x.reshape(len(x), n, -1, x.shape[1])
+    ),
+    "tokens and emb_dim were exchanged first, and then reshaped: cut the last axis first": lambda x, n: (
+        x.transpose(1, 2).reshape(len(x), n, x.shape[1], -1)
+    ),
+    "batch and heads became one axis": lambda x, n: in_heads(x, n).transpose(1, 2).flatten(0, 1),
+    "each head got all numbers; it has emb_dim / n_heads of them": lambda x, n: x[:, None].expand(
+        -1, n, -1, -1
+    ),
+    "only one head came back": lambda x, n: in_heads(x, n)[:, :, 0],
+    "the tokens were dealt out to the heads; each head has a part of every token": lambda x, n: (
+        torch.stack(x.chunk(n, dim=1), dim=1)
+    ),
+}
 
 
 @exercise_check(
@@ -381,53 +432,7 @@ def check_split_heads(attempt):
         inputs.append((normal(seed, batch, tokens, n_heads * head_dim), n_heads))
     inputs.append((normal(4, 1, 5, 6), 3))
 
-    def cut(x, n_heads):
-        return x.reshape(*x.shape[:2], n_heads, -1)  # (batch, tokens, heads, head_dim)
-
-    mistakes = {
-        "reshaped straight to (batch, heads, tokens, head_dim), which tears the tokens apart: "
-        "cut the last axis in two "
-        "first, then exchange axes": lambda x, n: x.reshape(len(x), n, x.shape[1], -1),
-        "the numbers were dealt out in turn, like cards; a head takes neighbours: the last "
-        "axis becomes (n_heads, "
-        "head_dim), in this order": lambda x, n: x.reshape(*x.shape[:2], -1, n).permute(0, 3, 1, 2),
-        "the last axis is cut, but heads and tokens are not exchanged yet: transpose(1, 2)": cut,
-        "n_heads and head_dim are exchanged: these are head_dim heads of n_heads numbers": lambda x, n: (
-            x.reshape(*x.shape[:2], -1, n).transpose(1, 2)
-        ),
-        "tokens and head_dim are exchanged: the order is (batch, heads, tokens, head_dim)": lambda x, n: (
-            cut(x, n).permute(0, 2, 3, 1)
-        ),
-        "the heads came before the batch; the batch stays first": lambda x, n: cut(x, n).permute(
-            2, 0, 1, 3
-        ),
-        "the heads lie in a list; stack them along a new axis behind the batch": lambda x, n: list(
-            x.chunk(n, dim=-1)
-        ),
-        "the heads were stacked behind the tokens: they come before them": lambda x, n: torch.stack(
-            x.chunk(n, dim=-1), dim=-1
-        ),
-        "batch and heads exchanged their places; tokens and heads do": lambda x, n: cut(
-            x, n
-        ).transpose(0, 2),
-        "head_dim and tokens exchanged their places with the heads: the order is (batch, heads, "
-        "tokens, head_dim)": lambda x, n: cut(x, n).permute(0, 3, 1, 2),
-        "reshaped straight to (batch, heads, head_dim, tokens), which tears the tokens apart": lambda x, n: (
-            x.reshape(len(x), n, -1, x.shape[1])
-        ),
-        "tokens and emb_dim were exchanged first, and then reshaped: cut the last axis first": lambda x, n: (
-            x.transpose(1, 2).reshape(len(x), n, x.shape[1], -1)
-        ),
-        "batch and heads became one axis": lambda x, n: cut(x, n).transpose(1, 2).flatten(0, 1),
-        "each head got all numbers; it has emb_dim / n_heads of them": lambda x, n: x[
-            :, None
-        ].expand(-1, n, -1, -1),
-        "only one head came back": lambda x, n: cut(x, n)[:, :, 0],
-        "the tokens were dealt out to the heads; each head has a part of every token": lambda x, n: (
-            torch.stack(x.chunk(n, dim=1), dim=1)
-        ),
-    }
-    judge(attempt, lambda x, n: cut(x, n).transpose(1, 2), inputs, mistakes)
+    judge(attempt, lambda x, n: in_heads(x, n).transpose(1, 2), inputs, SPLIT_HEADS_MISTAKES)
 
 
 def heads_of(thirds, n_heads):
@@ -568,6 +573,41 @@ def check_multi_head(attempt):
     judge(attempt, attend, inputs, MULTI_HEAD_MISTAKES)
 
 
+WEIGHTS_BYTES_MISTAKES = {
+    "every token has a weight for every token, so tokens counts twice": lambda b, h, t, size: (
+        b * h * t * size
+    ),
+    "each head has a matrix of its own": lambda b, h, t, size: b * t * t * size,
+    "each text of the batch has matrices of its own": lambda b, h, t, size: h * t * t * size,
+    "this counts numbers; each takes bytes_per_number bytes": lambda b, h, t, size: b * h * t * t,
+    "these are bits": lambda b, h, t, size: 8 * b * h * t * t * size,
+    "the half above the diagonal is stored as well, as zeros": lambda b, h, t, size: (
+        b * h * t * t * size // 2
+    ),
+    "only one text's heads were squared: heads do not look at each other": lambda b, h, t, s: (
+        b * (h * t) ** 2 * s
+    ),
+    "`tokens * 2` is twice the tokens; the table has tokens times tokens numbers": lambda b, h, t, size: (
+        b * h * t * 2 * size
+    ),
+    "these are kilobytes": lambda b, h, t, size: b * h * t * t * size / 1000,
+    "these are kilobytes of 1,024 bytes": lambda b, h, t, size: b * h * t * t * size / 1024,
+    "these are megabytes": lambda b, h, t, size: b * h * t * t * size / 1e6,
+    "these are megabytes of 1,024 · 1,024 bytes": lambda b, h, t, size: (
+        b * h * t * t * size / 1024**2
+    ),
+    "the part above the diagonal is stored as well, as zeros": lambda b, h, t, size: (
+        b * h * t * (t + 1) // 2 * size
+    ),
+    "queries, keys and values are no weights: there is one table for each head": lambda b, h, t, size: (
+        3 * b * h * t * t * size
+    ),
+    "the numbers were added; a table in each head of each text means to multiply": lambda b, h, t, size: (
+        (b + h + t * t) * size
+    ),
+}
+
+
 @exercise_check(
     "weights_bytes",
     hints=(
@@ -582,42 +622,7 @@ def check_weights_bytes(attempt):
     one layer.
     """
     inputs = [(1, 12, 1024, 4), (8, 4, 256, 2), (3, 5, 70, 4), (2, 1, 9, 8)]
-    mistakes = {
-        "every token has a weight for every token, so tokens counts twice": lambda b, h, t, size: (
-            b * h * t * size
-        ),
-        "each head has a matrix of its own": lambda b, h, t, size: b * t * t * size,
-        "each text of the batch has matrices of its own": lambda b, h, t, size: h * t * t * size,
-        "this counts numbers; each takes bytes_per_number bytes": lambda b, h, t, size: (
-            b * h * t * t
-        ),
-        "these are bits": lambda b, h, t, size: 8 * b * h * t * t * size,
-        "the half above the diagonal is stored as well, as zeros": lambda b, h, t, size: (
-            b * h * t * t * size // 2
-        ),
-        "only one text's heads were squared: heads do not look at each other": lambda b, h, t, s: (
-            b * (h * t) ** 2 * s
-        ),
-        "`tokens * 2` is twice the tokens; the table has tokens times tokens numbers": lambda b, h, t, size: (
-            b * h * t * 2 * size
-        ),
-        "these are kilobytes": lambda b, h, t, size: b * h * t * t * size / 1000,
-        "these are kilobytes of 1,024 bytes": lambda b, h, t, size: b * h * t * t * size / 1024,
-        "these are megabytes": lambda b, h, t, size: b * h * t * t * size / 1e6,
-        "these are megabytes of 1,024 · 1,024 bytes": lambda b, h, t, size: (
-            b * h * t * t * size / 1024**2
-        ),
-        "the part above the diagonal is stored as well, as zeros": lambda b, h, t, size: (
-            b * h * t * (t + 1) // 2 * size
-        ),
-        "queries, keys and values are no weights: there is one table for each head": lambda b, h, t, size: (
-            3 * b * h * t * t * size
-        ),
-        "the numbers were added; a table in each head of each text means to multiply": lambda b, h, t, size: (
-            (b + h + t * t) * size
-        ),
-    }
-    judge(attempt, lambda b, h, t, size: b * h * t * t * size, inputs, mistakes)
+    judge(attempt, lambda b, h, t, size: b * h * t * t * size, inputs, WEIGHTS_BYTES_MISTAKES)
 
 
 def attend_step(
@@ -701,8 +706,8 @@ ATTEND_NEXT_MISTAKES = {
     "the query was put into the cache; it is the new key that belongs there": lambda query, keys, values, _, value: (
         attend_step(query, keys, values, query, value)
     ),
-    "the new row was put beside the past; it belongs below it, along axis 0": lambda query, keys, *rest: (
-        torch.cat([keys, rest[1]], dim=1)
+    "the new row was put beside the past; it belongs below it, along axis 0": lambda query, keys, _, key, __: (
+        query @ torch.cat([keys, key], dim=1).T
     ),
     "the new value was not appended": lambda query, keys, values, key, _: (
         softmax(query @ torch.cat([keys, key]).T) @ values
@@ -732,6 +737,54 @@ def check_attend_next(attempt):
     judge(attempt, attend_step, inputs, ATTEND_NEXT_MISTAKES)
 
 
+def diagonal(weights, offset):
+    return weights.diagonal(offset, dim1=-2, dim2=-1)  # (heads, tokens - |offset|)
+
+
+PREVIOUS_SHARE_MISTAKES = {
+    "this is the diagonal above, the weight on the next token": lambda weights: diagonal(
+        weights, 1
+    ).mean(dim=-1),
+    "this is the weight of each token on itself": lambda weights: diagonal(weights, 0).mean(dim=-1),
+    "the first token has nobody before it: there are tokens - 1 places to average over": lambda weights: (
+        diagonal(weights, -1).sum(dim=-1) / weights.shape[-1]
+    ),
+    "this is a sum, not an average": lambda weights: diagonal(weights, -1).sum(dim=-1),
+    "this is the weight on the first token of the text": lambda weights: weights[:, 1:, 0].mean(
+        dim=-1
+    ),
+    "the heads were averaged too; each head gets a number of its own": lambda weights: diagonal(
+        weights, -1
+    ).mean(),
+    "these are the weights at each place; average them for each head": lambda weights: diagonal(
+        weights, -1
+    ),
+    "the average is over the heads; it must be over the places, one number for "
+    "each head": lambda weights: diagonal(weights, -1).mean(dim=0),
+    "`diagonal` without dim1 and dim2 takes the first two axes, heads and tokens: give it "
+    "dim1=1, dim2=2": lambda weights: weights.diagonal(-1).mean(dim=-1),
+    "this is the weight on the token two places before": lambda weights: diagonal(weights, -2).mean(
+        dim=-1
+    ),
+    "this is the weight on all earlier tokens together": lambda weights: (
+        weights[:, 1:].tril(0).sum(dim=-1).mean(dim=-1)
+    ),
+    "this is the last token's weight alone": lambda weights: weights[:, -1, -2],
+    "this is the second token's weight alone": lambda weights: weights[:, 1, 0],
+    "the greatest was taken, not the average": lambda weights: diagonal(weights, -1).amax(dim=-1),
+    "this is the middle one of the weights, not their average": lambda weights: (
+        diagonal(weights, -1).median(dim=-1).values
+    ),
+    "this counts how often the previous token has the greatest weight; average the weights": lambda weights: (
+        (weights[:, 1:].argmax(dim=-1) == torch.arange(weights.shape[-1] - 1)).float().mean(-1)
+    ),
+    "this is the average of the whole table": lambda weights: weights.mean(dim=(1, 2)),
+    "an axis too many is left: one number for each head": lambda weights: diagonal(
+        weights, -1
+    ).mean(dim=-1, keepdim=True),
+}
+
+
 @exercise_check(
     "previous_share",
     hints=(
@@ -749,53 +802,6 @@ def check_previous_share(attempt):
         inputs.append((causal(normal(seed, n_heads, tokens, tokens)),))
     inputs.append((causal(normal(4, 1, 4, 4)),))
 
-    def diagonal(weights, offset):
-        return weights.diagonal(offset, dim1=-2, dim2=-1)  # (heads, tokens - |offset|)
-
-    mistakes = {
-        "this is the diagonal above, the weight on the next token": lambda weights: diagonal(
-            weights, 1
-        ).mean(dim=-1),
-        "this is the weight of each token on itself": lambda weights: diagonal(weights, 0).mean(
-            dim=-1
-        ),
-        "the first token has nobody before it: there are tokens - 1 places to average over": lambda weights: (
-            diagonal(weights, -1).sum(dim=-1) / weights.shape[-1]
-        ),
-        "this is a sum, not an average": lambda weights: diagonal(weights, -1).sum(dim=-1),
-        "this is the weight on the first token of the text": lambda weights: weights[:, 1:, 0].mean(
-            dim=-1
-        ),
-        "the heads were averaged too; each head gets a number of its own": lambda weights: diagonal(
-            weights, -1
-        ).mean(),
-        "these are the weights at each place; average them for each head": lambda weights: diagonal(
-            weights, -1
-        ),
-        "the average is over the heads; it must be over the places, one number for "
-        "each head": lambda weights: diagonal(weights, -1).mean(dim=0),
-        "`diagonal` without dim1 and dim2 takes the first two axes, heads and tokens: give it "
-        "dim1=1, dim2=2": lambda weights: weights.diagonal(-1).mean(dim=-1),
-        "this is the weight on the token two places before": lambda weights: diagonal(
-            weights, -2
-        ).mean(dim=-1),
-        "this is the weight on all earlier tokens together": lambda weights: (
-            weights[:, 1:].tril(0).sum(dim=-1).mean(dim=-1)
-        ),
-        "this is the last token's weight alone": lambda weights: weights[:, -1, -2],
-        "this is the second token's weight alone": lambda weights: weights[:, 1, 0],
-        "the greatest was taken, not the average": lambda weights: diagonal(weights, -1).amax(
-            dim=-1
-        ),
-        "this is the middle one of the weights, not their average": lambda weights: (
-            diagonal(weights, -1).median(dim=-1).values
-        ),
-        "this counts how often the previous token has the greatest weight; average the weights": lambda weights: (
-            (weights[:, 1:].argmax(dim=-1) == torch.arange(weights.shape[-1] - 1)).float().mean(-1)
-        ),
-        "this is the average of the whole table": lambda weights: weights.mean(dim=(1, 2)),
-        "an axis too many is left: one number for each head": lambda weights: diagonal(
-            weights, -1
-        ).mean(dim=-1, keepdim=True),
-    }
-    judge(attempt, lambda weights: diagonal(weights, -1).mean(dim=-1), inputs, mistakes)
+    judge(
+        attempt, lambda weights: diagonal(weights, -1).mean(dim=-1), inputs, PREVIOUS_SHARE_MISTAKES
+    )
