@@ -26,10 +26,10 @@ def read_header(data):
     return json.loads(data[8 : 8 + length])
 """,
         [
-            ("smallest byte first", "little", "big"),
+            ("this reads on into the numbers", "little", "big"),
             ("begins behind the eight", "data[8 : 8 + length]", "data[:length]"),
             ("counts the text alone", "8 + length", "length"),
-            ("to the end of the file", "data[8 : 8 + length]", "data[8:]"),
+            ("this reads on into the numbers", "data[8 : 8 + length]", "data[8:]"),
             ("this is the length", "json.loads(data[8 : 8 + length])", "length"),
             (
                 "this is the text",
