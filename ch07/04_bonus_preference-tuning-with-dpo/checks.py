@@ -28,8 +28,8 @@ DPO_LOSS_MISTAKES = {
     "the reference is missing: then nothing holds the model where it was": lambda b, w, rb, rw, beta: (
         -F.logsigmoid(beta * (b - w)).mean()
     ),
-    "better and worse are exchanged": lambda b, w, rb, rw, beta: preference(w, b, rw, rb, beta),
-    "model and reference are exchanged": lambda b, w, rb, rw, beta: preference(rb, rw, b, w, beta),
+    "the gain is turned round: better and worse are exchanged, or model and "
+    "reference": lambda b, w, rb, rw, beta: preference(w, b, rw, rb, beta),
     "beta is missing": lambda b, w, rb, rw, beta: preference(b, w, rb, rw, 1.0),
     "divided by beta; it multiplies": lambda b, w, rb, rw, beta: preference(b, w, rb, rw, 1 / beta),
     "the logarithm of the sigmoid is missing": lambda b, w, rb, rw, beta: (

@@ -30,7 +30,7 @@ def dpo_loss(better, worse, reference_better, reference_worse, beta):
                 "better - worse",
             ),
             (
-                "better and worse are exchanged",
+                "the gain is turned round",
                 "(better - reference_better) - (worse - reference_worse)",
                 "(worse - reference_worse) - (better - reference_better)",
             ),
