@@ -53,7 +53,7 @@ def read_header(data):
                 "json.loads(data[8 : 8 + length])",
                 "list(json.loads(data[8 : 8 + length]))",
             ),
-            ("", "json.loads(data[8 : 8 + length])", "{}"),
+            ("", "json.loads(data[8 : 8 + length])", "[1]"),
         ],
         [
             ('int.from_bytes(data[:8], "little")', 'int(np.frombuffer(data[:8], "<u8")[0])'),
