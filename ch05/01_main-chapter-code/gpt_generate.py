@@ -394,13 +394,14 @@ def model_class(name_or_folder):
     return llama_bonus("llama").Llama
 
 
-def llama_bonus(module):
-    """A module of the bonus folder on Llama, by its name. Main chapters reach it from here alone,
-    and only when a model asks for it: who works with GPTs never loads it.
+def llama_bonus(part):
+    """A module of the bonus folder on Llama: of the model `llama`, of its folders
+    `llama_checkpoint`, or of the file of `smollm2`. Main chapters reach it from here alone, and
+    only when a model asks for it: who works with GPTs never loads it.
     """
-    from ch05_05_bonus_gpt_to_llama import llama, llama_checkpoint, smollm2
+    from ch05_05_bonus_gpt_to_llama import llama, llama_checkpoint, smollm2_file
 
-    return {"llama": llama, "llama_checkpoint": llama_checkpoint, "smollm2": smollm2}[module]
+    return {"llama": llama, "llama_checkpoint": llama_checkpoint, "smollm2": smollm2_file}[part]
 
 
 def typed_lines():

@@ -37,6 +37,7 @@ from ch04_01_main_chapter_code.foreign_settings import (
 )
 from ch04_01_main_chapter_code.weight_files import open_matrices
 from ch05_05_bonus_gpt_to_llama.partial_bpe import PartialBPETokenizer
+from ch05_05_bonus_gpt_to_llama.smollm2_file import read_smollm2
 
 # Our module names and Hugging Face's; nothing is transposed.
 OUTER_NAMES = {"tok_emb": "model.embed_tokens", "final_norm": "model.norm"}
@@ -108,18 +109,13 @@ class PretrainedLlama(Pretrained):
         FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another
         kind.
         """
-        # llama.py needs this module, so not at the top
-        from ch05_05_bonus_gpt_to_llama.llama import LlamaConfig
-
         folder = Path(name_or_folder).expanduser()
         if str(name_or_folder) == "smollm2-135m" and not folder.exists():
-            from ch05_05_bonus_gpt_to_llama.smollm2 import load_smollm2
-
-            return load_smollm2()
+            return read_smollm2(cls)
         check_checkpoint(find_checkpoint(folder))
         source = folder / "config.json"
         settings = load_settings(source)
-        config = build_config(LlamaConfig, config_from_settings(settings, source), source)
+        config = build_config(cls.config_class, config_from_settings(settings, source), source)
         model = cls.with_weights(config, *read_weights(folder, config))
         model.tokenizer = read_tokenizer(folder / "tokenizer.json", settings.get("eos_token_id"))
         return model
