@@ -664,6 +664,24 @@ def is_here(item, folder):
     )
 
 
+def small_arguments(arguments, what, name):
+    """The flags of a later chapter's gpt_download.py, which brings one thing, called `name`: returns
+    `name`, or `list`, and `folder`, or None.
+    """
+    parser = argparse.ArgumentParser(
+        description=f"Fetch {what}. With no argument: list what there is."
+    )
+    parser.add_argument(
+        "name", nargs="?", choices=("list", name), default="list", metavar=f"list | {name}"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where files go (default: $SCRATCH_LLM_DATA, or data/ in the course)",
+    )
+    return parser.parse_args(arguments)
+
+
 def small_main(given, title, rows, bring):
     """The command line of a later chapter's gpt_download.py, with `given.name` and `given.folder`;
     its exit code.
