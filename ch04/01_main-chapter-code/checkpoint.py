@@ -269,19 +269,22 @@ def check_sizes(path, matrices, config):
         "wte.weight": (config.vocab_size, config.emb_dim),
         "wpe.weight": (config.context_length, config.emb_dim),
     }
-    compare_sizes(path, matrices, sizes)
-    for layer in range(config.n_layers):
-        stored(path, matrices, f"h.{layer}.ln_1.weight")
+    layers = (f"h.{layer}.ln_1.weight" for layer in range(config.n_layers))
+    compare_sizes(path, matrices, sizes, layers)
 
 
-def compare_sizes(path, matrices, sizes):
-    """Raise ValueError unless the matrices have these shapes. `sizes`: {name: shape}."""
+def compare_sizes(path, matrices, sizes, names):
+    """Raise ValueError unless the matrices have these shapes, and those called `names` are there.
+    `sizes`: {name: shape}.
+    """
     for name, expected in sizes.items():
         found = stored(path, matrices, name).shape
         if found != expected:
             raise ValueError(
                 f"{path}: the matrix {name} has the shape {found}, expected {expected}"
             )
+    for name in names:
+        stored(path, matrices, name)
 
 
 def stored(path, matrices, name):

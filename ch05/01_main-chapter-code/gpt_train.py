@@ -30,7 +30,7 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 
 import math
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -423,12 +423,9 @@ PATHS = {
 
 def describe_run(run):
     """Print what is about to happen."""
-    config, begun = run.config, f", from step {run.step}" if run.step else ""
-    settings = [f"{key}={value}" for key, value in asdict(config).items() if value is not None]
-    device = run.model.head.weight.device
+    config, device = run.config, run.model.head.weight.device
     rows = config.batch_size * config.grad_accum
-    print(f"run        {run.folder}{begun}")
-    print(f"settings   {', '.join(settings)}")
+    run.describe()
     print(f"model      {count_parameters(run.model):,} parameters on {device}, {run.model.config}")
     if config.warmup > config.steps:
         print(

@@ -30,7 +30,7 @@ def suited_rate(strength, emb_dim):
 PRETRAINING, GOING_ON = 0.768, 0.128  # strengths for random weights, and for trained ones
 
 
-def plan_epochs(n_rows, num_epochs, warmup_part, batch_size, grad_accum, **settings):
+def plan_epochs(n_rows, num_epochs, warmup_part, batch_size=16, grad_accum=1, **settings):
     """The `TrainConfig` of so many passes over `n_rows` rows; one in `warmup_part` of their steps
     warms up. `settings`: the other fields.
     """

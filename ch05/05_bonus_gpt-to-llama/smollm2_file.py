@@ -14,6 +14,7 @@ import torch
 from ch02_01_main_chapter_code.tokenizer_files import from_printable
 from ch04_01_main_chapter_code.gpt import language_model_loss
 from ch05_01_main_chapter_code.gpt_download import SMOLLM2, data_folder, fetch, weights_item
+from ch05_05_bonus_gpt_to_llama import llama_names
 from ch05_05_bonus_gpt_to_llama.partial_bpe import PartialBPETokenizer
 
 # --- The file -------------------------------------------------------------------------------------
@@ -52,19 +53,9 @@ def check_file(path):
 
 # --- What is in it --------------------------------------------------------------------------------
 
-# llama.cpp's names and Hugging Face's.
-OUTER_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm"}
-BLOCK_NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
+# {llama.cpp's name: Hugging Face's}
+OUTER_NAMES = {stored: theirs for _, theirs, stored in llama_names.OUTER_NAMES}
+BLOCK_NAMES = {stored: theirs for _, theirs, stored in llama_names.BLOCK_NAMES}
 
 
 def read_smollm2(model_class, path=None):

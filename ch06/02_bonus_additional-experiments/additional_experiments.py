@@ -17,11 +17,10 @@ try:
 
     from ch05_01_main_chapter_code.arguments import run_script
     from ch05_01_main_chapter_code.run_folders import (
-        choose_run,
+        choose_results,
         claimed,
         compare_runs,
         open_results,
-        read_results,
         runs_folder,
     )
 except ModuleNotFoundError as error:
@@ -329,16 +328,7 @@ def open_experiment(given, name, resume, overwrite):
     """The `Experiment` and the folder that the flags ask for. Nothing is written yet."""
     if resume and name is None and (newest := newest_experiment()):
         name = newest.name
-    return choose_run(
-        given,
-        Experiment,
-        "results.jsonl",
-        name,
-        resume,
-        overwrite,
-        what="experiment",
-        read=lambda path: read_results(path, "experiment")[0]["experiment"],
-    )
+    return choose_results(given, Experiment, "experiment", name, resume, overwrite)
 
 
 def show_run(experiment, results, row):

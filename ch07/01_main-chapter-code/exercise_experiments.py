@@ -15,56 +15,51 @@ on. At the end stand a table and a plot: the mean over the seeds, and each seed 
 import argparse
 import json
 import statistics
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ch05_01_main_chapter_code.arguments import add_fields
 from ch07_01_main_chapter_code.instruction_arguments import CHOICES
+from ch07_01_main_chapter_code.instruction_arguments import HELP as INSTRUCTION_HELP
 
 VARIANTS = ("baseline", "mask_instructions", "chat_template", "lora", "more_data", "both")
 
 
-def build_parser():
+@dataclass
+class Comparison:
+    """What is compared; a flag for each field."""
+
+    variants: list[str] = field(default_factory=lambda: list(VARIANTS[:5]))
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+    base: str = "tales-gpt"
+    made: int | None = None
+    fresh: int | None = None
+    epochs: int = 1
+    device: str = "auto"
+    name: str = "experiments"
+
+
+HELP = INSTRUCTION_HELP | {
+    "seeds": "of the runs of each variant (default: 1 2 3)",
+    "base": "tales-gpt, or smollm2-135m, which learns by adapters in all variants",
+    "made": "entries to make and learn from (default: 40,000 for tales-gpt, else 0)",
+    "fresh": "fresh test entries of each kind (default: 20 for tales-gpt, else 5)",
+    "name": "of the folder with the results",
+    "variants": f"some of {', '.join(VARIANTS)} (default: the first five)",
+}
+
+
+def parse_arguments(argv=None):
+    """The `Comparison` that the flags ask for."""
     parser = argparse.ArgumentParser(
         description="Fine-tune the chapter's variants, several seeds each, and compare them."
     )
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        choices=VARIANTS,
-        default=list(VARIANTS[:5]),
-        metavar="VARIANT",
-        help=f"some of {', '.join(VARIANTS)} (default: the first five)",
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="(default: 1 2 3)")
-    parser.add_argument(
-        "--base",
-        default="tales-gpt",
-        help="tales-gpt, or smollm2-135m, which learns by adapters in all "
-        "variants (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--made",
-        type=int,
-        help="entries to make and learn from (default: 40,000 for tales-gpt, else 0)",
-    )
-    parser.add_argument(
-        "--fresh",
-        type=int,
-        help="fresh test entries of each kind (default: 20 for tales-gpt, else 5)",
-    )
-    parser.add_argument("--epochs", type=int, default=1, help="(default: %(default)s)")
-    parser.add_argument(
-        "--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--name",
-        default="experiments",
-        help="of the folder with the results (default: %(default)s)",
-    )
-    return parser
+    add_fields(parser, Comparison, HELP, CHOICES | {"variants": VARIANTS})
+    return Comparison(**vars(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
-    OPTIONS = build_parser().parse_args()
+    OPTIONS = parse_arguments()
 
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     InstructRun,

@@ -6,6 +6,8 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 import argparse
 from dataclasses import dataclass
 
+from ch05_01_main_chapter_code.arguments import CHOICES as TRAINING_CHOICES
+from ch05_01_main_chapter_code.arguments import HELP as TRAINING_HELP
 from ch05_01_main_chapter_code.arguments import (
     add_fields,
     add_run_flags,
@@ -54,7 +56,7 @@ class InstructConfig:
         check_share(self, "replay_share")
 
 
-HELP = {
+HELP = TRAINING_HELP | {
     "data": "tales (made from a seed, about Tiny Tales), own (the 1,100 entries that are here), alpaca, or a JSON file",
     "made": "entries to make and learn from, beside the data's own (default: 160,000 for tales, else 0)",
     "fresh": "fresh test entries of each kind that can be made (default: 30 for tales, 5 for own, else 0)",
@@ -75,20 +77,13 @@ HELP = {
     "batch_size": "entries per forward pass",
     "grad_accum": "forward passes per update; the gradient is that of one batch of all their entries",
     "lr": "highest learning rate (default: depends on --train and on the size of the model)",
-    "weight_decay": "of matrices only",
     "max_tokens": "longest answer in the test (default: 150 for tales, else 200)",
     "seed": "of the entries that are made, the order and the adapters",
-    "device": "auto, cuda, mps or cpu",
-    "dtype": "auto (bf16 on CUDA, else fp32), fp32, bf16 or fp16",
-    "activation_checkpointing": "forget activations and compute them again: less memory, a third more time",
-    "compile": "use torch.compile: a slow start, then faster steps on a GPU",
 }
-CHOICES = {
+CHOICES = TRAINING_CHOICES | {
     "style": ("tales", "alpaca", "turns", "chat"),
     "loss": ("answer", "all"),
     "train": ("all", "last-blocks", "lora"),
-    "device": ("auto", "cuda", "mps", "cpu"),
-    "dtype": ("auto", "fp32", "bf16", "fp16"),
 }
 
 
