@@ -135,7 +135,7 @@ def ids_without_token(tokenizer, vocab_size):
     if tokenizer is None:
         return []
     known = getattr(tokenizer, "tokens", range(tokenizer.n_vocab))
-    return [number for number in range(vocab_size) if number not in known]
+    return [token for token in range(vocab_size) if token not in known]
 
 
 @torch.inference_mode()
@@ -187,10 +187,10 @@ def generate_ids(model, prompts, max_tokens, stop=None, **sampling):
     """
     new_ids, running = [[] for _ in prompts], [True] * len(prompts)
     for step in stream_ids(model, prompts, max_tokens, **sampling):
-        for row, number in enumerate(step.tolist()):
-            running[row] = running[row] and number != stop
+        for row, token in enumerate(step.tolist()):
+            running[row] = running[row] and token != stop
             if running[row]:
-                new_ids[row].append(number)
+                new_ids[row].append(token)
         if not any(running):
             break
     return new_ids

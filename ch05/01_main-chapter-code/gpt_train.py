@@ -219,7 +219,7 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
             f"{config.data} has {len(tokens)} tokens for training, less than one window of {context_length} and its "
             f"target; use a longer text, or a smaller --context-length"
         )
-    train = training_rows(tokens, borders, context_length)
+    train_rows = training_rows(tokens, borders, context_length)
     held_tokens, held_borders = flat_tokens(held_out, tokenizer)
     if config.data == "tales":  # each story by itself, as its probability is
         spans = zip(held_borders, held_borders[1:], strict=False)
@@ -230,7 +230,7 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
         rows = [held_tokens[start : start + context_length + 1] for start in starts]
         floor = None
     n_bytes = sum(len(text.encode("utf-8")) for text in held_out)
-    return Corpus(tokenizer, train, rows, n_bytes, floor, corpus.summary)
+    return Corpus(tokenizer, train_rows, rows, n_bytes, floor, corpus.summary)
 
 
 # --- A run and its folder -------------------------------------------------------------------------

@@ -176,11 +176,11 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None, ba
 
 class EpochHistory:
     """What a training by epochs has come to: `history`, with the `losses` of all steps, and
-    `epochs`, a row for each epoch with its mean loss and what `judge()` says at its end.
+    `epochs`, a row for each epoch with its mean loss and what `measure()` gives at its end.
     """
 
-    def __init__(self, steps_per_epoch, history=None, judge=dict):
-        self.steps_per_epoch, self.judge = steps_per_epoch, judge
+    def __init__(self, steps_per_epoch, history=None, measure=dict):
+        self.steps_per_epoch, self.measure = steps_per_epoch, measure
         self.history = history or {"losses": [], "epochs": []}
 
     def add(self, loss):
@@ -190,7 +190,7 @@ class EpochHistory:
         if len(losses) % steps:
             return None
         row = {"epoch": len(losses) // steps, "train_loss": sum(losses[-steps:]) / steps}
-        self.history["epochs"].append(row | self.judge())
+        self.history["epochs"].append(row | self.measure())
         return self.history["epochs"][-1]
 
 

@@ -409,12 +409,13 @@ def split_places(data, config):
     """Places of the texts to learn from and to test: the data's own split, if it has one, else by
     the seed; with `imbalance` "balanced", the former are a part that has as many of each class."""
     if data.test_from is None:
-        train, test = stratified_split(data.labels, config.test_share, config.seed)
+        learned, tested = stratified_split(data.labels, config.test_share, config.seed)
     else:
-        train, test = list(range(data.test_from)), list(range(data.test_from, len(data)))
+        learned, tested = list(range(data.test_from)), list(range(data.test_from, len(data)))
     if config.imbalance == "balanced":
-        train = [train[i] for i in balanced_subset([data.labels[i] for i in train], config.seed)]
-    return train, test
+        labels = [data.labels[i] for i in learned]
+        learned = [learned[i] for i in balanced_subset(labels, config.seed)]
+    return learned, tested
 
 
 class ClassifierRun(EpochRun):
@@ -516,13 +517,13 @@ PATHS = {
 def print_settings(run):
     """Print what is about to happen."""
     data = run.data
-    test = data.subset(run.test_places).counts()
-    train = data.subset(run.train_places).counts()
+    learned = data.subset(run.train_places).counts()
+    tested = data.subset(run.test_places).counts()
     run.describe()
     print(f"model      {trained_in_words(run.model)}")
     print(
-        f"data       {len(data):,} texts, {int(run.dataset.lengths.sum()):,} tokens; to learn from: {in_line(train)}; "
-        f"to test: {in_line(test)}"
+        f"data       {len(data):,} texts, {int(run.dataset.lengths.sum()):,} tokens; to learn from: {in_line(learned)}; "
+        f"to test: {in_line(tested)}"
     )
     if data.summary:
         print(f"read       {printable(data.summary)}")

@@ -69,11 +69,11 @@ def sms_arguments(arguments=None):
     return downloads.small_arguments(arguments, "the data of chapter 6", "sms")
 
 
-def main(given):
+def main(options):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
     open_console()
     return downloads.small_main(
-        given, "Messages: python gpt_download.py sms", sms_rows, download_sms
+        options, "Messages: python gpt_download.py sms", sms_rows, download_sms
     )
 
 

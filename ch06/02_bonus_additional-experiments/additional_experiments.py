@@ -170,27 +170,29 @@ def prepare(experiment, variant, seed):
     model, rate = make_classifier(
         load_base(config).to(pick_device(experiment.device)), data.classes, variant, seed
     )
-    train, test = (
+    learned, tested = (
         make_rows(model, dataset.subset(places), variant) for places in split_places(data, config)
     )
-    return model, rate, train, test
+    return model, rate, learned, tested
 
 
 def measure(experiment, variant, seed):
     """Train and test: what the log keeps of one run. Accuracy and loss are None if the training
     diverged.
     """
-    model, rate, train, test = prepare(experiment, variant, seed)
+    model, rate, learned, tested = prepare(experiment, variant, seed)
     try:
         fine_tune(
-            model, train, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed
+            model, learned, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed
         )
     except FloatingPointError:
         return {"accuracy": None, "loss": None}
-    report = evaluate(model, test)
+    report = evaluate(model, tested)
     found = {"accuracy": report.accuracy, "loss": report.loss}
     return found | (
-        company(model, test, experiment.batch_size) if variant in GROUPS["padding"].values() else {}
+        company(model, tested, experiment.batch_size)
+        if variant in GROUPS["padding"].values()
+        else {}
     )
 
 

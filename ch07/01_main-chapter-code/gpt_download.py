@@ -72,13 +72,13 @@ def data_arguments(arguments=None):
     return downloads.small_arguments(arguments, "data for chapter 7", "alpaca")
 
 
-def main(given):
+def main(options):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
     open_console()
-    if given.name == "alpaca":
+    if options.name == "alpaca":
         print(f"licence: {LICENCE}")
     title = "Instructions: python gpt_download.py alpaca"
-    return downloads.small_main(given, title, alpaca_rows, download_alpaca)
+    return downloads.small_main(options, title, alpaca_rows, download_alpaca)
 
 
 if __name__ == "__main__":

@@ -113,12 +113,12 @@ def format_prompt(entry, style="alpaca"):
     but tales; `alpaca`: under headings; `turns`: as a talk in plain words; `chat`: as a talk whose
     turns are marked by special tokens.
     """
-    instruction, given = entry["instruction"], entry["input"]
-    message = f"{instruction}\n\n{given}" if given else instruction
+    instruction, text = entry["instruction"], entry["input"]
+    message = f"{instruction}\n\n{text}" if text else instruction
     if style == "tales":
-        return f"{given}\n{instruction}\n" if given else f"{instruction}\n"
+        return f"{text}\n{instruction}\n" if text else f"{instruction}\n"
     if style == "alpaca":
-        heading = f"\n\n### Input:\n{given}" if given else ""
+        heading = f"\n\n### Input:\n{text}" if text else ""
         return f"Do what the instruction says.\n\n### Instruction:\n{instruction}{heading}\n\n### Response:\n"
     if style == "turns":
         return f"User: {message}\nAssistant: "
@@ -136,8 +136,8 @@ def prompt_ids(entry, tokenizer, style="alpaca"):
     to read.
     """
     if style == "chat":
-        given = f"\n\n{entry['input']}" if entry["input"] else ""
-        return chat_ids(tokenizer, entry["instruction"] + given)
+        text = f"\n\n{entry['input']}" if entry["input"] else ""
+        return chat_ids(tokenizer, entry["instruction"] + text)
     return [needed_end_of_text(tokenizer), *tokenizer.encode(format_prompt(entry, style))]
 
 
@@ -195,10 +195,10 @@ class TalkDataset(Dataset):
             answer = [*tokenizer.encode(entry["output"]), tokenizer.end_of_text]
             return prompt + answer, [not answer_only] * len(prompt) + [True] * len(answer)
 
-        self.entries, rows, given = [], [], ""
+        self.entries, rows, about = [], [], ""
         for entry in entries:
-            ids, learned = turn(entry, first=not given or entry["input"] != given)
-            if given and entry["input"] == given:
+            ids, learned = turn(entry, first=not about or entry["input"] != about)
+            if about and entry["input"] == about:
                 if len(rows[-1][0]) + len(ids) - 1 <= max_tokens:
                     rows[-1] = rows[-1][0] + ids, rows[-1][1] + learned
                     self.entries.append(entry)
@@ -207,7 +207,7 @@ class TalkDataset(Dataset):
             if len(ids) - 1 <= max_tokens:
                 rows.append((ids, learned))
                 self.entries.append(entry)
-                given = entry["input"]
+                about = entry["input"]
         self.rows = [(torch.tensor(ids), torch.tensor(learned)) for ids, learned in rows]
         self.n_left_out = len(entries) - len(self.entries)
         self.lengths = torch.tensor([len(ids) - 1 for ids, _ in rows])
@@ -624,14 +624,14 @@ def show_summary(summary):
     print(f"{summary['seconds']:.0f} s of training")
 
 
-def answer_prompts(prompts, given, model, device="cpu", max_tokens=200):
+def answer_prompts(prompts, about, model, device="cpu", max_tokens=200):
     """Print a fine-tuned model's answer to each instruction."""
     if not all(prompt.strip() for prompt in prompts):
         raise ValueError("the instruction is empty; say what is to be done")
     follower = load_instruct(model, pick_device(device))
     for answer in respond(
         follower,
-        [{"instruction": prompt, "input": given} for prompt in prompts],
+        [{"instruction": prompt, "input": about} for prompt in prompts],
         max_tokens=max_tokens,
     ):
         print(printable(answer))

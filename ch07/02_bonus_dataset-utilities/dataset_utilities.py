@@ -107,12 +107,12 @@ def scripts_of(text):
 
 def repeats_prompt(entry):
     """True where the answer contains the whole instruction, or begins with the input and goes on."""
-    answer, instruction, given = (
+    answer, instruction, about = (
         normal(entry[field]) for field in ("output", "instruction", "input")
     )
     whole_instruction = len(instruction.split()) >= 3 and instruction in answer
     return whole_instruction or (
-        len(given.split()) >= 3 and answer.startswith(given) and answer != given
+        len(about.split()) >= 3 and answer.startswith(about) and answer != about
     )
 
 
