@@ -12,61 +12,24 @@ run is a folder `runs/NAME-VARIANT-SEED`; what is finished is not done again, wh
 on. At the end stand a table and a plot: the mean over the seeds, and each seed by itself.
 """
 
-import argparse
 import json
 import statistics
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from ch05_01_main_chapter_code.arguments import add_fields
-from ch07_01_main_chapter_code.instruction_arguments import CHOICES
-from ch07_01_main_chapter_code.instruction_arguments import HELP as INSTRUCTION_HELP
-
-VARIANTS = ("baseline", "mask_instructions", "chat_template", "lora", "more_data", "both")
-
-
-@dataclass
-class Comparison:
-    """What is compared; a flag for each field."""
-
-    variants: list[str] = field(default_factory=lambda: list(VARIANTS[:5]))
-    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
-    base: str = "tales-gpt"
-    made: int | None = None
-    fresh: int | None = None
-    epochs: int = 1
-    device: str = "auto"
-    name: str = "experiments"
-
-
-HELP = INSTRUCTION_HELP | {
-    "seeds": "of the runs of each variant (default: 1 2 3)",
-    "base": "tales-gpt, or smollm2-135m, which learns by adapters in all variants",
-    "made": "entries to make and learn from (default: 40,000 for tales-gpt, else 0)",
-    "fresh": "fresh test entries of each kind (default: 20 for tales-gpt, else 5)",
-    "name": "of the folder with the results",
-    "variants": f"some of {', '.join(VARIANTS)} (default: the first five)",
-}
-
-
-def parse_arguments(argv=None):
-    """The `Comparison` that the flags ask for."""
-    parser = argparse.ArgumentParser(
-        description="Fine-tune the chapter's variants, several seeds each, and compare them."
-    )
-    add_fields(parser, Comparison, HELP, CHOICES | {"variants": VARIANTS})
-    return Comparison(**vars(parser.parse_args(argv)))
-
+from ch07_01_main_chapter_code.instruction_arguments import (
+    VARIANTS,
+    InstructConfig,
+    comparison_arguments,
+)
 
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
-    OPTIONS = parse_arguments()
+    OPTIONS = comparison_arguments()
 
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     InstructRun,
     open_instruct_run,
     show_settings,
 )
-from ch07_01_main_chapter_code.instruction_arguments import InstructConfig
 from ch07_01_main_chapter_code.previous_chapters import (
     claimed,
     polite_interrupt,

@@ -1,10 +1,11 @@
-"""The settings of an instruction run and the flags of gpt_instruction_finetuning.py.
+"""The settings of an instruction run and the flags of gpt_instruction_finetuning.py; and those of
+exercise_experiments.py, which compares such runs.
 
 Nothing here imports torch, so that `--help` and a mistyped flag are answered at once.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ch05_01_main_chapter_code.arguments import CHOICES as TRAINING_CHOICES
 from ch05_01_main_chapter_code.arguments import HELP as TRAINING_HELP
@@ -109,3 +110,41 @@ def instruct_arguments(argv=None):
     other flags, likewise).
     """
     return parse_with(build_parser(), argv, others=("prompt", "input", "model"))
+
+
+# --- The variants ---------------------------------------------------------------------------------
+
+VARIANTS = ("baseline", "mask_instructions", "chat_template", "lora", "more_data", "both")
+
+
+@dataclass
+class Comparison:
+    """What `exercise_experiments.py` compares; a flag for each field."""
+
+    variants: list[str] = field(default_factory=lambda: list(VARIANTS[:5]))
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+    base: str = "tales-gpt"
+    made: int | None = None
+    fresh: int | None = None
+    epochs: int = 1
+    device: str = "auto"
+    name: str = "experiments"
+
+
+COMPARISON_HELP = HELP | {
+    "seeds": "of the runs of each variant (default: 1 2 3)",
+    "base": "tales-gpt, or smollm2-135m, which learns by adapters in all variants",
+    "made": "entries to make and learn from (default: 40,000 for tales-gpt, else 0)",
+    "fresh": "fresh test entries of each kind (default: 20 for tales-gpt, else 5)",
+    "name": "of the folder with the results",
+    "variants": f"some of {', '.join(VARIANTS)} (default: the first five)",
+}
+
+
+def comparison_arguments(argv=None):
+    """The `Comparison` that the flags of exercise_experiments.py ask for."""
+    parser = argparse.ArgumentParser(
+        description="Fine-tune the chapter's variants, several seeds each, and compare them."
+    )
+    add_fields(parser, Comparison, COMPARISON_HELP, CHOICES | {"variants": VARIANTS})
+    return Comparison(**vars(parser.parse_args(argv)))
