@@ -210,14 +210,15 @@ def train_parser():
 
 def parse_with(parser, argv=None, others=()):
     """The flags of a script that makes runs, as (settings that were given, {field: value}; the
-    others by name: `name`, `resume`, `overwrite`, and what `others` names).
+    others by name: `name`, `resume`, `overwrite`, where the parser has them, and what `others` names).
     """
     open_console()
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if argv is None and usual:  # a script: until `run_script`, Ctrl-C ends it without a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     options = vars(parser.parse_args(argv))
-    apart = {key: options.pop(key) for key in ("name", "resume", "overwrite", *others)}
+    names = [key for key in ("name", "resume", "overwrite", *others) if key in options]
+    apart = {key: options.pop(key) for key in names}
     return options, apart
 
 
