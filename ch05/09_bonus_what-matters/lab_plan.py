@@ -16,19 +16,27 @@ import math
 from dataclasses import asdict
 
 from lab_runs import Job, settings_sum
+from lab_settings import LOG, Lab
 from variants import BASELINE, all_variants, default_recipe
 from verdicts import (
     CHOOSING_SEED,
     JUDGING_SEEDS,
     WORTH,
     best_rate,
+    bound_of,
     can_tell,
     find,
+    judge_all,
+    paired,
+    paired_in_time,
     score,
     slope,
     spread,
 )
 
+from ch05_01_main_chapter_code.run_folders import read_results
+
+KIND = "laboratory"  # under this name the settings stand in the log's first line
 MOST_RATES = 6
 CHOOSING_STORIES = 200  # that a run writes which only chooses a rate
 STEPS_PER_SECOND, JUDGING_SECONDS = 10, 20  # before anything was measured
@@ -156,6 +164,21 @@ class Plan:
         keys = [job.key for job in running]
         return next((j for j in self.jobs() if j.key not in keys and not self.done(j)), None)
 
+    # --- What comes of it -------------------------------------------------------------------------
+
+    def verdicts(self, same_seconds=False):
+        """{variant: `Comparison`} for all variants, as far as they are measured: beside the default
+        run after as many tales, or after as many seconds.
+        """
+        tales, names = self.length(), [variant.name for variant in self.variants]
+        if tales is None:
+            return judge_all({name: [] for name in names}, 0.0)
+        if same_seconds:
+            found = {n: paired_in_time(self.rows, n, tales, self.rate) for n in names}
+        else:
+            found = {n: paired(self.rows, n, tales) for n in names}
+        return judge_all(found, bound_of(self.rows, tales, self.rate))
+
     # --- Time -------------------------------------------------------------------------------------
 
     def seconds_of(self, job):
@@ -179,3 +202,18 @@ class Plan:
 def rounded(rate):
     """A rate with three digits, so that a line of the log says all of it."""
     return float(f"{rate:.3g}")
+
+
+def read_log(log=LOG):
+    """The plan of a log with its rows, and the log's first line; where no log is begun yet, a plan
+    without rows, and None. Nothing is written.
+    """
+    if not log.exists():
+        return Plan(Lab(), []), None
+    head, rows = read_results(log, KIND)
+    return Plan(lab_of(head), rows), head
+
+
+def lab_of(head):
+    """The `Lab` that the first line of a log speaks of."""
+    return Lab(**{k: v for k, v in head[KIND].items() if k not in ("rate", "settings")})

@@ -27,12 +27,8 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 from multiprocessing.connection import wait
 
 import torch
-from lab_plan import Plan
+from lab_plan import KIND, Plan, lab_of
 from lab_runs import make_corpus, run
-from variants import BASELINE
-from verdicts import bound_of, judge_all, paired
-
-KIND = "laboratory"  # under this name the settings stand in the log's first line
 
 # --- The log --------------------------------------------------------------------------------------
 
@@ -71,8 +67,7 @@ def open_log(log, given):
     if not log.exists():
         return Plan(Lab(**given), []), None
     results = Results(log, KIND)
-    kept = {k: v for k, v in results.head[KIND].items() if k not in ("rate", "settings")}
-    lab = Lab(**kept)
+    lab = lab_of(results.head)
     if changed := changed_fields(lab, given):
         raise ValueError(
             f"{log.name} goes on with its own settings; leave out {', '.join(changed)}, or take "
@@ -174,14 +169,9 @@ def tell_plan(plan):
 
 def report(plan):
     """Print the verdict on every variant."""
-    tales = plan.length()
-    names = [variant.name for variant in plan.variants]
-    bound = bound_of(plan.rows, tales, plan.rate)
-    compared = judge_all({name: paired(plan.rows, name, tales) for name in names}, bound)
-    print(f"loss above the floor beside {BASELINE.name}, after {tales:,} tales:")
-    for name in names:
-        one = compared[name]
-        ratio = f"× {math.exp(one.mean):.2f}" if one.differences else ""
+    print(f"nats above the floor, in those of the default run, after {plan.length():,} tales:")
+    for name, one in plan.verdicts().items():
+        ratio = f"× {math.exp(one.mean):.2f}" if math.isfinite(one.mean) else ""
         print(f"{name:42} {ratio:8} {one.verdict}")
 
 

@@ -10,6 +10,7 @@ more would have done the same.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from variants import BASELINE
@@ -33,6 +34,7 @@ def student_tail(t, freedom):
     return float(2 * np.trapezoid(heights, angles))
 
 
+@lru_cache
 def student_quantile(tail, freedom):
     """The t whose two tails together are `tail`: 0.05 gives what a 95 % interval is made with."""
     low, high = 0.0, 1e6
@@ -155,6 +157,18 @@ def paired(rows, variant, tales):
         for seed in JUDGING_SEEDS
         if seed in ours and seed in theirs
     ]
+
+
+def valid_shares(rows, variant, tales):
+    """The valid share of a variant's own tales, one for each judging seed."""
+    judged = judging_rows(rows, variant, tales).values()
+    return [row["valid"] / row["stories"] for row in judged if row["stories"]]
+
+
+def mean_and_reach(values):
+    """The mean of some measurements and the half-width of its 95 % interval."""
+    reach = student_quantile(0.05, len(values) - 1) * standard_error(values)
+    return float(np.mean(values)), reach
 
 
 # --- The pilot: the default run at several lengths ------------------------------------------------
