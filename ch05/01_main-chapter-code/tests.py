@@ -965,10 +965,15 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 
 @needs_fork
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_saves_and_the_resumed_run_ends_with_the_same_weights(name, script, text_file):
+@pytest.mark.parametrize(
+    "name, optimizer", [("SIGINT", "adamw"), ("SIGTERM", "muon"), ("SIGHUP", "adamw")]
+)
+def test_a_signal_saves_and_the_resumed_run_ends_with_the_same_weights(
+    name, optimizer, script, text_file
+):
     """In the middle of step 3, before anything was recorded or validated, and of step 8."""
     common = ["--data", text_file, "--vocab-size", 300, "--drop-rate", 0.1, *SMALL]
+    common += ["--optimizer", optimizer]
     assert gpt_train.main(*flags("--name", "whole", *common)) == 0
     clip = torch.nn.utils.clip_grad_norm_
 
