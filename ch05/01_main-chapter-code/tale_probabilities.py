@@ -22,6 +22,7 @@ grammar.]
 
 import math
 import random
+from collections import defaultdict
 from functools import lru_cache
 from itertools import accumulate
 from os.path import commonprefix
@@ -71,15 +72,17 @@ def next_token_probs(prefix, tokenizer):
     import torch
 
     tokens = tokenizer.encode(prefix)
-    probs = torch.zeros(tokenizer.n_vocab, dtype=torch.float64)
-    most = 0
+    shares, most = defaultdict(float), 0
     for shared, token, probability in _token_partings(prefix, tokens, tokenizer):
         most = max(most, shared)
         if shared == len(tokens):
-            probs[token] += probability
+            shares[token] += probability
     if most < len(tokens):
         raise _wrong_token(prefix, tokens, most, tokenizer)
-    return probs / probs.sum()
+    probs, total = torch.zeros(tokenizer.n_vocab, dtype=torch.float64), sum(shares.values())
+    for token, share in shares.items():
+        probs[token] = share / total
+    return probs
 
 
 def _wrong_token(text, tokens, number, tokenizer):
