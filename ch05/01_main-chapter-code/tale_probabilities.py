@@ -85,6 +85,22 @@ def next_token_probs(prefix, tokenizer):
     return probs
 
 
+def split_gap(losses, log_probs):
+    """What a model's distance to the floor consists of, in nats per target: {"gap_forced": what it
+    loses where one token only can come, "gap_choices": what it loses where the tale has a choice}.
+    The two sum to its loss − the floor.
+
+    `losses`: a model's −ln p of some targets, (targets,); `log_probs`: their true ln p, as
+    `token_log_probs` gives them. At a forced token the best loss is 0. At a choice it is not, and a
+    model can be lucky with the held-out tales: with few of them, "gap_choices" may fall below 0.
+    """
+    forced, gaps = log_probs == 0, losses + log_probs
+    return {
+        "gap_forced": float(gaps[forced].sum()) / len(gaps),
+        "gap_choices": float(gaps[~forced].sum()) / len(gaps),
+    }
+
+
 def _wrong_token(text, tokens, number, tokenizer):
     place = len(tokenizer.decode(tokens[:number]))
     return ValueError(
