@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
@@ -244,15 +245,14 @@ def update(model, optimizer, scaler, lr, clip):
 
 
 @torch.inference_mode()
-def evaluate(model, rows, tokens_per_batch=16_384):
-    """Mean loss over all targets of `rows` (1-d tensors of ids, of any lengths), in nats per
-    target; and their number.
+def target_losses(model, rows, tokens_per_batch=16_384):
+    """The loss at every target of `rows` (1-d tensors of ids, of any lengths), −ln p in nats: a
+    tensor (targets,) for each row.
 
-    Rows of similar length go together, so that little is padded; padding counts nowhere.
+    Rows of similar length go together, so that little is padded.
     """
     device = next(model.parameters()).device
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    total, count = 0.0, 0
+    order, losses = sorted(range(len(rows)), key=lambda i: len(rows[i])), [None] * len(rows)
     with evaluating(model):
         while order:
             longest = len(rows[order[-1]])
@@ -263,7 +263,24 @@ def evaluate(model, rows, tokens_per_batch=16_384):
             for number, i in enumerate(picked):
                 batch[number, : len(rows[i])] = rows[i]
             inputs, targets = batch[:, :-1].clamp(min=0).to(device), batch[:, 1:].to(device)
-            here = int((targets != -100).sum())
-            total += float(language_model_loss(model(inputs), targets)) * here
-            count += here
-    return total / count, count
+            found = every_loss(model(inputs), targets).cpu()
+            for number, i in enumerate(picked):
+                losses[i] = found[number, : len(rows[i]) - 1]
+    return losses
+
+
+def every_loss(logits, targets):
+    """−ln p of each target, (batch, tokens), 0 where it is −100: what `language_model_loss` takes
+    the mean of. `logits`: (batch, tokens, vocab).
+    """
+    logits = logits.flatten(0, 1).float()
+    losses = F.cross_entropy(logits, targets.flatten(), ignore_index=-100, reduction="none")
+    return losses.view_as(targets)
+
+
+def evaluate(model, rows, tokens_per_batch=16_384):
+    """Mean loss over all targets of `rows` (1-d tensors of ids, of any lengths), in nats per
+    target; and their number. Padding counts nowhere.
+    """
+    losses = torch.cat(target_losses(model, rows, tokens_per_batch)).double()
+    return float(losses.mean()), len(losses)
