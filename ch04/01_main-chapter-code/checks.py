@@ -115,7 +115,17 @@ LAYER_NORM_MISTAKES = {
 }
 
 
-@exercise_check("layer_norm")
+@exercise_check(
+    "layer_norm",
+    hints=(
+        "of which numbers is the mean, and how many means does a batch have?",
+        "each token on its own: take off its mean, divide by the root of its variance, to "
+        "which a little was added first; then stretch and move by the learned vectors. The "
+        "statistics must keep their axis.",
+        "`(x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + "
+        "eps).sqrt()`, then weight and bias",
+    ),
+)
 def check_layer_norm(attempt):
     """layer_norm(x, weight, bias, eps): (batch, tokens, emb_dim) to the same shape."""
     inputs = []
@@ -186,7 +196,16 @@ GELU_MISTAKES = {
 }
 
 
-@exercise_check("gelu")
+@exercise_check(
+    "gelu",
+    hints=(
+        "which share of x may pass when x is large, when it is zero, and when it is far "
+        "below zero?",
+        "one half of x, times one more than a curve between −1 and 1; what the curve gets "
+        "is x with a little of its cube, stretched by the root of two over pi.",
+        "`0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))`",
+    ),
+)
 def check_gelu(attempt):
     """gelu(x): the approximation with tanh, for a tensor of any shape."""
     inputs = [(torch.linspace(-4, 4, 33),), (normal(7, 1, 5),), (normal(8),)] + [
@@ -299,7 +318,15 @@ TRANSFORMER_BLOCK_MISTAKES = {
 }
 
 
-@exercise_check("transformer_block")
+@exercise_check(
+    "transformer_block",
+    hints=(
+        "what flows past each part untouched?",
+        "twice the same: what a part makes of the normalised stream is added to the stream "
+        "as it was; the second part reads the new stream.",
+        "`x + attention(norm1(x))`, and the same once more with the other two",
+    ),
+)
 def check_transformer_block(attempt):
     """transformer_block(x, norm1, attention, norm2, feed_forward): pre-norm, two shortcuts."""
     inputs = []
@@ -363,7 +390,15 @@ LAST_LOGITS_MISTAKES = {
 }
 
 
-@exercise_check("last_logits")
+@exercise_check(
+    "last_logits",
+    hints=(
+        "which rows of the hidden states does the next word need, and how many are left?",
+        "throw all tokens but the newest of each text away first, then compare each with "
+        "every row of the table by a dot product.",
+        "`hidden[:, -1] @ table.T`",
+    ),
+)
 def check_last_logits(attempt):
     """last_logits(hidden, table): (batch, tokens, emb_dim) and (vocab, emb_dim) to (batch, vocab)."""
     inputs = []
@@ -500,7 +535,15 @@ NEXT_TOKEN_LOSS_MISTAKES = {
 }
 
 
-@exercise_check("next_token_loss")
+@exercise_check(
+    "next_token_loss",
+    hints=(
+        "which token has no target, and which logits guess it?",
+        "the logits of all but the last token are held against the ids of all but the "
+        "first; of each guess only the logarithm of the right word's probability counts.",
+        "`logits[:, :-1].log_softmax(dim=-1).gather(-1, ids[:, 1:, None])`, then minus its mean",
+    ),
+)
 def check_next_token_loss(attempt):
     """next_token_loss(logits, ids): mean -ln p of the next token; (batch, tokens, vocab) and
     (batch, tokens).
@@ -627,7 +670,17 @@ GPT_PARAMETERS_MISTAKES = {
 }
 
 
-@exercise_check("gpt_parameters")
+@exercise_check(
+    "gpt_parameters",
+    hints=(
+        "which parts come once, and which once in each block?",
+        "two tables and a last norm stand outside; a block has four square matrices, two "
+        "wide ones, their biases and two norms of two vectors each. A tied head costs "
+        "nothing.",
+        "`(vocab_size + context_length) * emb_dim + n_layers * (12 * emb_dim**2 + 13 * "
+        "emb_dim) + 2 * emb_dim`, and the head if it is not tied",
+    ),
+)
 def check_gpt_parameters(attempt):
     """gpt_parameters(vocab_size, context_length, emb_dim, n_layers, tied): a whole number."""
     inputs = [
@@ -718,7 +771,16 @@ TEXTS_THAT_FIT_MISTAKES = {
 }
 
 
-@exercise_check("texts_that_fit")
+@exercise_check(
+    "texts_that_fit",
+    hints=(
+        "what must be in the memory before the first text comes?",
+        "take the weights off; what one text keeps is two vectors for each token in each "
+        "layer, and all of it is counted in bytes.",
+        "`(memory - parameters * bytes_per_number) // (2 * n_layers * emb_dim * tokens * "
+        "bytes_per_number)`",
+    ),
+)
 def check_texts_that_fit(attempt):
     """texts_that_fit(memory, parameters, n_layers, emb_dim, tokens, bytes_per_number): a whole
     number of texts.
@@ -889,7 +951,16 @@ GREEDY_MISTAKES = {
 }
 
 
-@exercise_check("greedy")
+@exercise_check(
+    "greedy",
+    hints=(
+        "when does the text end before its length is reached?",
+        "copy the list; ask, take the likeliest, look whether it is the end, and only then "
+        "append it. Ask again with all that is there.",
+        "`int(next_logits(result).argmax())`, compared with `end_of_text` before it is "
+        "appended to the copy `result`",
+    ),
+)
 def check_greedy(attempt):
     """greedy(next_logits, ids, max_tokens, end_of_text): the prompt's ids and the new ones, without
     end_of_text.
@@ -1073,7 +1144,16 @@ def refuse_wasteful(attempt, inputs):
             )
 
 
-@exercise_check("write_with_cache")
+@exercise_check(
+    "write_with_cache",
+    hints=(
+        "after the prompt was read once, what does the model not know yet?",
+        "one cache for all calls; the first call reads everything, its last logits give "
+        "the first new token, and every further call reads just that one.",
+        "`new = model(new, cache)[:, -1].argmax(dim=-1, keepdim=True)`, where `new` begins "
+        "as the prompt",
+    ),
+)
 def check_write_with_cache(attempt):
     """write_with_cache(model, idx, max_tokens): as generate_greedy, each token read once; (1,
     tokens + max_tokens).

@@ -29,7 +29,7 @@ from ch04_01_main_chapter_code.gpt import (
     language_model_loss,
 )
 from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, KVCache, gpt2_tokenizer
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -962,7 +962,7 @@ EXERCISES = {
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch04.ipynb"
 
 

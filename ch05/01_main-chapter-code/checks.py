@@ -96,7 +96,16 @@ PERPLEXITY_MISTAKES = {
 }
 
 
-@exercise_check("perplexity")
+@exercise_check(
+    "perplexity",
+    hints=(
+        "how many places have a target, and what is said about the others?",
+        "leave the padding out, take minus the logarithm of each right token's "
+        "probability, then their mean, and only then raise e to it.",
+        "`-logits[targets != -100].log_softmax(dim=-1).gather(1, targets[targets != "
+        "-100][:, None])`, then the mean, and e to it",
+    ),
+)
 def check_perplexity(attempt):
     """perplexity(logits, targets): e to the mean loss over the targets that are not −100, a tensor
     without axes.
@@ -166,7 +175,15 @@ BITS_PER_BYTE_MISTAKES = {
 }
 
 
-@exercise_check("bits_per_byte")
+@exercise_check(
+    "bits_per_byte",
+    hints=(
+        "how large is the loss of the whole text, and in which unit?",
+        "from one target to all of them, from nats to bits, and then shared out among the "
+        "bytes; a letter with an accent has more than one.",
+        "`loss * n_targets / math.log(2) / len(text.encode('utf-8'))`",
+    ),
+)
 def check_bits_per_byte(attempt):
     """bits_per_byte(loss, n_targets, text): the loss of the whole text in bits, over its UTF-8
     bytes.
@@ -329,7 +346,15 @@ ADAMW_STEP_MISTAKES = {
 }
 
 
-@exercise_check("adamw_step")
+@exercise_check(
+    "adamw_step",
+    hints=(
+        "what do the two averages begin with, and what does that do to the first steps?",
+        "bring both averages up to date, make up for their beginning at zero, divide one "
+        "by the root of the other, and take the decay off the old weight by itself.",
+        "`m / (1 - 0.9**step) / ((v / (1 - 0.99**step)).sqrt() + 1e-8)`, with the new m and v",
+    ),
+)
 def check_adamw_step(attempt):
     """adamw_step(weight, gradient, m, v, step, lr, decay): the new weight, m and v; steps are
     counted from 1.
@@ -451,7 +476,16 @@ TRAPEZOID_RATE_MISTAKES = {
 }
 
 
-@exercise_check("trapezoid_rate")
+@exercise_check(
+    "trapezoid_rate",
+    hints=(
+        "which of three lines is the lowest at this step?",
+        "the rising line, the flat one and the falling one all exist at every step; the "
+        "rate is the smallest of the three. The first step is not zero, and the last one "
+        "neither.",
+        "`peak * min((step + 1) / warmup, 1, (steps - step) / decay)`",
+    ),
+)
 def check_trapezoid_rate(attempt):
     """trapezoid_rate(step, steps, warmup, decay, peak): up in `warmup` steps, flat, down in the
     last `decay` steps.
@@ -529,7 +563,16 @@ CLIP_GRADIENTS_MISTAKES = {
 }
 
 
-@exercise_check("clip_gradients")
+@exercise_check(
+    "clip_gradients",
+    hints=(
+        "one direction, many tensors: how long is it altogether?",
+        "the joint length is the root of all squares of all tensors; if it is too long, "
+        "every number shrinks by one and the same factor.",
+        "`sum((g**2).sum() for g in gradients) ** 0.5`, and the factor is what is allowed "
+        "over that, never above 1",
+    ),
+)
 def check_clip_gradients(attempt):
     """clip_gradients(gradients, max_norm): a list of tensors, shrunk together to a joint norm of at
     most max_norm.
@@ -599,7 +642,14 @@ WHOLE_GRADIENT_MISTAKES = {
 }
 
 
-@exercise_check("whole_gradient")
+@exercise_check(
+    "whole_gradient",
+    hints=(
+        "how much should a part with twice as many targets say?",
+        "a mean times its count is a sum; add the sums up, and divide by all counts together.",
+        "`sum(g * count / sum(counts) for g, count in zip(gradients, counts))`",
+    ),
+)
 def check_whole_gradient(attempt):
     """whole_gradient(gradients, counts): from the gradients of the parts' means to that of the mean
     over all targets.
@@ -655,7 +705,15 @@ WITH_TEMPERATURE_MISTAKES = {
 }
 
 
-@exercise_check("with_temperature")
+@exercise_check(
+    "with_temperature",
+    hints=(
+        "what are the logits of a distribution, up to a constant?",
+        "logarithms are divided by the temperature, which is a power of the probabilities; "
+        "then the sum must be 1 again.",
+        "`(probabilities.log() / temperature).softmax(dim=0)`",
+    ),
+)
 def check_with_temperature(attempt):
     """with_temperature(probabilities, temperature): what dividing the logits by the temperature
     makes of them.
@@ -775,7 +833,15 @@ KEEP_TOP_P_MISTAKES = {
 }
 
 
-@exercise_check("keep_top_p")
+@exercise_check(
+    "keep_top_p",
+    hints=(
+        "how much do the likelier tokens hold already, before this one?",
+        "sort downwards, add up, and keep a token as long as those before it have not "
+        "reached the share; bring what is kept back to its places, and make it sum to 1.",
+        "`probabilities.sort(descending=True)`, and keep where `values.cumsum(0) - values < p`",
+    ),
+)
 def check_keep_top_p(attempt):
     """keep_top_p(probabilities, p): the fewest likeliest tokens that hold `p`, the rest 0, sum 1."""
     inputs = [

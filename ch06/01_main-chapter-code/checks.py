@@ -112,7 +112,15 @@ LAST_TOKEN_MISTAKES = {
 }
 
 
-@exercise_check("last_token_vectors")
+@exercise_check(
+    "last_token_vectors",
+    hints=(
+        "on which side may the padding stand, and what do both sides have in common?",
+        "number the places, strike out those that are padding, and take the largest number "
+        "that is left in each row; then pick one vector from each row.",
+        "`(mask * torch.arange(mask.shape[1])).argmax(dim=1)` is the place in each row",
+    ),
+)
 def check_last_token_vectors(attempt):
     """last_token_vectors(hidden, mask): (batch, tokens, emb_dim) and (batch, tokens) to (batch,
     emb_dim).
@@ -201,7 +209,16 @@ WEIGHTED_LOSS_MISTAKES = {
 }
 
 
-@exercise_check("weighted_loss")
+@exercise_check(
+    "weighted_loss",
+    hints=(
+        "whose weight does a text bring along?",
+        "the loss of each text by itself, times the weight of its own class; then divide "
+        "by the weights that were really used.",
+        "`(losses * weights[labels]).sum() / weights[labels].sum()`, with the `losses` of "
+        "each text",
+    ),
+)
 def check_weighted_loss(attempt):
     """weighted_loss(logits, labels, weights): (texts, classes), (texts,), (classes,) to one number,
     a tensor.
@@ -338,7 +355,16 @@ PRECISION_RECALL_F1_MISTAKES = {
 }
 
 
-@exercise_check("precision_recall_f1")
+@exercise_check(
+    "precision_recall_f1",
+    hints=(
+        "which texts stand below the line in each of the two shares?",
+        "count three things: called spam, are spam, and both. Two shares have the last one "
+        "on top; the third number is twice it over the other two together. Nothing may be "
+        "divided by zero.",
+        "`2 * both / (called + are)`, with `both` the texts that are spam and were called so",
+    ),
+)
 def check_precision_recall_f1(attempt):
     """precision_recall_f1(verdicts, labels): (texts,) of 0 and 1 each, to three numbers."""
     inputs = [
@@ -397,7 +423,15 @@ PRECISION_AT_SHARE_MISTAKES = {
 }
 
 
-@exercise_check("precision_at_share")
+@exercise_check(
+    "precision_at_share",
+    hints=(
+        "of a thousand messages, how many alarms are true, and how many are false?",
+        "the found part of the spam over all alarms; false alarms come from the rest of "
+        "the messages.",
+        "`recall * share / (recall * share + alarms * (1 - share))`",
+    ),
+)
 def check_precision_at_share(attempt):
     """precision_at_share(recall, alarms, share): the precision where `share` of all texts are spam."""
     inputs = [(0.9, 0.1, 0.5), (0.9, 0.1, 0.13), (1.0, 0.02, 0.01), (0.6, 0.3, 0.25)]
@@ -493,7 +527,15 @@ ROC_AREA_MISTAKES = {
 }
 
 
-@exercise_check("roc_area")
+@exercise_check(
+    "roc_area",
+    hints=(
+        "how many pairs of one spam and one ham are there?",
+        "a table with a row for each spam and a column for each ham, of the differences; "
+        "above zero counts one, zero counts half, and then the mean.",
+        "`scores[labels == 1][:, None] - scores[labels == 0]`",
+    ),
+)
 def check_roc_area(attempt):
     """roc_area(scores, labels): the share of pairs (spam, ham) in which the spam scores higher;
     equal scores count half.
@@ -580,9 +622,6 @@ CHEAPEST_THRESHOLD_MISTAKES = {
     ),
     "the threshold of the formula, alarm / (alarm + miss), need not be in the list: try "
     "the thresholds": lambda s, y, alarm, miss, t: alarm / (alarm + miss),
-    "this threshold has the best recall; it knows nothing of false alarms' cost": lambda s, y, alarm, miss, t: (
-        min(t, key=lambda one: (s[y == 1] < one).sum().item())
-    ),
     "this is the first threshold of the list": lambda s, y, alarm, miss, t: t[0],
     "this is the smallest threshold": lambda s, y, alarm, miss, t: min(t),
     "this is the largest threshold": lambda s, y, alarm, miss, t: max(t),
@@ -592,7 +631,16 @@ CHEAPEST_THRESHOLD_MISTAKES = {
 }
 
 
-@exercise_check("cheapest_threshold")
+@exercise_check(
+    "cheapest_threshold",
+    hints=(
+        "what does one threshold cost on these texts?",
+        "write the cost of one threshold as a function of its own: ham that reaches it, "
+        "spam that does not, each times its price. Then ask for the first of the list that "
+        "has the least.",
+        "`min(thresholds, key=cost)`, with a function `cost` of one threshold",
+    ),
+)
 def check_cheapest_threshold(attempt):
     """cheapest_threshold(scores, labels, alarm_cost, miss_cost, thresholds): the threshold with the
     lowest cost.
@@ -623,6 +671,7 @@ def check_cheapest_threshold(attempt):
         (torch.tensor([0.1, 0.9, 0.1, 0.9]), torch.tensor([0, 1, 0, 1]), 2.0, 1.0, ties),
         (torch.tensor([0.9, 0.1, 0.4]), torch.tensor([1, 0, 1]), 1.0, 2.0, ties[::-1]),
         (torch.tensor([0.65]), torch.tensor([1]), 1.0, 1.0, [0.9, 0.4, 0.1, 0.6]),
+        (torch.tensor([0.5, 0.4, 0.5]), torch.tensor([0, 1, 0]), 2.0, 3.0, [0.6, 0.3, 0.45]),
     ]
     names = "scores", "labels", "alarm_cost", "miss_cost", "thresholds"
     judge(keeping(attempt, *names), cheapest, inputs, CHEAPEST_THRESHOLD_MISTAKES)
@@ -716,7 +765,15 @@ CALIBRATION_GAP_MISTAKES = {
 }
 
 
-@exercise_check("calibration_gap")
+@exercise_check(
+    "calibration_gap",
+    hints=(
+        "in which bin does a text fall, and what is compared there?",
+        "bin by bin: mean of how sure, mean of how right, the distance between them, times "
+        "the texts in it. Empty bins have no mean. Divide by all texts.",
+        "`(confidence * bins).long()` gives each text its bin",
+    ),
+)
 def check_calibration_gap(attempt):
     """calibration_gap(confidence, right, bins): the mean over all texts of |how sure − how right|
     of their bin.
@@ -796,7 +853,15 @@ MERGED_WEIGHT_MISTAKES = {
 }
 
 
-@exercise_check("merged_weight")
+@exercise_check(
+    "merged_weight",
+    hints=(
+        "what does the detour do to a vector, written as one matrix?",
+        "first down to the rank, then up again: the product of both matrices, scaled, has "
+        "the shape of the big one and is added to it; make a new matrix.",
+        "`W + alpha / len(A) * B @ A`",
+    ),
+)
 def check_merged_weight(attempt):
     """merged_weight(W, A, B, alpha): (out, in), (rank, in), (out, rank) to (out, in)."""
     inputs = []

@@ -180,7 +180,7 @@ def precision_recall_f1(verdicts, labels):
     found = ((verdicts == 1) & (labels == 1)).sum().item()
     called, spam = verdicts.sum().item(), labels.sum().item()
     precision = found / called if called else 0.0
-    recall = found / spam
+    recall = found / spam if spam else 0.0
     f1 = 2 * found / (called + spam) if found else 0.0
     return precision, recall, f1
 """,
@@ -214,7 +214,7 @@ def precision_recall_f1(verdicts, labels):
                 "divided by all texts",
                 PRECISION,
                 "found / len(labels)",
-                "found / spam\n",
+                "found / spam if spam else 0.0\n",
                 "found / len(labels)\n",
             ),
             ("the root of the product", F1, "math.sqrt(precision * recall)"),
@@ -225,11 +225,11 @@ def precision_recall_f1(verdicts, labels):
             ("the accuracy where F1", F1, "(verdicts == labels).float().mean().item()"),
             (
                 "the accuracy where the recall",
-                "found / spam\n",
+                "found / spam if spam else 0.0\n",
                 "(verdicts == labels).float().mean().item()\n",
             ),
             ("is 0 here, not 1", "else 0.0\n    recall", "else 1.0\n    recall"),
-            ("these are counts", PRECISION, "found", "found / spam\n", "found\n"),
+            ("these are counts", PRECISION, "found", "found / spam if spam else 0.0\n", "found\n"),
             (
                 "per cent",
                 "return precision, recall, f1",

@@ -45,8 +45,7 @@ LETTER_PROMPT_MISTAKES = {
     "the answer stands in the prompt: the model would be given what it is to find": lambda e: (
         f"{letter(e)} {e['output']}"
     ),
-    "a space stands at the end; with GPT-2's kind of tokens the answer's first word brings its "
-    "own": lambda e: letter(e) + " ",
+    "a space stands at the end; in this style nothing follows the colon": lambda e: letter(e) + " ",
     "a line break stands at the end; the answer goes on in the line of `Answer:`": lambda e: (
         letter(e) + "\n"
     ),
@@ -89,7 +88,15 @@ LETTER_PROMPT_MISTAKES = {
 }
 
 
-@exercise_check("letter_prompt")
+@exercise_check(
+    "letter_prompt",
+    hints=(
+        "which line may be missing?",
+        "make a list of lines, leave the middle one out where there is nothing to put in "
+        "it, and join them; nothing comes after the last colon.",
+        "`'\\n'.join(lines)`, where a line comes in only if it has something to say",
+    ),
+)
 def check_letter_prompt(attempt):
     """letter_prompt(entry): the prompt of an entry in three lines, Task, Text and Answer; no Text
     line without input.
@@ -238,7 +245,15 @@ MASKED_ROW_MISTAKES = {
 }
 
 
-@exercise_check("masked_row")
+@exercise_check(
+    "masked_row",
+    hints=(
+        "at which place is the answer's first token predicted?",
+        "the inputs lack the row's last id and the targets its first; so one target fewer "
+        "than the prompt has tokens is masked. Fill both up on the right.",
+        "`[-100] * (len(prompt) - 1) + answer + [end]`, before the padding",
+    ),
+)
 def check_masked_row(attempt):
     """masked_row(prompt, answer, end, length): ids to (inputs, targets), two lists of `length`
     numbers.
@@ -341,7 +356,16 @@ LOSS_ON_ANSWERS_MISTAKES = {
 }
 
 
-@exercise_check("loss_on_answers")
+@exercise_check(
+    "loss_on_answers",
+    hints=(
+        "over how many places is the mean, if some have no target?",
+        "keep the places that count, turn their logits into logarithms of probabilities "
+        "along the vocabulary, pick the right ones, and take minus their mean.",
+        "`-logits.log_softmax(dim=-1)[targets != -100].gather(-1, targets[targets != "
+        "-100][:, None]).mean()`",
+    ),
+)
 def check_loss_on_answers(attempt):
     """loss_on_answers(logits, targets): (batch, tokens, vocab) and (batch, tokens) to one number, a
     tensor.
@@ -387,9 +411,13 @@ def talk_targets(
 
 
 def talk_first_masked(turns, end):
-    ids, targets = talk_targets(turns, end)
-    before = [-100, *targets[:-1]]
-    return ids, [-100 if was == -100 else now for was, now in zip(before, targets, strict=True)]
+    row, learned = [], []
+    for role, said in turns:
+        ids = [*said, end] if role == "assistant" else list(said)
+        row += ids
+        learned += [role == "assistant" and place > 0 for place in range(len(ids))]
+    targets = [token if use else -100 for token, use in zip(row, learned, strict=True)]
+    return row[:-1], targets[1:]
 
 
 def talk_by_turns(turns, end):
@@ -430,16 +458,6 @@ def talk_first_answer_cut(turns, end):
     if start:
         targets[start - 1] = -100
     return ids, targets
-
-
-def talk_whole_row(turns, end):
-    row = [token for role, said in turns for token in [*said, *[end] * (role == "assistant")]]
-    learned = [
-        role == "assistant"
-        for role, said in turns
-        for _ in range(len(said) + (role == "assistant"))
-    ]
-    return row, [token if use else -100 for token, use in zip(row, learned, strict=True)]
 
 
 def talk_end_before(turns, end):
@@ -498,8 +516,6 @@ TURN_TARGETS_MISTAKES = {
     ),
     "the assistant's first token of the talk is not learned; where a turn stands before it, it is "
     "a target as well": talk_first_answer_cut,
-    "the inputs hold the row's last id, too, and the targets its first: one id fewer in "
-    "both": lambda t, e: talk_whole_row(t, e),
     "masked places have −1; −100 is the number that the loss leaves out": lambda t, e: (
         talk_targets(t, e)[0],
         [-1 if target == -100 else target for target in talk_targets(t, e)[1]],
@@ -525,7 +541,16 @@ TURN_TARGETS_MISTAKES = {
 }
 
 
-@exercise_check("turn_targets")
+@exercise_check(
+    "turn_targets",
+    hints=(
+        "which ids of the talk should the model be able to say by itself?",
+        "build two lists side by side: everything that is read, and the same with the "
+        "user's part struck out; the end belongs to the assistant. Shift once, at the very "
+        "end.",
+        "`row[:-1], targets[1:]`, when both lists are built",
+    ),
+)
 def check_turn_targets(attempt):
     """turn_targets(turns, end): (role, ids) pairs to (inputs, targets) of a talk with several
     turns.
@@ -650,7 +675,16 @@ LEAKED_MISTAKES = {
 }
 
 
-@exercise_check("leaked")
+@exercise_check(
+    "leaked",
+    hints=(
+        "when do two different questions betray each other?",
+        "collect what the entries of one side were made from; an entry of the other side "
+        "leaks if what it was made from is among that.",
+        "`[place for place, entry in enumerate(test) if source(entry) in known]`, with the "
+        "sources `known` of the other list",
+    ),
+)
 def check_leaked(attempt):
     """leaked(test, train, source): the places in `test`, in order, of entries whose source is in
     `train` as well.
@@ -661,14 +695,19 @@ def check_leaked(attempt):
     for seed, (n_test, n_train) in enumerate([(4, 5), (7, 3), (5, 9), (6, 4)]):
         rng = random.Random(seed)
         entries = [
-            {"instruction": rng.choice(asked), "input": rng.choice(words), "output": str(number)}
-            for number in range(n_test + n_train)
+            {
+                "instruction": rng.choice(asked),
+                "input": rng.choice(words),
+                "output": rng.choice("123"),
+            }
+            for _ in range(n_test + n_train)
         ]
         entries[0]["input"] = entries[-1][
             "input"
         ].upper()  # the same source, written in another way
         entries[1] = dict(entries[-2])  # the very same entry,
         entries[2] = dict(entries[1])  # and once more
+        entries[n_test - 1] = entries[-1] | {"output": "another"}  # the same question
         entries[3]["input"], entries[n_test]["input"] = "Tilda hid", "Tilda hid here"  # two sources
         inputs.append((entries[:n_test], entries[n_test:], SourceOfText()))
 
@@ -791,7 +830,17 @@ WILSON_INTERVAL_MISTAKES = {
 }
 
 
-@exercise_check("wilson_interval")
+@exercise_check(
+    "wilson_interval",
+    hints=(
+        "where is the middle when all trials were right?",
+        "the middle is drawn towards one half by what z squared over the trials adds, "
+        "above and below the line; half the width is a root, and it stands over the same "
+        "line.",
+        "`z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) "
+        "** 0.5` is half the width",
+    ),
+)
 def check_wilson_interval(attempt):
     """wilson_interval(right, total, z): the two shares that solve the equation, (low, high)."""
     inputs = [
@@ -856,6 +905,9 @@ IS_RIGHT_MISTAKES = {
     "any marks at the end are forgiven here; only one full stop is": lambda w, a: (
         " ".join(w.casefold().split()).rstrip(".!?") == " ".join(a.casefold().split()).rstrip(".!?")
     ),
+    "any marks at the end are forgiven here, also behind a space; only one full stop is": lambda w, a: (
+        w.strip().rstrip(".!?").casefold().split() == a.strip().rstrip(".!?").casefold().split()
+    ),
     "the order of the words does not count here, if the marks are the same; it should": lambda w, a: (
         sorted(folded_words(w).split()) == sorted(folded_words(a).split())
     ),
@@ -912,7 +964,15 @@ IS_RIGHT_MISTAKES = {
 }
 
 
-@exercise_check("is_right")
+@exercise_check(
+    "is_right",
+    hints=(
+        "in which form are two texts the same, if they differ only in what is forgiven?",
+        "bring both sides into one form: the ends trimmed, one stop taken off, small "
+        "letters, single spaces between the words. Then they are equal or not.",
+        "`' '.join(text.strip().removesuffix('.').casefold().split())` on both sides",
+    ),
+)
 def check_is_right(attempt):
     """is_right(wanted, answer): the same words in the same order; capitals, white space, a final
     full stop do not count.
@@ -983,15 +1043,6 @@ def greedy_with_end(model, prompt, end, most):
     return found if len(found) == most else [*found, end]
 
 
-def greedy_going_on(model, prompt, end, most):
-    ids = list(prompt)
-    for _ in range(most):
-        token = int(model(ids).argmax())
-        if token != end:
-            ids.append(token)
-    return ids[len(prompt) :]
-
-
 GREEDY_ANSWER_MISTAKES = {
     "the end-of-text token is part of this answer; it ends it, and nobody wants to read it": greedy_with_end,
     "this never stops before max_tokens: what comes behind the end-of-text token is no part of the "
@@ -1033,8 +1084,6 @@ GREEDY_ANSWER_MISTAKES = {
     "`max_tokens` counts the new ids, not the prompt's": lambda m, p, e, n: greedy_by_steps(
         m, p, e, max(0, n - len(p))
     ),
-    "the end-of-text token is left out, but the loop goes on; the answer ends "
-    "there": greedy_going_on,
     "the last id of the answer is missing: where `end` was never chosen, nothing is to be cut "
     "off": lambda m, p, e, n: greedy_by_steps(m, p, e, n)[:-1],
     "only the last id came back": lambda m, p, e, n: (greedy_by_steps(m, p, e, n) or [e])[-1],
@@ -1042,7 +1091,15 @@ GREEDY_ANSWER_MISTAKES = {
 }
 
 
-@exercise_check("greedy_answer")
+@exercise_check(
+    "greedy_answer",
+    hints=(
+        "what does the model read before it says its next word?",
+        "keep the new ids in a list of their own; ask with the prompt and that list, stop "
+        "at the end, and count the new ones alone.",
+        "`int(next_logits(prompt + new).argmax())`, where `new` is the list that comes back",
+    ),
+)
 def check_greedy_answer(attempt):
     """greedy_answer(next_logits, prompt, end, max_tokens): the ids of the answer, without its end."""
     inputs = []

@@ -16,6 +16,17 @@ ROOT = "math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))"
 UNDER = "p * (1 - p) / total + z**2 / (4 * total**2)"
 SAME = "plain(wanted) == plain(answer)"
 LOSS = "-p.gather(-1, targets[kept][:, None]).mean()"
+EXCHANGED = """if entry["input"]:
+        entry = {"instruction": entry["input"], "input": entry["instruction"]}
+    lines = ["""
+BEGUN = """        row += said
+        learned = role == "assistant" or not begun
+        begun = begun or role == "assistant"
+"""
+BY_ROWS = (
+    "torch.stack([-q[k].gather(-1, t[k][:, None]).mean()"
+    " for q, t, k in zip(logits.log_softmax(-1), targets, kept)])"
+)
 
 MUTANTS = {
     "letter_prompt": (
@@ -34,7 +45,15 @@ def letter_prompt(entry):
             ("a line break stands at the end", '"Answer:"', '"Answer:\\n"'),
             ("the input was left out", 'if entry["input"]:', "if False:"),
             ("the text stands before the task", 'lines.append(f"Text', 'lines.insert(0, f"Text'),
-            ("Text and Answer are missing", "Task: ", "", "Text: ", "", "Answer:", ""),
+            (
+                "Text and Answer are missing",
+                "Task: ",
+                "",
+                "Text: ",
+                "",
+                '    lines.append("Answer:")\n',
+                "",
+            ),
             ("`Answer:` is missing", '    lines.append("Answer:")\n', ""),
             ("no space follows", "Task: ", "Task:", "Text: ", "Text:"),
             ("begin with capitals", "Task: ", "task: ", "Text: ", "text: ", "Answer:", "answer:"),
@@ -47,11 +66,7 @@ def letter_prompt(entry):
                 '    lines.append("Answer',
                 '    else:\n        lines.append("")\n    lines.append("Answer',
             ),
-            (
-                "are exchanged",
-                "lines = [",
-                "if entry['input']:\n        entry = {'instruction': entry['input'], 'input': entry['instruction']}\n    lines = [",
-            ),
+            ("are exchanged", "lines = [", EXCHANGED),
             ("as a list", '"\\n".join(lines)', "lines"),
             ("of another style", "Task: ", "Instruction: ", "Text: ", "Input: "),
             ("no part of the prompt's text", "Answer:", "Answer:<|endoftext|>"),
@@ -223,11 +238,7 @@ def loss_on_answers(logits, targets):
 """,
         [
             ("divided by all places", ".mean()", ".sum() / targets.numel()"),
-            (
-                "a mean of means",
-                LOSS,
-                "-torch.stack([q[k].gather(-1, t[k][:, None]).mean() for q, t, k in zip(logits.log_softmax(-1), targets, kept)]).mean()",
-            ),
+            ("a mean of means", LOSS, f"{BY_ROWS}.mean()"),
             (
                 "read as the id 0",
                 "    kept = targets != -100\n",
@@ -270,11 +281,7 @@ def loss_on_answers(logits, targets):
                 LOSS,
                 "-logits.log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0] * kept",
             ),
-            (
-                "the mean of each row",
-                LOSS,
-                "torch.stack([-q[k].gather(-1, t[k][:, None]).mean() for q, t, k in zip(logits.log_softmax(-1), targets, kept)])",
-            ),
+            ("the mean of each row", LOSS, BY_ROWS),
             (
                 "`gather` cannot take it",
                 LOSS,
@@ -342,7 +349,7 @@ def turn_targets(turns, end):
             ),
             ("not always 0", "    row, targets", "    end = 0\n    row, targets"),
             ("the model has just read", "row[:-1], targets[1:]", "row[:-1], targets[:-1]"),
-            ("one id fewer in both", "row[:-1], targets[1:]", "row, targets"),
+            ("nothing was shifted", "row[:-1], targets[1:]", "row, targets"),
             (
                 "only the last answer is ended",
                 "for role, ids in turns:",
@@ -377,7 +384,7 @@ def turn_targets(turns, end):
                 "    row, targets = [], []\n",
                 "    row, targets, begun = [], [], False\n",
                 "        row += said\n",
-                '        row += said\n        learned = role == "assistant" or not begun\n        begun = begun or role == "assistant"\n',
+                BEGUN,
                 'said if role == "assistant" else [',
                 "said if learned else [",
             ),
@@ -476,7 +483,7 @@ def leaked(test, train, source):
             ("twice", "if source(entry) in known]", "for one in known if source(entry) == one]"),
             ("these are the sources", "[place for", "[source(entry) for"),
             ("`test` itself", "    return", "    test.sort(key=source)\n    return"),
-            ("", "in known]", "in known][1:]"),
+            ("", "in known]", "in known][::2]"),
         ],
         [
             ("[source(entry) for entry in train]", "{source(entry) for entry in train}"),
@@ -592,7 +599,7 @@ def is_right(wanted, answer):
                 '" ".join(text.removesuffix(".").split())',
                 '"".join(c for c in text if c.isalnum() or c.isspace()).split()',
             ),
-            ("any marks at the end", 'text.removesuffix(".")', 'text.rstrip(".!?")'),
+            ("also behind a space", 'text.removesuffix(".")', 'text.rstrip(".!?")'),
             (
                 "if the marks are the same",
                 SAME,
@@ -695,13 +702,6 @@ def greedy_answer(next_logits, prompt, end, max_tokens):
             ("without the prompt", "prompt + answer)", "answer or prompt)"),
             ("the second likeliest", "argmax().item()", "topk(2).indices[1].item()"),
             ("not the prompt's", "while len(answer) <", "while len(prompt) + len(answer) <"),
-            (
-                "but the loop goes on",
-                "    while len(answer) < max_tokens:",
-                "    for _ in range(max_tokens):",
-                "break",
-                "continue",
-            ),
             ("the last id of the answer is missing", "return answer", "return answer[:-1]"),
             ("only the last id", "return answer", "return (answer or [end])[-1]"),
             ("backwards", "return answer", "return answer[::-1]"),
