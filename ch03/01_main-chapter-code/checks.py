@@ -814,7 +814,7 @@ def parameters(emb_dim, qkv_bias, qkv=3, out=1, out_bias=1):
     return emb_dim**2 * (qkv + out) + emb_dim * (3 * qkv_bias + out_bias)
 
 
-ATTENTION_PARAMETERS_MISTAKES = {
+LEARNED_NUMBERS_MISTAKES = {
     "the biases of queries, keys and values are missing where qkv_bias is True": lambda e, bias: (
         parameters(e, False)
     ),
@@ -839,7 +839,7 @@ ATTENTION_PARAMETERS_MISTAKES = {
 
 
 @exercise_check(
-    "attention_parameters",
+    "learned_numbers",
     hints=(
         "how many matrices has the layer, and which of them have a bias?",
         "queries, keys and values are three squares, the last matrix is one more; a bias has as "
@@ -847,10 +847,10 @@ ATTENTION_PARAMETERS_MISTAKES = {
         "`4 * emb_dim**2 + (3 * qkv_bias + 1) * emb_dim`",
     ),
 )
-def check_attention_parameters(attempt):
-    """attention_parameters(emb_dim, qkv_bias): how many numbers `MultiHeadAttention` learns."""
+def check_learned_numbers(attempt):
+    """learned_numbers(emb_dim, qkv_bias): how many numbers `MultiHeadAttention` learns."""
     inputs = [(e, bias) for e in (768, 48, 5, 1) for bias in (True, False)]
-    judge(attempt, parameters, inputs, ATTENTION_PARAMETERS_MISTAKES)
+    judge(attempt, parameters, inputs, LEARNED_NUMBERS_MISTAKES)
 
 
 def merged(x):

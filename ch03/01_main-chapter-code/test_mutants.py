@@ -404,9 +404,9 @@ def previous_share(weights):
             ),
         ],
     ),
-    "attention_parameters": (
+    "learned_numbers": (
         """
-def attention_parameters(emb_dim, qkv_bias):
+def learned_numbers(emb_dim, qkv_bias):
     weights = 4 * emb_dim ** 2
     return weights + emb_dim + (3 * emb_dim if qkv_bias else 0)
 """,
