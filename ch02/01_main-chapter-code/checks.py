@@ -1173,6 +1173,7 @@ def check_table_gradient(attempt):
     inputs = [case(2, 3, 5, 4), case(3, 4, 6, 2), case(1, 8, 4, 3), case(4, 6, 90, 5)]
 
     judge(attempt, _gradient, inputs, TABLE_GRADIENT_MISTAKES)
+    refuse_functions(attempt, inputs[0], "backward", "grad")
 
 
 # --- The exercises of dataloader.ipynb ------------------------------------------------------------

@@ -377,6 +377,18 @@ def table_gradient(ids, upstream, vocab_size):
             ("not only as many as the ids", "return gradient", "return gradient[ids.unique()]"),
             ("not one more than the greatest", "(vocab_size", "(ids.max() + 1"),
             ("summed over emb_dim", "return gradient", "return gradient.sum(1)"),
+            (
+                "`backward` did the work",
+                "    gradient.index_add_(0, ids.flatten(), upstream.flatten(0, 1))\n    return gradient\n",
+                "    gradient.requires_grad_()\n    gradient[ids].backward(upstream)\n"
+                "    return gradient.grad\n",
+            ),
+            (
+                "`grad` did the work",
+                "    gradient.index_add_(0, ids.flatten(), upstream.flatten(0, 1))\n    return gradient\n",
+                "    gradient.requires_grad_()\n"
+                "    return torch.autograd.grad(gradient[ids], gradient, upstream)[0]\n",
+            ),
         ],
         [
             ("return gradient", "return gradient.numpy()"),

@@ -17,6 +17,7 @@ from ch03_01_main_chapter_code.previous_chapters import (
     judge,
     normal,
     predict,
+    refuse_functions,
     show_progress,
     sizes,
 )
@@ -571,6 +572,7 @@ def check_multi_head(attempt):
     inputs.append((inputs[0][0][:1], *inputs[0][1:]))  # a batch of one
 
     judge(attempt, attend, inputs, MULTI_HEAD_MISTAKES)
+    refuse_functions(attempt, inputs[0], "scaled_dot_product_attention")
 
 
 WEIGHTS_BYTES_MISTAKES = {

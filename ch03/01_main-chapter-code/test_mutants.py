@@ -292,10 +292,15 @@ def multi_head(x, w_qkv, w_out, n_heads):
             ("the keys were handed over", "weights @ v", "weights @ k"),
             ("keys and values are exchanged", "q, k, v", "q, v, k"),
             ("x was added", "return ", "return x + "),
+            (
+                "`scaled_dot_product_attention` did the work",
+                "weights @ v",
+                "F.scaled_dot_product_attention(q, k, v, is_causal=True)",
+            ),
         ],
         [
             ("-torch.inf", "float('-inf')"),
-            ("weights @ v", "F.scaled_dot_product_attention(q, k, v, is_causal=True)"),
+            ("(weights @ v)", "torch.einsum('bhts,bhsd->bhtd', weights, v)"),
             (".reshape(batch, tokens, emb_dim)", ".flatten(2)"),
         ],
     ),
