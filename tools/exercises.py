@@ -24,6 +24,8 @@ from pathlib import Path
 from scratch_llm_tools.learning import hints_of
 from scratch_llm_tools.mutants import changed, compiled
 
+SOLUTIONS = "exercise-solutions.ipynb"
+
 
 def module_beside(test_file, name):
     """The module `name`.py in the folder of a test, for bonus folders, which have no import name."""
@@ -104,14 +106,15 @@ class ExerciseTests:
         assert defined == set(self.exercises)
 
     def test_every_exercise_is_posed(self):
-        cells = ["".join(cell["source"]) for cell in cells_of(self.notebook)]
+        paths = [path for path in self.notebook.parent.glob("*.ipynb") if path.name != SOLUTIONS]
+        cells = ["".join(cell["source"]) for path in paths for cell in cells_of(path)]
         for name in self.exercises:
             assert any(
                 f"check_{name}({name})" in cell and "...  # your code" in cell for cell in cells
             ), name
 
     def test_every_exercise_is_solved_where_there_are_solutions(self):
-        path = self.notebook.with_name("exercise-solutions.ipynb")
+        path = self.notebook.with_name(SOLUTIONS)
         outputs = [
             "".join(output.get("text", ""))
             for cell in cells_of(path)
@@ -155,7 +158,7 @@ class HintTests:
 
     def solution(self, name):
         """The syntax tree of the solution that the reader may read, or else of the tests' own."""
-        path = self.notebook.with_name("exercise-solutions.ipynb")
+        path = self.notebook.with_name(SOLUTIONS)
         for cell in cells_of(path):
             source = "".join(cell["source"])
             if cell["cell_type"] == "code" and re.search(rf"^(def|class) {name}\b", source, re.M):

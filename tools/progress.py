@@ -20,7 +20,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTING = "SCRATCH_LLM_PROGRESS"
@@ -153,8 +152,11 @@ class Exercise:
 
     @property
     def link(self):
-        """Its place as JupyterLab and GitHub understand it, from the course's main folder."""
-        return f"{self.folder}/{self.notebook}#{quote(self.title.replace(' ', '-'))}"
+        """Its place as JupyterLab understands it, from the course's main folder. JupyterLab compares
+        what stands behind the # with its headings as it is, so only what ends a link is encoded.
+        """
+        anchor = self.title.replace(" ", "-").replace("<", "%3C").replace(">", "%3E")
+        return f"{self.folder}/{self.notebook}#{anchor}"
 
 
 def find_exercises(root=ROOT):
@@ -252,7 +254,7 @@ def show_progress():
     here = folder_of(Path.cwd())
     mine = {e: s for e, s in states.items() if e.folder == here and not e.predicted}
     links = (
-        f"- {MARKS[state]} [{e.name}: {e.title}]({e.link.rsplit('/', 1)[1]})"
+        f"- {MARKS[state]} [{e.name}: {e.title}](<{e.link.removeprefix(here + '/')}>)"
         for e, state in mine.items()
     )
     display(Markdown("\n".join(links)))

@@ -250,7 +250,7 @@ def test_every_exercise_of_the_course_is_found_once():
     assert len(set(names)) == len(names)  # `hint` knows an exercise by its name alone
     embed = next(exercise for exercise in found if exercise.name == "embed")
     assert embed.title.startswith("Exercise 2.8: embed")
-    assert embed.link.startswith(f"{HERE}/ch02.ipynb#Exercise-2.8%3A-embed-")
+    assert embed.link.startswith(f"{HERE}/ch02.ipynb#Exercise-2.8:-embed-(medium")
 
 
 def test_broken_and_copied_notebooks_are_passed_over(tmp_path):

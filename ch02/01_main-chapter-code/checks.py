@@ -1173,3 +1173,141 @@ def check_table_gradient(attempt):
     inputs = [case(2, 3, 5, 4), case(3, 4, 6, 2), case(1, 8, 4, 3), case(4, 6, 90, 5)]
 
     judge(attempt, _gradient, inputs, TABLE_GRADIENT_MISTAKES)
+    refuse_functions(attempt, inputs[0], "backward", "grad")
+
+
+# --- The exercises of dataloader.ipynb ------------------------------------------------------------
+
+
+def _batches(n_windows, batch_size, drop_last):
+    return n_windows // batch_size if drop_last else -(-n_windows // batch_size)
+
+
+BATCHES_PER_EPOCH_MISTAKES = {
+    "the last batch counts as well, unless it is dropped: round up": lambda n, size, drop: (
+        n // size
+    ),
+    "a last batch that is dropped does not count: round down": lambda n, size, drop: _batches(
+        n, size, False
+    ),
+    "drop_last is upside down": lambda n, size, drop: _batches(n, size, not drop),
+    "there is no rest where the batch size divides the windows": lambda n, size, drop: (
+        n // size + (not drop)
+    ),
+    "`/` gives a fraction of a batch": lambda n, size, drop: n / size,
+    "this is how many windows are in the last batch": lambda n, size, drop: n % size,
+    "this is how many windows are read": lambda n, size, drop: n - n % size * drop,
+}
+
+
+@exercise_check(
+    "batches_per_epoch",
+    hints=(
+        "how many batches are full, and is there a rest?",
+        "the full batches are a division without a fraction; a rest makes one more, if it is not "
+        "dropped.",
+        "`-(-n_windows // batch_size)` rounds up",
+    ),
+)
+def check_batches_per_epoch(attempt):
+    """batches_per_epoch(n_windows, batch_size, drop_last): how many batches a loader gives."""
+    pairs = [(10, 4), (12, 4), (3, 5), (7, 1), (1, 1), (100, 32)]
+    inputs = [(*pair, drop) for pair in pairs for drop in (True, False)]
+    judge(attempt, _batches, inputs, BATCHES_PER_EPOCH_MISTAKES)
+
+
+def _unread(n_tokens, length, stride):
+    starts = range(0, n_tokens - length, stride)
+    return n_tokens - len({place for start in starts for place in range(start, start + length)})
+
+
+UNREAD_TOKENS_MISTAKES = {
+    "this counts the tokens that are read": lambda n, length, stride: (
+        n - _unread(n, length, stride)
+    ),
+    "the gaps between windows were forgotten; a stride above the length leaves some": lambda n, length, stride: (
+        n - length - (n - length - 1) // stride * stride
+    ),
+    "where windows overlap, a token was counted several times; it is read or not": lambda n, length, stride: (
+        n - len(range(0, n - length, stride)) * length
+    ),
+    "the target behind the last window is no input: the windows need one token more": lambda n, length, stride: (
+        _unread(n + 1, length, stride) - 1
+    ),
+    "the tokens behind the last window are not read, either": lambda n, length, stride: (
+        (len(range(0, n - length, stride)) - 1) * max(stride - length, 0)
+    ),
+    "the tokens at the end were left out; only the gaps between starts were counted": lambda n, length, stride: (
+        max(stride - length, 0) * len(range(0, n - length, stride))
+    ),
+    "this is the share of the tokens; count them": lambda n, length, stride: (
+        _unread(n, length, stride) / n
+    ),
+}
+
+
+@exercise_check(
+    "unread_tokens",
+    hints=(
+        "which places does the window that starts at 0 read, and which the next one?",
+        "go through the starts of all windows that fit with a target behind them, put every place "
+        "that one of them reads into a set, and see how many places are missing.",
+        "`range(0, n_tokens - context_length, stride)` are the starts",
+    ),
+)
+def check_unread_tokens(attempt):
+    """unread_tokens(n_tokens, context_length, stride): how many tokens are in no window's input."""
+    inputs = [(20, 4, 6), (20, 4, 4), (20, 4, 1), (9, 3, 5), (5, 4, 1), (31, 4, 7), (21, 4, 2)]
+    judge(attempt, _unread, inputs, UNREAD_TOKENS_MISTAKES)
+
+
+def _mean_loss(losses, sizes):
+    return sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
+
+
+MEAN_LOSS_MISTAKES = {
+    "the batches were averaged alike; one with fewer tokens must count less": lambda losses, sizes: (
+        sum(losses) / len(losses)
+    ),
+    "divided by the number of batches; divide by the number of tokens": lambda losses, sizes: (
+        _mean_loss(losses, sizes) * sum(sizes) / len(sizes)
+    ),
+    "the sum was not divided by the number of tokens": lambda losses, sizes: (
+        _mean_loss(losses, sizes) * sum(sizes)
+    ),
+    "the losses were not multiplied by their batch's tokens": lambda losses, sizes: (
+        sum(losses) / sum(sizes)
+    ),
+    "the losses were divided by their sizes; a larger batch counts more": lambda losses, sizes: (
+        sum(a / b for a, b in zip(losses, sizes, strict=True)) / sum(1 / b for b in sizes)
+    ),
+    "the last batch was dropped; in a measurement every token counts": lambda losses, sizes: (
+        _mean_loss(losses[:-1] or losses, sizes[:-1] or sizes)
+    ),
+    "all sums of losses times all sums of sizes; each loss belongs to its own size": lambda losses, sizes: (
+        sum(losses) * sum(sizes) / sum(sizes) ** 2 * len(losses)
+    ),
+    "weighed by the square of the sizes": lambda losses, sizes: (
+        sum(a * b * b for a, b in zip(losses, sizes, strict=True)) / sum(b * b for b in sizes)
+    ),
+}
+
+
+@exercise_check(
+    "mean_loss",
+    hints=(
+        "how much does a batch of two tokens say, beside one of a hundred?",
+        "make each mean a sum again by the number of its tokens, add the sums, and divide by all "
+        "tokens.",
+        "`sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)`",
+    ),
+)
+def check_mean_loss(attempt):
+    """mean_loss(losses, sizes): the mean loss per token, from the means of batches."""
+    inputs = [
+        ([2.0, 5.0], [100, 2]),
+        ([1.5, 0.5, 3.0], [4, 4, 1]),
+        ([0.7], [3]),
+        ([2.5, 2.5, 1.0, 0.25], [7, 3, 7, 2]),
+    ]
+    judge(attempt, _mean_loss, inputs, MEAN_LOSS_MISTAKES)

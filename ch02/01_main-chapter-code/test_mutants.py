@@ -377,6 +377,18 @@ def table_gradient(ids, upstream, vocab_size):
             ("not only as many as the ids", "return gradient", "return gradient[ids.unique()]"),
             ("not one more than the greatest", "(vocab_size", "(ids.max() + 1"),
             ("summed over emb_dim", "return gradient", "return gradient.sum(1)"),
+            (
+                "`backward` did the work",
+                "    gradient.index_add_(0, ids.flatten(), upstream.flatten(0, 1))\n    return gradient\n",
+                "    gradient.requires_grad_()\n    gradient[ids].backward(upstream)\n"
+                "    return gradient.grad\n",
+            ),
+            (
+                "`grad` did the work",
+                "    gradient.index_add_(0, ids.flatten(), upstream.flatten(0, 1))\n    return gradient\n",
+                "    gradient.requires_grad_()\n"
+                "    return torch.autograd.grad(gradient[ids], gradient, upstream)[0]\n",
+            ),
         ],
         [
             ("return gradient", "return gradient.numpy()"),
@@ -384,8 +396,93 @@ def table_gradient(ids, upstream, vocab_size):
             ("return gradient", "return gradient.tolist()"),
         ],
     ),
+    "batches_per_epoch": (
+        """
+def batches_per_epoch(n_windows, batch_size, drop_last):
+    return n_windows // batch_size if drop_last else -(-n_windows // batch_size)
+""",
+        [
+            ("unless it is dropped", " if drop_last else -(-n_windows // batch_size)", ""),
+            ("drop_last is upside down", "if drop_last", "if not drop_last"),
+            (
+                "where the batch size divides",
+                "-(-n_windows // batch_size)",
+                "n_windows // batch_size + 1",
+            ),
+            (
+                "a fraction of a batch",
+                "n_windows // batch_size if drop_last else -(-n_windows // batch_size)",
+                "n_windows / batch_size",
+            ),
+            (
+                "in the last batch",
+                "n_windows // batch_size if drop_last else -(-n_windows // batch_size)",
+                "n_windows % batch_size",
+            ),
+        ],
+        [("-(-n_windows // batch_size)", "int(np.ceil(n_windows / batch_size))")],
+    ),
+    "unread_tokens": (
+        """
+def unread_tokens(n_tokens, context_length, stride):
+    read = set()
+    for start in range(0, n_tokens - context_length, stride):
+        read.update(range(start, start + context_length))
+    return n_tokens - len(read)
+""",
+        [
+            ("tokens that are read", "n_tokens - len(read)", "len(read)"),
+            (
+                "one token more",
+                "n_tokens - context_length, stride",
+                "n_tokens - context_length + 1, stride",
+            ),
+            ("counted several times", "read = set()", "read = []", "read.update", "read.extend"),
+            (
+                "the share of the tokens",
+                "n_tokens - len(read)",
+                "(n_tokens - len(read)) / n_tokens",
+            ),
+        ],
+        [("len(read)", "torch.tensor(len(read))")],
+    ),
+    "mean_loss": (
+        """
+def mean_loss(losses, sizes):
+    return sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)
+""",
+        [
+            (
+                "averaged alike",
+                "sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)",
+                "sum(losses) / len(losses)",
+            ),
+            ("number of batches", "/ sum(sizes)", "/ len(sizes)"),
+            ("was not divided", " / sum(sizes)", ""),
+            ("not multiplied", "loss * size for", "loss for"),
+            (
+                "square of the sizes",
+                "loss * size for",
+                "loss * size ** 2 for",
+                "/ sum(sizes)",
+                "/ sum(s ** 2 for s in sizes)",
+            ),
+        ],
+        [
+            (
+                "sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)",
+                "np.average(losses, weights=sizes)",
+            ),
+            (
+                "sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)",
+                "(torch.tensor(losses) * torch.tensor(sizes)).sum() / sum(sizes)",
+            ),
+        ],
+    ),
 }
+
+NAMES = {"Counter": Counter, "np": np, "torch": torch}
 
 
 class TestMutants(MutantTests):
-    checks, mutants, names = checks, MUTANTS, {"Counter": Counter, "np": np, "torch": torch}
+    checks, mutants, names = checks, MUTANTS, NAMES

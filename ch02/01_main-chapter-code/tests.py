@@ -37,7 +37,13 @@ from ch02_01_main_chapter_code.tokenizer import (
     SimpleTokenizer,
     gpt2_tokenizer,
 )
-from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
+from scratch_llm_tools.exercises import (
+    ExerciseTests,
+    HintTests,
+    MistakeTests,
+    exercises_of,
+    module_beside,
+)
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -1232,6 +1238,11 @@ WRONG = {
 
 
 EXERCISES = {solution.__name__: (solution, WRONG[solution.__name__]) for solution in SOLUTIONS}
+
+MUTANTS = module_beside(__file__, "test_mutants")  # those of the notebook beside the chapter's
+EXERCISES |= exercises_of(
+    {name: table for name, table in MUTANTS.MUTANTS.items() if name not in EXERCISES}, MUTANTS.NAMES
+)
 
 
 class TestExercises(ExerciseTests, MistakeTests, HintTests):

@@ -17,6 +17,7 @@ from ch03_01_main_chapter_code.previous_chapters import (
     judge,
     normal,
     predict,
+    refuse_functions,
     show_progress,
     sizes,
 )
@@ -571,6 +572,7 @@ def check_multi_head(attempt):
     inputs.append((inputs[0][0][:1], *inputs[0][1:]))  # a batch of one
 
     judge(attempt, attend, inputs, MULTI_HEAD_MISTAKES)
+    refuse_functions(attempt, inputs[0], "scaled_dot_product_attention")
 
 
 WEIGHTS_BYTES_MISTAKES = {
@@ -805,3 +807,141 @@ def check_previous_share(attempt):
     judge(
         attempt, lambda weights: diagonal(weights, -1).mean(dim=-1), inputs, PREVIOUS_SHARE_MISTAKES
     )
+
+
+# --- The exercises of multihead-attention.ipynb ---------------------------------------------------
+
+
+def parameters(emb_dim, qkv_bias, qkv=3, out=1, out_bias=1):
+    return emb_dim**2 * (qkv + out) + emb_dim * (3 * qkv_bias + out_bias)
+
+
+LEARNED_NUMBERS_MISTAKES = {
+    "the biases of queries, keys and values are missing where qkv_bias is True": lambda e, bias: (
+        parameters(e, False)
+    ),
+    "there are biases of queries, keys and values only where qkv_bias is True": lambda e, bias: (
+        parameters(e, True)
+    ),
+    "qkv_bias is upside down": lambda e, bias: parameters(e, not bias),
+    "one bias for queries, keys and values; each of the three has its own": lambda e, bias: (
+        4 * e**2 + e * (bias + 1)
+    ),
+    "the bias of `proj` is missing; it is always there": lambda e, bias: parameters(
+        e, bias, out_bias=0
+    ),
+    "`proj` is missing": lambda e, bias: parameters(e, bias, out=0, out_bias=0),
+    "there are three matrices beside `proj`, not one": lambda e, bias: parameters(e, bias, qkv=1),
+    "a matrix has emb_dim times emb_dim numbers": lambda e, bias: 4 * e + e * (3 * bias + 1),
+    "all four biases depend on qkv_bias here; that of `proj` does not": lambda e, bias: (
+        4 * e**2 + 4 * e * bias
+    ),
+    "these are bytes of 32-bit numbers; count the numbers": lambda e, bias: 4 * parameters(e, bias),
+}
+
+
+@exercise_check(
+    "learned_numbers",
+    hints=(
+        "how many matrices has the layer, and which of them have a bias?",
+        "queries, keys and values are three squares, the last matrix is one more; a bias has as "
+        "many numbers as a vector, and the last one has it in any case.",
+        "`4 * emb_dim**2 + (3 * qkv_bias + 1) * emb_dim`",
+    ),
+)
+def check_learned_numbers(attempt):
+    """learned_numbers(emb_dim, qkv_bias): how many numbers `MultiHeadAttention` learns."""
+    inputs = [(e, bias) for e in (768, 48, 5, 1) for bias in (True, False)]
+    judge(attempt, parameters, inputs, LEARNED_NUMBERS_MISTAKES)
+
+
+def merged(x):
+    return x.transpose(1, 2).flatten(2)
+
+
+MERGE_HEADS_MISTAKES = {
+    "heads and tokens were not exchanged first, which tears the tokens apart": lambda x: x.reshape(
+        x.shape[0], x.shape[2], -1
+    ),
+    "heads and tokens were exchanged, but the heads not laid side by side": lambda x: x.transpose(
+        1, 2
+    ),
+    "the heads lie one below the other; they belong side by side": lambda x: x.flatten(1, 2),
+    "the heads were added; lay them side by side": lambda x: x.sum(1),
+    "the heads were averaged; lay them side by side": lambda x: x.mean(1),
+    "the numbers of the heads alternate, like shuffled cards; a head's numbers stay together": lambda x: (
+        x.permute(0, 2, 3, 1).flatten(2)
+    ),
+    "only the first head came back": lambda x: x[:, 0],
+    "batch and heads were exchanged; tokens and heads are": lambda x: x.transpose(0, 1).flatten(2),
+    "`view` cannot join what does not lie side by side: use `reshape`": lambda x: x.transpose(
+        1, 2
+    ).view(x.shape[0], x.shape[2], -1),
+}
+
+
+@exercise_check(
+    "merge_heads",
+    hints=(
+        "which two axes must be neighbours before they can become one?",
+        "bring the tokens before the heads again, and let the last two axes become one.",
+        "`x.transpose(1, 2).reshape(batch, tokens, n_heads * head_dim)`",
+    ),
+)
+def check_merge_heads(attempt):
+    """merge_heads(x): (batch, n_heads, tokens, head_dim) to (batch, tokens, emb_dim)."""
+    inputs = [(normal(seed, *sizes(seed, 4)),) for seed in range(3)] + [(normal(4, 1, 3, 5, 2),)]
+    judge(attempt, merged, inputs, MERGE_HEADS_MISTAKES)
+
+
+def column(number, emb_dim, n_heads):
+    return number // emb_dim, number % emb_dim // (emb_dim // n_heads)
+
+
+HEAD_OF_COLUMN_MISTAKES = {
+    "the thirds come first: divide by emb_dim, not by the number of heads": lambda c, e, n: (
+        c // n % 3,
+        column(c, e, n)[1],
+    ),
+    "the head of a column in the second or third third counts from that third's beginning": lambda c, e, n: (
+        c // e,
+        c // (e // n),
+    ),
+    "a head has emb_dim / n_heads columns; here it has n_heads": lambda c, e, n: (
+        c // e,
+        c % e // n,
+    ),
+    "columns are not dealt out to the heads in turn": lambda c, e, n: (c // e, c % n),
+    "the two numbers are exchanged: first the third, then the head": lambda c, e, n: column(
+        c, e, n
+    )[::-1],
+    "both count from 0": lambda c, e, n: tuple(number + 1 for number in column(c, e, n)),
+    "heads were cut first, and each into three; the thirds come first": lambda c, e, n: (
+        c // (e // n) % 3,
+        c // (3 * e // n),
+    ),
+    "this is the place inside the head; its number is asked for": lambda c, e, n: (
+        c // e,
+        c % (e // n),
+    ),
+    "`/` gives a fraction; use `//`": lambda c, e, n: (c // e, c % e / (e // n)),
+}
+
+
+@exercise_check(
+    "head_of_column",
+    hints=(
+        "into what is the long row cut first, and into what each part?",
+        "the whole part of a division by the length of a third says which third, the rest says "
+        "where in it; do the same with the rest and the length of a head.",
+        "`column % emb_dim // (emb_dim // n_heads)` is the head",
+    ),
+)
+def check_head_of_column(attempt):
+    """head_of_column(column, emb_dim, n_heads): (0 for queries, 1 for keys, 2 for values; the head)."""
+    inputs = [(c, 12, 3) for c in (0, 4, 11, 12, 17, 23, 24, 35)] + [
+        (9, 10, 5),
+        (29, 10, 2),
+        (5, 6, 1),
+    ]
+    judge(attempt, column, inputs, HEAD_OF_COLUMN_MISTAKES)

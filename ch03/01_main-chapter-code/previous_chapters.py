@@ -11,6 +11,7 @@ try:
         judge,
         normal,
         predict,
+        refuse_functions,
         show_progress,
         sizes,
     )
@@ -34,6 +35,7 @@ __all__ = [
     "judge",
     "normal",
     "predict",
+    "refuse_functions",
     "show_progress",
     "sizes",
 ]

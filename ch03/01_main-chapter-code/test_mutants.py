@@ -292,10 +292,15 @@ def multi_head(x, w_qkv, w_out, n_heads):
             ("the keys were handed over", "weights @ v", "weights @ k"),
             ("keys and values are exchanged", "q, k, v", "q, v, k"),
             ("x was added", "return ", "return x + "),
+            (
+                "`scaled_dot_product_attention` did the work",
+                "weights @ v",
+                "F.scaled_dot_product_attention(q, k, v, is_causal=True)",
+            ),
         ],
         [
             ("-torch.inf", "float('-inf')"),
-            ("weights @ v", "F.scaled_dot_product_attention(q, k, v, is_causal=True)"),
+            ("(weights @ v)", "torch.einsum('bhts,bhsd->bhtd', weights, v)"),
             (".reshape(batch, tokens, emb_dim)", ".flatten(2)"),
         ],
     ),
@@ -404,8 +409,103 @@ def previous_share(weights):
             ),
         ],
     ),
+    "learned_numbers": (
+        """
+def learned_numbers(emb_dim, qkv_bias):
+    weights = 4 * emb_dim ** 2
+    return weights + emb_dim + (3 * emb_dim if qkv_bias else 0)
+""",
+        [
+            ("where qkv_bias is True", " + (3 * emb_dim if qkv_bias else 0)", ""),
+            ("only where qkv_bias is True", "(3 * emb_dim if qkv_bias else 0)", "3 * emb_dim"),
+            ("qkv_bias is upside down", "if qkv_bias", "if not qkv_bias"),
+            ("each of the three has its own", "(3 * emb_dim", "(emb_dim"),
+            ("the bias of `proj` is missing", "weights + emb_dim +", "weights +"),
+            (
+                "`proj` is missing",
+                "4 * emb_dim ** 2",
+                "3 * emb_dim ** 2",
+                "weights + emb_dim +",
+                "weights +",
+            ),
+            ("not one", "4 * emb_dim", "2 * emb_dim"),
+            ("all four biases depend", "weights + emb_dim + (3", "weights + (4"),
+        ],
+        [
+            ("return weights", "return np.int64(weights)"),
+            ("return weights", "return torch.tensor(weights)"),
+        ],
+    ),
+    "merge_heads": (
+        """
+def merge_heads(x):
+    batch, n_heads, tokens, head_dim = x.shape
+    return x.transpose(1, 2).reshape(batch, tokens, n_heads * head_dim)
+""",
+        [
+            ("which tears the tokens apart", ".transpose(1, 2)", ""),
+            ("not laid side by side", ".reshape(batch, tokens, n_heads * head_dim)", ""),
+            ("use `reshape`", "reshape", "view"),
+            ("alternate, like shuffled cards", ".transpose(1, 2)", ".permute(0, 2, 3, 1)"),
+            (
+                "one below the other",
+                "x.transpose(1, 2).reshape(batch, tokens, n_heads * head_dim)",
+                "x.flatten(1, 2)",
+            ),
+            (
+                "the heads were added",
+                "x.transpose(1, 2).reshape(batch, tokens, n_heads * head_dim)",
+                "x.sum(dim=1)",
+            ),
+        ],
+        [
+            (
+                "x.transpose(1, 2).reshape(batch, tokens, n_heads * head_dim)",
+                "torch.cat(list(x.unbind(1)), dim=-1)",
+            ),
+            ("reshape(batch, tokens, n_heads * head_dim)", "flatten(2).numpy()"),
+        ],
+    ),
+    "head_of_column": (
+        """
+def head_of_column(column, emb_dim, n_heads):
+    return column // emb_dim, column % emb_dim // (emb_dim // n_heads)
+""",
+        [
+            ("from that third's beginning", "column % emb_dim // ", "column // "),
+            ("here it has n_heads", "(emb_dim // n_heads)", "n_heads"),
+            (
+                "dealt out to the heads in turn",
+                "column % emb_dim // (emb_dim // n_heads)",
+                "column % n_heads",
+            ),
+            (
+                "place inside the head",
+                "column % emb_dim // (emb_dim // n_heads)",
+                "column % (emb_dim // n_heads)",
+            ),
+            ("a fraction; use", "emb_dim // (emb", "emb_dim / (emb"),
+            (
+                "both count from 0",
+                "column // emb_dim,",
+                "column // emb_dim + 1,",
+                "// n_heads)",
+                "// n_heads) + 1",
+            ),
+        ],
+        [
+            (
+                "return column // emb_dim, column",
+                "return [*divmod(column, emb_dim)][:1] + [column",
+                "// n_heads)",
+                "// n_heads)]",
+            )
+        ],
+    ),
 }
+
+NAMES = {"F": F, "np": np, "torch": torch}
 
 
 class TestMutants(MutantTests):
-    checks, mutants, names = checks, MUTANTS, {"F": F, "np": np, "torch": torch}
+    checks, mutants, names = checks, MUTANTS, NAMES

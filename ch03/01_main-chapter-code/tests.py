@@ -27,7 +27,13 @@ from ch03_01_main_chapter_code.attention import (
     SelfAttention,
 )
 from ch03_01_main_chapter_code.plot_attention import plot_attention
-from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
+from scratch_llm_tools.exercises import (
+    ExerciseTests,
+    HintTests,
+    MistakeTests,
+    exercises_of,
+    module_beside,
+)
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -784,6 +790,11 @@ EXERCISES = {
         ],
     ),
 }
+
+MUTANTS = module_beside(__file__, "test_mutants")  # those of the notebook beside the chapter's
+EXERCISES |= exercises_of(
+    {name: table for name, table in MUTANTS.MUTANTS.items() if name not in EXERCISES}, MUTANTS.NAMES
+)
 
 
 class TestExercises(ExerciseTests, MistakeTests, HintTests):
