@@ -30,7 +30,7 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 
 import math
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -235,7 +235,7 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
             f"{config.data} has {len(tokens)} tokens for training, less than one window of {context_length} and its "
             f"target; use a longer text, or a smaller --context-length"
         )
-    train = training_rows(tokens, borders, context_length)
+    train_rows = training_rows(tokens, borders, context_length)
     held_tokens, held_borders = flat_tokens(held_out, tokenizer)
     if config.data == "tales":  # each story by itself, as its probability is
         spans = zip(held_borders, held_borders[1:], strict=False)
@@ -247,7 +247,7 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
         rows = [held_tokens[start : start + context_length + 1] for start in starts]
         floor = tales = None
     n_bytes = sum(len(text.encode("utf-8")) for text in held_out)
-    return Corpus(tokenizer, train, rows, n_bytes, floor, corpus.summary, tales)
+    return Corpus(tokenizer, train_rows, rows, n_bytes, floor, corpus.summary, tales)
 
 
 # --- A run and its folder -------------------------------------------------------------------------
@@ -464,12 +464,9 @@ PATHS = {
 
 def describe_run(run):
     """Print what is about to happen."""
-    config, begun = run.config, f", from step {run.step}" if run.step else ""
-    settings = [f"{key}={value}" for key, value in asdict(config).items() if value is not None]
-    device = run.model.head.weight.device
+    config, device = run.config, run.model.head.weight.device
     rows = config.batch_size * config.grad_accum
-    print(f"run        {run.folder}{begun}")
-    print(f"settings   {', '.join(settings)}")
+    run.describe()
     print(f"model      {count_parameters(run.model):,} parameters on {device}, {run.model.config}")
     if config.warmup > config.steps:
         print(

@@ -52,7 +52,12 @@ from ch05_01_main_chapter_code.gpt_train import (
     train,
     training_rows,
 )
-from ch05_01_main_chapter_code.json_lines import append_json_line, read_json_lines, write_json_lines
+from ch05_01_main_chapter_code.json_lines import (
+    append_json_line,
+    read_json_lines,
+    write_json_lines,
+    write_json_list,
+)
 from ch05_01_main_chapter_code.partial_forward import spared_loss
 from ch05_01_main_chapter_code.previous_chapters import (
     GPT,
@@ -1034,10 +1039,15 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 
 @needs_fork
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_saves_and_the_resumed_run_ends_with_the_same_weights(name, script, text_file):
+@pytest.mark.parametrize(
+    "name, optimizer", [("SIGINT", "adamw"), ("SIGTERM", "muon"), ("SIGHUP", "adamw")]
+)
+def test_a_signal_saves_and_the_resumed_run_ends_with_the_same_weights(
+    name, optimizer, script, text_file
+):
     """In the middle of step 3, before anything was recorded or validated, and of step 8."""
     common = ["--data", text_file, "--vocab-size", 300, "--drop-rate", 0.1, *SMALL]
+    common += ["--optimizer", optimizer]
     assert gpt_train.main(*flags("--name", "whole", *common)) == 0
     clip = torch.nn.utils.clip_grad_norm_
 
@@ -1369,6 +1379,17 @@ def test_what_a_crash_leaves_of_a_last_line_is_no_row(tmp_path, torn):
     path.write_bytes(torn + b"\n" + whole)
     with pytest.raises(ValueError, match=r"rows.jsonl is damaged in line 1"):
         read_json_lines(path)
+
+
+def test_a_json_list_is_a_new_file_with_an_entry_on_each_line(tmp_path):
+    path, entries = tmp_path / "list.json", [{"a": "ü\u2028\n"}, {"a": "half \ud83d"}, []]
+    write_json_list(path, entries)
+    content = path.read_bytes()
+    assert json.loads(content.decode("utf-8")) == entries
+    assert len(content.split(b"\n")) == 6 and content.endswith(b"\n]\n")  # three, two brackets
+    with pytest.raises(FileExistsError, match="choose another name"):
+        write_json_list(path, [])
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("torn", [b'{"step": 10, "train', b"\0" * 100])

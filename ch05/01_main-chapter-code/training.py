@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ch05_01_main_chapter_code.arguments import TrainConfig
 from ch05_01_main_chapter_code.gpt_generate import evaluating
+from ch05_01_main_chapter_code.muon import Muon, Together
 from ch05_01_main_chapter_code.previous_chapters import language_model_loss
 
 # --- The plan -------------------------------------------------------------------------------------
@@ -24,14 +25,18 @@ def suited_rate(strength, emb_dim):
     products, so a step moves it by about rate · emb_dim: the wider the model, the smaller the rate
     must be for the same change [Yang et al. 2022, arXiv:2203.03466]. `strength` is that change; each
     chapter says which it takes for what.
+
+    Muon's step is orthogonal and moves a score by about the rate, whatever the width, so its rate
+    is a share of `strength` itself: MUON_SHARE · strength = MUON_SHARE · emb_dim times AdamW's.
     """
     return strength / emb_dim
 
 
 PRETRAINING, GOING_ON = 0.768, 0.128  # strengths for random weights, and for trained ones
+MUON_SHARE = 0.026
 
 
-def plan_epochs(n_rows, num_epochs, warmup_part, batch_size, grad_accum, **settings):
+def plan_epochs(n_rows, num_epochs, warmup_part, batch_size=16, grad_accum=1, **settings):
     """The `TrainConfig` of so many passes over `n_rows` rows; one in `warmup_part` of their steps
     warms up. `settings`: the other fields.
     """
@@ -125,14 +130,31 @@ def checkpoint_activations(model):
 
 
 def make_optimizer(model, config):
+    """AdamW; with `config.optimizer` "muon" the matrices inside the blocks get Muon in its place."""
+    if config.optimizer == "adamw":
+        return make_adamw(model.parameters(), config)
+    inside = {n: p for n, p in model.blocks.named_parameters() if p.dim() == 2}
+    rest = [p for n, p in model.named_parameters() if n.removeprefix("blocks.") not in inside]
+    return Together(make_muon(inside, model.config.emb_dim, config), make_adamw(rest, config))
+
+
+def make_adamw(parameters, config):
     """AdamW [arXiv:1711.05101] that pulls matrices towards zero, but no biases and no norms."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    parameters = list(parameters)
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), fused=True)
+
+
+def make_muon(matrices, emb_dim, config):
+    """Muon for {name: matrix}. One that makes queries, keys and values at once is three to it."""
+    fused = [matrix for name, matrix in matrices.items() if name.endswith("qkv.weight")]
+    others = [matrix for name, matrix in matrices.items() if not name.endswith("qkv.weight")]
+    groups = [{"params": fused, "parts": 3}, {"params": others, "parts": 1}]
+    scale = MUON_SHARE * emb_dim
+    return Muon(groups, lr=config.lr, weight_decay=config.weight_decay, lr_scale=scale)
 
 
 def full_loss(model, inputs, targets):
@@ -177,11 +199,11 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None, ba
 
 class EpochHistory:
     """What a training by epochs has come to: `history`, with the `losses` of all steps, and
-    `epochs`, a row for each epoch with its mean loss and what `judge()` says at its end.
+    `epochs`, a row for each epoch with its mean loss and what `measure()` gives at its end.
     """
 
-    def __init__(self, steps_per_epoch, history=None, judge=dict):
-        self.steps_per_epoch, self.judge = steps_per_epoch, judge
+    def __init__(self, steps_per_epoch, history=None, measure=dict):
+        self.steps_per_epoch, self.measure = steps_per_epoch, measure
         self.history = history or {"losses": [], "epochs": []}
 
     def add(self, loss):
@@ -191,7 +213,7 @@ class EpochHistory:
         if len(losses) % steps:
             return None
         row = {"epoch": len(losses) // steps, "train_loss": sum(losses[-steps:]) / steps}
-        self.history["epochs"].append(row | self.judge())
+        self.history["epochs"].append(row | self.measure())
         return self.history["epochs"][-1]
 
 
