@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
@@ -35,7 +36,7 @@ PRETRAINING, GOING_ON = 0.768, 0.128  # strengths for random weights, and for tr
 MUON_SHARE = 0.026
 
 
-def plan_epochs(n_rows, num_epochs, warmup_part, batch_size, grad_accum, **settings):
+def plan_epochs(n_rows, num_epochs, warmup_part, batch_size=16, grad_accum=1, **settings):
     """The `TrainConfig` of so many passes over `n_rows` rows; one in `warmup_part` of their steps
     warms up. `settings`: the other fields.
     """
@@ -198,11 +199,11 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None, ba
 
 class EpochHistory:
     """What a training by epochs has come to: `history`, with the `losses` of all steps, and
-    `epochs`, a row for each epoch with its mean loss and what `judge()` says at its end.
+    `epochs`, a row for each epoch with its mean loss and what `measure()` gives at its end.
     """
 
-    def __init__(self, steps_per_epoch, history=None, judge=dict):
-        self.steps_per_epoch, self.judge = steps_per_epoch, judge
+    def __init__(self, steps_per_epoch, history=None, measure=dict):
+        self.steps_per_epoch, self.measure = steps_per_epoch, measure
         self.history = history or {"losses": [], "epochs": []}
 
     def add(self, loss):
@@ -212,7 +213,7 @@ class EpochHistory:
         if len(losses) % steps:
             return None
         row = {"epoch": len(losses) // steps, "train_loss": sum(losses[-steps:]) / steps}
-        self.history["epochs"].append(row | self.judge())
+        self.history["epochs"].append(row | self.measure())
         return self.history["epochs"][-1]
 
 
@@ -244,15 +245,14 @@ def update(model, optimizer, scaler, lr, clip):
 
 
 @torch.inference_mode()
-def evaluate(model, rows, tokens_per_batch=16_384):
-    """Mean loss over all targets of `rows` (1-d tensors of ids, of any lengths), in nats per
-    target; and their number.
+def target_losses(model, rows, tokens_per_batch=16_384):
+    """The loss at every target of `rows` (1-d tensors of ids, of any lengths), −ln p in nats: a
+    tensor (targets,) for each row.
 
-    Rows of similar length go together, so that little is padded; padding counts nowhere.
+    Rows of similar length go together, so that little is padded.
     """
     device = next(model.parameters()).device
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    total, count = 0.0, 0
+    order, losses = sorted(range(len(rows)), key=lambda i: len(rows[i])), [None] * len(rows)
     with evaluating(model):
         while order:
             longest = len(rows[order[-1]])
@@ -263,7 +263,24 @@ def evaluate(model, rows, tokens_per_batch=16_384):
             for number, i in enumerate(picked):
                 batch[number, : len(rows[i])] = rows[i]
             inputs, targets = batch[:, :-1].clamp(min=0).to(device), batch[:, 1:].to(device)
-            here = int((targets != -100).sum())
-            total += float(language_model_loss(model(inputs), targets)) * here
-            count += here
-    return total / count, count
+            found = every_loss(model(inputs), targets).cpu()
+            for number, i in enumerate(picked):
+                losses[i] = found[number, : len(rows[i]) - 1]
+    return losses
+
+
+def every_loss(logits, targets):
+    """−ln p of each target, (batch, tokens), 0 where it is −100: what `language_model_loss` takes
+    the mean of. `logits`: (batch, tokens, vocab).
+    """
+    logits = logits.flatten(0, 1).float()
+    losses = F.cross_entropy(logits, targets.flatten(), ignore_index=-100, reduction="none")
+    return losses.view_as(targets)
+
+
+def evaluate(model, rows, tokens_per_batch=16_384):
+    """Mean loss over all targets of `rows` (1-d tensors of ids, of any lengths), in nats per
+    target; and their number. Padding counts nowhere.
+    """
+    losses = torch.cat(target_losses(model, rows, tokens_per_batch)).double()
+    return float(losses.mean()), len(losses)

@@ -17,11 +17,10 @@ try:
 
     from ch05_01_main_chapter_code.arguments import run_script
     from ch05_01_main_chapter_code.run_folders import (
-        choose_run,
+        choose_results,
         claimed,
         compare_runs,
         open_results,
-        read_results,
         runs_folder,
     )
 except ModuleNotFoundError as error:
@@ -171,27 +170,29 @@ def prepare(experiment, variant, seed):
     model, rate = make_classifier(
         load_base(config).to(pick_device(experiment.device)), data.classes, variant, seed
     )
-    train, test = (
+    learned, tested = (
         make_rows(model, dataset.subset(places), variant) for places in split_places(data, config)
     )
-    return model, rate, train, test
+    return model, rate, learned, tested
 
 
 def measure(experiment, variant, seed):
     """Train and test: what the log keeps of one run. Accuracy and loss are None if the training
     diverged.
     """
-    model, rate, train, test = prepare(experiment, variant, seed)
+    model, rate, learned, tested = prepare(experiment, variant, seed)
     try:
         fine_tune(
-            model, train, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed
+            model, learned, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed
         )
     except FloatingPointError:
         return {"accuracy": None, "loss": None}
-    report = evaluate(model, test)
+    report = evaluate(model, tested)
     found = {"accuracy": report.accuracy, "loss": report.loss}
     return found | (
-        company(model, test, experiment.batch_size) if variant in GROUPS["padding"].values() else {}
+        company(model, tested, experiment.batch_size)
+        if variant in GROUPS["padding"].values()
+        else {}
     )
 
 
@@ -329,16 +330,7 @@ def open_experiment(given, name, resume, overwrite):
     """The `Experiment` and the folder that the flags ask for. Nothing is written yet."""
     if resume and name is None and (newest := newest_experiment()):
         name = newest.name
-    return choose_run(
-        given,
-        Experiment,
-        "results.jsonl",
-        name,
-        resume,
-        overwrite,
-        what="experiment",
-        read=lambda path: read_results(path, "experiment")[0]["experiment"],
-    )
+    return choose_results(given, Experiment, "experiment", name, resume, overwrite)
 
 
 def show_run(experiment, results, row):
