@@ -24,14 +24,12 @@ def header(data, order="little", start=8, behind=0):
 
 
 READ_HEADER_MISTAKES = {
-    'the length is stored with its smallest byte first: `int.from_bytes(…, "little")`': lambda data: (
-        header(data, "big")
-    ),
+    "this reads on into the numbers: the length says where the text ends, and is stored with its "
+    'smallest byte first, `int.from_bytes(…, "little")`': lambda data: header(data, "big"),
     "the text begins behind the eight bytes of the length": lambda data: header(data, start=0),
     "the length counts the text alone, not its own eight bytes": lambda data: header(
         data, behind=-8
     ),
-    "this reads to the end of the file, numbers and all": lambda data: json.loads(data[8:]),
     "this is the length": lambda data: int.from_bytes(data[:8], "little"),
     "this is the text; `json.loads` makes a dictionary of it": lambda data: data[
         8 : 8 + int.from_bytes(data[:8], "little")
@@ -159,6 +157,7 @@ def check_files_for(attempt):
         (list("acb"), index),
         (list("d"), index),
         (list("ca"), index),
+        (list("bda"), index),
         (list("db"), index),
         ([], index),
     ]

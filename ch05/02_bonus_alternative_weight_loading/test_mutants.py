@@ -26,10 +26,10 @@ def read_header(data):
     return json.loads(data[8 : 8 + length])
 """,
         [
-            ("smallest byte first", "little", "big"),
+            ("this reads on into the numbers", "little", "big"),
             ("begins behind the eight", "data[8 : 8 + length]", "data[:length]"),
             ("counts the text alone", "8 + length", "length"),
-            ("to the end of the file", "data[8 : 8 + length]", "data[8:]"),
+            ("this reads on into the numbers", "data[8 : 8 + length]", "data[8:]"),
             ("this is the length", "json.loads(data[8 : 8 + length])", "length"),
             (
                 "this is the text",
@@ -53,7 +53,7 @@ def read_header(data):
                 "json.loads(data[8 : 8 + length])",
                 "list(json.loads(data[8 : 8 + length]))",
             ),
-            ("", "json.loads(data[8 : 8 + length])", "{}"),
+            ("", "json.loads(data[8 : 8 + length])", "[1]"),
         ],
         [
             ('int.from_bytes(data[:8], "little")', 'int(np.frombuffer(data[:8], "<u8")[0])'),
