@@ -831,6 +831,21 @@ WRONG_WINDOW_FORMULAS = {
     "these are the tokens of all windows; count the windows": lambda n, length, stride: (
         ((n - length - 1) // stride + 1) * length
     ),
+    "multiplied by the stride; a larger stride makes fewer windows": lambda n, length, stride: (
+        (n - length - 1) * stride + 1
+    ),
+    "`%` gives the rest of a division; use `//`": lambda n, length, stride: (
+        (n - length - 1) % stride + 1
+    ),
+    "the next window starts `stride` tokens on, not `stride` + 1": lambda n, length, stride: (
+        (n - length - 1) // (stride + 1) + 1
+    ),
+    "the target behind a window is the next one's first token; it is not used up": lambda n, length, stride: (
+        n // (length + 1)
+    ),
+    "one token too many was kept free behind the last window": lambda n, length, stride: (
+        (n - length - 2) // stride + 1
+    ),
     "the place of the last start, not how many there are": lambda n, length, stride: (
         (n - length - 1) // stride * stride
     ),

@@ -246,6 +246,11 @@ def count_windows(n_tokens, context_length, stride):
                 "max(0, (n_tokens - context_length - 1) // stride + 1)",
                 "list(range(0, n_tokens - context_length, stride))",
             ),
+            ("use `//`", "// stride", "% stride"),
+            ("no longer fit were counted", " - context_length - 1", " - 1"),
+            ("not `stride` + 1", "// stride", "// (stride + 1)"),
+            ("kept free behind", "context_length - 1", "context_length - 2"),
+            ("a larger stride makes fewer", "// stride", "* stride"),
             (
                 "round down",
                 "(n_tokens - context_length - 1) // stride",

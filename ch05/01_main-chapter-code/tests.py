@@ -949,9 +949,9 @@ def test_a_run_leaves_everything_it_promises(script, text_file, capsys):
 @pytest.fixture
 def few_tales(monkeypatch):
     """Runs on tales with little to read, to hold out and to judge."""
-    monkeypatch.setattr(gpt_train, "HELD_OUT_TALES", 12)
+    monkeypatch.setattr(gpt_train, "HELD_OUT_TALES", 3)
     monkeypatch.setattr(gpt_train, "STORIES_JUDGED", 2)
-    monkeypatch.setattr(gpt_train, "open_corpus", lambda name, seed=1: open_corpus(name, 200, seed))
+    monkeypatch.setattr(gpt_train, "open_corpus", lambda name, seed=1: open_corpus(name, 60, seed))
 
 
 def test_a_run_on_tales_says_where_its_loss_is_above_the_floor(script, few_tales):
@@ -966,7 +966,7 @@ def test_a_run_on_tales_says_where_its_loss_is_above_the_floor(script, few_tales
         assert gap == pytest.approx(row["val_loss"] - floor, abs=1e-9)
     model = load_model(folder)
     forced, n_targets = 0.0, 0
-    for story in make_tales(12, gpt_train.VALIDATION_SEED):
+    for story in make_tales(3, gpt_train.VALIDATION_SEED):
         ids = [model.tokenizer.end_of_text, *model.tokenizer.encode(story)]
         with torch.no_grad():
             probs = model.eval()(torch.tensor([ids]))[0].softmax(-1)

@@ -175,7 +175,7 @@ def check_lion_step(attempt):
             [((4,), 0.1, 0.5), ((3, 5), 0.01, 0.1), ((6,), 0.3, 0.0)]
         )
     ]
-    # A weight between two steps whose gradient turned around: memory and news disagree.
+    # The gradient has turned around and nearly outweighs the memory.
     turned = torch.tensor([1.0, -1.0, 2.0])
-    inputs.append((turned, -8 * turned, turned, 0.1, 0.2))
+    inputs.append((turned, -8.5 * turned, turned, 0.1, 0.2))
     judge(attempt, lion, inputs, LION_MISTAKES)

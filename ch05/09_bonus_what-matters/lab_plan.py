@@ -164,6 +164,10 @@ class Plan:
         keys = [job.key for job in running]
         return next((j for j in self.jobs() if j.key not in keys and not self.done(j)), None)
 
+    def bound(self):
+        """The difference of scores that is worth `WORTH` times as many tales, once the pilot is done."""
+        return bound_of(self.rows, self.length(), self.rate)
+
     # --- What comes of it -------------------------------------------------------------------------
 
     def verdicts(self, same_seconds=False):
@@ -177,7 +181,7 @@ class Plan:
             found = {n: paired_in_time(self.rows, n, tales, self.rate) for n in names}
         else:
             found = {n: paired(self.rows, n, tales) for n in names}
-        return judge_all(found, bound_of(self.rows, tales, self.rate))
+        return judge_all(found, self.bound())
 
     # --- Time -------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """One run of the laboratory: a model trained by a recipe, and what the log keeps of it."""
 
-import math
 import time
 import zlib
 from dataclasses import dataclass, replace
@@ -10,12 +9,18 @@ from lab_model import LabModel
 from variants import Recipe, Variant
 
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, sample_stories
-from ch05_01_main_chapter_code.gpt_train import evaluate, make_optimizer, prepare, train
+from ch05_01_main_chapter_code.gpt_train import make_optimizer, prepare, train
 from ch05_01_main_chapter_code.previous_chapters import count_parameters
-from ch05_01_main_chapter_code.tales import parse_tale
+from ch05_01_main_chapter_code.tales import parse_tale, split_gap
+from ch05_01_main_chapter_code.training import target_losses
 
 CURVE_POINTS = 8
-FAILED = {"nats": None, "valid": None, "stories": 0}  # the loss is no number any more
+FAILED = {
+    "nats": None,
+    "forced": None,
+    "valid": None,
+    "stories": 0,
+}  # the loss is no number any more
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,8 @@ def curve_of(losses, seconds):
 def run(job, corpus, should_stop=lambda: False):
     """Do a job. Returns its row for the log, or None if it was stopped.
 
-    `nats`: the loss above the floor, per token; None where it is no number any more. `cpu_seconds`:
+    `nats`: the loss above the floor, per token; None where it is no number any more. `forced`: the
+    part of it that is lost where the grammar leaves one token only, so to the tail. `cpu_seconds`:
     of the processor, for the training; `seconds`: by the clock, for all of it.
     """
     recipe, config = job.variant.applied(job.base), plan_of(job)
@@ -178,13 +184,18 @@ def run(job, corpus, should_stop=lambda: False):
 
 
 def judged(model, corpus, job):
-    """What a trained model is worth: its loss on held-out tales above the floor, and the valid share
-    of the tales that it writes.
+    """What a trained model is worth: its loss on held-out tales above the floor, the part of it that
+    is lost where one token only can come, and how many of the tales that it writes are valid.
     """
-    loss = evaluate(model, corpus.validation)[0]
-    if not math.isfinite(loss):
+    losses = torch.cat(target_losses(model, corpus.validation)).double()
+    if not losses.isfinite().all():
         return FAILED
+    nats, forced = (
+        float(losses.mean()) - corpus.floor,
+        split_gap(losses, corpus.truth)["gap_forced"],
+    )
     length = model.config.context_length
     stories = sample_stories(model, corpus.tokenizer, job.stories, length, seed=job.seed)
     valid = sum(parse_tale(story) is not None for story in stories)
-    return {"nats": round(loss - corpus.floor, 6), "valid": valid, "stories": job.stories}
+    lost = {"nats": round(nats, 6), "forced": round(forced, 6)}
+    return lost | {"valid": valid, "stories": job.stories}

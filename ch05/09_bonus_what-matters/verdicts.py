@@ -149,6 +149,15 @@ def judge_all(differences, bound, share=FALSE_SHARE):
     return compared
 
 
+def verdict_of(comparisons):
+    """The verdict on a choice from those on its variants: it matters if one of them matters, and does
+    not if none of them does.
+    """
+    passed = {one.verdict for one in comparisons}
+    ranked = (MATTERS, UNKNOWN, UNMEASURED, EQUAL)
+    return next(word for word in ranked if word in passed)
+
+
 def paired(rows, variant, tales):
     """The differences of a variant from the default run, one for each seed that both have."""
     ours, theirs = (judging_rows(rows, name, tales) for name in (variant, BASELINE.name))
