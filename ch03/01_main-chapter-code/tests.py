@@ -27,7 +27,13 @@ from ch03_01_main_chapter_code.attention import (
     SelfAttention,
 )
 from ch03_01_main_chapter_code.plot_attention import plot_attention
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import (
+    ExerciseTests,
+    HintTests,
+    MistakeTests,
+    exercises_of,
+    module_beside,
+)
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -616,7 +622,7 @@ EXERCISES = {
             (lambda q, k: q @ k.T / k.shape[0] ** 0.5, "number of keys"),
             (lambda q, k: q @ k.T / q.shape[0] ** 0.5, "number of tokens"),
             (lambda q, k: k @ q.T / q.shape[1] ** 0.5, "rows and columns are exchanged"),
-            (lambda q, k: q @ k, "stops with RuntimeError"),
+            (lambda q, k: q @ k, "turn the keys over"),
         ],
     ),
     "causal_weights": (
@@ -785,8 +791,13 @@ EXERCISES = {
     ),
 }
 
+MUTANTS = module_beside(__file__, "test_mutants")  # those of the notebook beside the chapter's
+EXERCISES |= exercises_of(
+    {name: table for name, table in MUTANTS.MUTANTS.items() if name not in EXERCISES}, MUTANTS.NAMES
+)
 
-class TestExercises(ExerciseTests):
+
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch03.ipynb"
 
 
