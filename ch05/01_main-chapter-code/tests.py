@@ -24,7 +24,7 @@ import torch
 
 from ch04_01_main_chapter_code.damage import unnoticed
 from ch04_01_main_chapter_code.manifest import check_files
-from ch05_01_main_chapter_code import gpt_generate, gpt_train, tales
+from ch05_01_main_chapter_code import gpt_generate, gpt_train, tale_walk, tales
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
 from ch05_01_main_chapter_code.corpora import load_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
@@ -126,10 +126,11 @@ def test_the_probabilities_of_all_stories_of_a_small_grammar_sum_to_one(monkeypa
         ],
     }
     small["steps"][0][1] = "{hero} looked for {thing.a}, [twice|once]."
-    monkeypatch.setattr(tales, "PLOTS", {"small": small})
-    monkeypatch.setattr(tales, "TABLES", {"hero": ("Pip", "Mia")})
-    tales._plot_nodes.cache_clear()
-    tales._spell.cache_clear()
+    for module in (tales, tale_walk):
+        monkeypatch.setattr(module, "PLOTS", {"small": small})
+    monkeypatch.setattr(tale_walk, "TABLES", {"hero": ("Pip", "Mia")})
+    tale_walk.plot_nodes.cache_clear()
+    tale_walk.spell.cache_clear()
     found = {
         tale.text: tale.log_prob for tale in (make_tale(random.Random(i)) for i in range(2000))
     }
@@ -138,8 +139,8 @@ def test_the_probabilities_of_all_stories_of_a_small_grammar_sum_to_one(monkeypa
     assert all(
         parse_tale(text).log_prob == pytest.approx(log_prob) for text, log_prob in found.items()
     )
-    tales._plot_nodes.cache_clear()
-    tales._spell.cache_clear()
+    tale_walk.plot_nodes.cache_clear()
+    tale_walk.spell.cache_clear()
 
 
 def test_there_are_more_than_a_million_million_stories(stories):
