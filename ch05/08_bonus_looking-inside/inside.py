@@ -50,16 +50,18 @@ def hooked(model, functions):
         for name, function in functions.items():
             module, goes_in = known[name]
             if goes_in:
-                handles.append(module.register_forward_pre_hook(_before(function)))
+                handles.append(module.register_forward_pre_hook(before(function)))
             else:
-                handles.append(module.register_forward_hook(_behind(function)))
+                handles.append(module.register_forward_hook(behind(function)))
         yield model
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _before(function):
+def before(function):
+    """What PyTorch calls with all that goes into a module; the first of it is the tensor."""
+
     def hook(module, inputs):
         changed = function(inputs[0])
         return None if changed is None else (changed, *inputs[1:])
@@ -67,7 +69,8 @@ def _before(function):
     return hook
 
 
-def _behind(function):
+def behind(function):
+    """What PyTorch calls with what comes out of a module."""
     return lambda module, inputs, output: function(output)
 
 
@@ -148,14 +151,15 @@ def put(vectors, where):
     return lambda value: torch.where(where[..., None], vectors, value)
 
 
-def replace_head(head, n_heads, vectors):
+def replace_head(head, n_heads, vectors, where=None):
     """A function for `hooked` at a `heads.n`: `vectors`, which broadcasts to (batch, tokens,
-    head_dim), in place of what this head found.
+    head_dim), in place of what this head found, everywhere or at the places `where`.
     """
 
     def change(value):
         parts = list(value.chunk(n_heads, dim=-1))
-        parts[head] = vectors.expand_as(parts[head])
+        new = vectors.expand_as(parts[head])
+        parts[head] = new if where is None else torch.where(where[..., None], new, parts[head])
         return torch.cat(parts, dim=-1)
 
     return change

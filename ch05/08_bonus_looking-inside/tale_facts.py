@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ch05_01_main_chapter_code.tales import OneOf, Slot, _linked, _plot_nodes, _spell, parse_tale
+from ch05_01_main_chapter_code.tale_walk import OneOf, Slot, linked, plot_nodes, spell
+from ch05_01_main_chapter_code.tales import parse_tale
+
+WORD, PRONOUN = ("word",), ("he", "him", "his")  # forms in which a fact is written
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def pieces(text):
     tale = parse_tale(text)
     if tale is None:
         raise ValueError(f"this is no Tiny Tale: {text[:60]!r}…")
-    todo = [(0, _linked(_plot_nodes(tale.plot), None), None)]
+    todo = [(0, linked(plot_nodes(tale.plot)), None)]
     while todo:
         at, nodes, read = todo.pop()
         if nodes is None and at == len(tale.text):
@@ -43,7 +46,7 @@ def pieces(text):
             continue
         node, rest = nodes
         if isinstance(node, OneOf):
-            todo += [(at, _linked(option, rest), read) for option in node.options]
+            todo += [(at, linked(option, rest), read) for option in node.options]
             continue
         slot = node if isinstance(node, Slot) else None
         written = spelled(tale, slot) if slot else node
@@ -57,7 +60,8 @@ def pieces(text):
 
 
 def spelled(tale, slot, facts=None):
-    return _spell(tale.plot, slot.variable, (facts or tale.facts)[slot.variable], slot.form)
+    """How a slot is filled in this tale, or would be with other `facts`."""
+    return spell(tale.plot, slot.variable, (facts or tale.facts)[slot.variable], slot.form)
 
 
 def retold(text, **changes):
@@ -88,6 +92,41 @@ def mentions(text, tokenizer):
             found.append(Mention(slot.variable, slot.form, at, at + len(written), first, last))
         at += len(written)
     return found
+
+
+class TaleBatch:
+    """Tales as a model reads them, with the answer key beside it.
+
+    `ids`: (tales, tokens) rows of `row_of`, filled up on the right; `real`: of the same shape, True
+    where a row is. What the model reads is `inputs`, what it has to say `targets`, and `counted`,
+    (tales, tokens − 1) each, says which of these are real. `tales`: what `parse_tale` gives;
+    `mentions`: for each tale its list of `Mention`s.
+    """
+
+    def __init__(self, texts, tokenizer):
+        self.texts, self.tokenizer = list(texts), tokenizer
+        self.tales = [parse_tale(text) for text in self.texts]
+        self.ids, self.real = batch_of([row_of(text, tokenizer) for text in self.texts])
+        self.inputs, self.targets = self.ids[:, :-1], self.ids[:, 1:]
+        self.counted = self.real[:, 1:]
+        self.mentions = [mentions(text, tokenizer) for text in self.texts]
+
+    def __len__(self):
+        return len(self.texts)
+
+    def uses(self, variable, forms):
+        """All places where a fact that was mentioned before is needed again in one of these
+        `forms` (in small letters): (tale, earlier mentions, mention) each.
+        """
+        found = []
+        for number, listed in enumerate(self.mentions):
+            ours = [mention for mention in listed if mention.variable == variable]
+            found += [
+                (number, ours[:i], mention)
+                for i, mention in enumerate(ours)
+                if i and mention.form.lower() in forms
+            ]
+        return found
 
 
 def batch_of(rows, filler=0):
