@@ -4,6 +4,8 @@ Wherever a number comes from several tales, it is a pair (mean, standard error),
 independent.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 
@@ -341,10 +343,7 @@ class Pairs:
 def _pair(text, number, tokenizer, variable, forms):
     """(tale, the same with another fact, mentions before it is needed, a place of another fact,
     the place before it is needed), or None where the tokens of the two cannot be compared."""
-    words = list(candidates(parse_tale(text).plot, variable))
-    now = parse_tale(text).facts[variable]
-    other = words[(words.index(now) + 1 + number % (len(words) - 1)) % len(words)]
-    twin = retold(text, **{variable: other})
+    twin = retold(text, **{variable: _another(text, variable, number)[1]})
     ours, theirs = mentions(text, tokenizer), mentions(twin, tokenizer)
     if [(one.first, one.last) for one in ours] != [(one.first, one.last) for one in theirs]:
         return None
@@ -356,6 +355,13 @@ def _pair(text, number, tokenizer, variable, forms):
             others = [one.last for one in ours if one.variable != variable and one.last < asks]
             return (text, twin, mine[:i], others[-1], asks) if others else None
     return None
+
+
+def _another(text, variable, number):
+    """The word of a fact, and another one that could stand there: each in turn as `number` grows."""
+    tale = parse_tale(text)
+    words, now = list(candidates(tale.plot, variable)), tale.facts[variable]
+    return now, words[(words.index(now) + 1 + number % (len(words) - 1)) % len(words)]
 
 
 def patching(model, pairs):
@@ -415,45 +421,62 @@ def mean_vectors(model, batch, variable, place):
     return {word: torch.stack(rows).mean(dim=0) for word, rows in sums.items()}
 
 
+class EditCase(NamedTuple):
+    """A tale up to the first mention of a fact: its ids, its text, the word `now`; and the same with
+    the word `then` in its place."""
+
+    ids: list
+    text: str
+    now: str
+    other_ids: list
+    other_text: str
+    then: str
+
+
 def edit_cases(texts, tokenizer, variable):
-    """Prompts that end with the first mention of a fact, each with the fact that shall be in its
-    place: (ids, text with the old fact, text with the new one, old word, new word)."""
+    """An `EditCase` of each tale, with every other word in turn."""
     cases = []
     for number, text in enumerate(texts):
-        tale = parse_tale(text)
-        words, now = list(candidates(tale.plot, variable)), tale.facts[variable]
-        new = words[(words.index(now) + 1 + number % (len(words) - 1)) % len(words)]
-        twin = retold(text, **{variable: new})
-        first, other = (
-            next(one for one in mentions(told, tokenizer) if one.variable == variable)
-            for told in (text, twin)
-        )
-        ids = row_of(text, tokenizer)[: first.last + 1]
-        cases.append((ids, text[: first.end], twin[: other.end], now, new))
+        now, then = _another(text, variable, number)
+        parts = []
+        for told, word in ((text, now), (retold(text, **{variable: then}), then)):
+            first = next(one for one in mentions(told, tokenizer) if one.variable == variable)
+            parts += [row_of(told, tokenizer)[: first.last + 1], told[: first.end], word]
+        cases.append(EditCase(*parts))
     return cases
 
 
-def edited_tales(model, cases, place=None, vectors=None, seed=0):
-    """Let the model go on from each prompt, at temperature 1, with `vectors` (cases, emb_dim) added
-    at the last token of the prompt, at `place`. Returns what it writes."""
-    prompts = [case[0] for case in cases]
+def edit_vectors(model, source, cases, variable, place):
+    """For each case the mean vector of its new word minus that of its old one, (cases, emb_dim);
+    `source`: the tales over which the means are taken. [An "activation addition", Turner et al.
+    2023, arXiv:2308.10248]
+    """
+    means = mean_vectors(model, source, variable, place)
+    return torch.stack([means[case.then] - means[case.now] for case in cases])
+
+
+def continued(model, prompts, place=None, vectors=None, seed=0):
+    """Let the model go on from each prompt of ids, at temperature 1, with `vectors` (prompts,
+    emb_dim) added at `place` to the last token of the prompt. Returns what it writes."""
     room = model.config.context_length - max(map(len, prompts))
     functions = {place: add_at_the_end(vectors)} if place else {}
+    end, generator = model.tokenizer.end_of_text, make_generator(seed, "cpu")
     with hooked(model, functions):
-        rows = generate_ids(
-            model, prompts, room, model.tokenizer.end_of_text, generator=make_generator(seed, "cpu")
-        )
+        rows = generate_ids(model, prompts, room, end, generator=generator)
     return [model.tokenizer.decode(row) for row in rows]
 
 
-def judged(cases, written):
+def judged(cases, written, variable):
     """Shares of the tales that are valid and tell of the new fact throughout, and of the old one."""
-    new = old = 0
-    for (_, before, instead, now, then), text in zip(cases, written, strict=True):
-        told_new, told_old = parse_tale(instead + text), parse_tale(before + text)
-        new += told_new is not None and then in told_new.facts.values()
-        old += told_old is not None and now in told_old.facts.values()
-    return {"new": new / len(cases), "old": old / len(cases)}
+    counts = {"new": 0, "old": 0}
+    for case, text in zip(cases, written, strict=True):
+        for name, begun, word in (
+            ("new", case.other_text, case.then),
+            ("old", case.text, case.now),
+        ):
+            tale = parse_tale(begun + text)
+            counts[name] += tale is not None and tale.facts[variable] == word
+    return {name: count / len(cases) for name, count in counts.items()}
 
 
 # --- 9. A contradiction ---------------------------------------------------------------------------
