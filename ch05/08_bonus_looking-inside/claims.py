@@ -5,15 +5,9 @@ that `experiments.py` makes of its answers.
 import re
 from typing import NamedTuple
 
+from ch05_08_bonus_looking_inside.findings import FACTS
+
 MARKS = "<!-- answers -->", "<!-- end of answers -->"
-FACTS = (
-    "hero's name",
-    "hero's pronoun",
-    "hero's animal",
-    "friend's name",
-    "friend's animal",
-    "place",
-)
 
 
 class Claim(NamedTuple):
@@ -165,10 +159,15 @@ def surprised(answers):
     return f"{wrong:.1f} and {right:.1f}", wrong > right + 3
 
 
-def told_apart(place, limit, above):
+def surprised_early(answers):
+    wrong, right = (pair[0] for pair in answers["contradiction"]["surprise"]["stream.1"])
+    return f"{wrong:.1f} and {right:.1f}", abs(wrong - right) < 1
+
+
+def told_apart(place):
     def look(answers):
         value = answers["contradiction"]["told apart"][streams(answers)[place]]["0"]
-        return percent(value), value > limit if above else value < limit
+        return percent(value), value < 0.65
 
     return look
 
@@ -207,11 +206,12 @@ CLAIMS = [
     Claim("Edit of the place: 80 %", edited("place")),
     Claim("The same length in a direction of chance: under 10 % (control)", edit_control),
     Claim("Nats for a wrong name, and for the same one where it is right: 3 more", surprised),
+    Claim("… but not yet by the lens of stream.1: within 1", surprised_early),
     Claim(
         "A probe tells the two apart at the word itself, at stream.0: under 65 % (control)",
-        told_apart(0, 0.65, above=False),
+        told_apart(0),
     ),
-    Claim("… at the last stream: over 75 %", told_apart(-1, 0.75, above=True)),
+    Claim("… at the last stream, too: nothing marks the word as wrong", told_apart(-1)),
     Claim("Next time: probability of the old name, and of the wrong one: the old wins", believes),
 ]
 

@@ -18,16 +18,21 @@ if __name__ == "__main__":  # before torch is loaded: --help answers at once
     PARSER.add_argument("runs", nargs="*", metavar="RUN", help="run, or folder with a checkpoint")
     OPTIONS = PARSER.parse_args()
 
-import torch
+try:
+    import torch
 
-from ch05_01_main_chapter_code.arguments import run_script
-from ch05_01_main_chapter_code.gpt_generate import load_model
-from ch05_01_main_chapter_code.previous_chapters import write_atomically
-from ch05_01_main_chapter_code.tales import make_tales
-from ch05_08_bonus_looking_inside import findings
-from ch05_08_bonus_looking_inside.claims import all_tables, put_between_marks
-from ch05_08_bonus_looking_inside.findings import FACTS
-from ch05_08_bonus_looking_inside.tale_facts import TaleBatch
+    from ch05_01_main_chapter_code.arguments import run_script
+    from ch05_01_main_chapter_code.gpt_generate import load_model
+    from ch05_01_main_chapter_code.previous_chapters import write_atomically
+    from ch05_01_main_chapter_code.tales import make_tales
+    from ch05_08_bonus_looking_inside import findings
+    from ch05_08_bonus_looking_inside.claims import all_tables, put_between_marks
+    from ch05_08_bonus_looking_inside.findings import FACTS
+    from ch05_08_bonus_looking_inside.tale_facts import TaleBatch
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 FOLDER = Path(__file__).parent
 ANSWERS, README = FOLDER / "answers.json", FOLDER / "README.md"

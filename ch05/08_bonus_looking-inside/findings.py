@@ -4,12 +4,13 @@ Wherever a number comes from several tales, it is a pair (mean, standard error),
 independent.
 """
 
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from ch05_01_main_chapter_code.gpt_generate import generate_ids, make_generator
+from ch05_01_main_chapter_code.gpt_generate import evaluating, generate_ids, make_generator
 from ch05_01_main_chapter_code.previous_chapters import language_model_loss
 from ch05_01_main_chapter_code.tale_grammar import SHE
 from ch05_01_main_chapter_code.tale_walk import candidates
@@ -27,7 +28,7 @@ from ch05_08_bonus_looking_inside.inside import (
 from ch05_08_bonus_looking_inside.tale_facts import (
     PRONOUN,
     WORD,
-    TaleBatch,
+    batch_of,
     mentions,
     retold,
     row_of,
@@ -299,20 +300,15 @@ class Pairs:
 
     def __init__(self, tales, tokenizer, fact, limit=60):
         variable, forms = FACTS[fact]
-        chosen_pairs = []
-        for number, text in enumerate(tales):
-            pair = _pair(text, number, tokenizer, variable, forms)
-            if pair and len(chosen_pairs) < limit:
-                chosen_pairs.append(pair)
-        firsts, seconds, self.ours, others, asks = zip(*chosen_pairs, strict=True)
-        self.first, self.second = (
-            TaleBatch(firsts, tokenizer).ids,
-            TaleBatch(seconds, tokenizer).ids,
-        )
+        tried = (_pair(text, n, tokenizer, variable, forms) for n, text in enumerate(tales))
+        found = list(islice(filter(None, tried), limit))
+        firsts, seconds, self.ours, others, asks = zip(*found, strict=True)
         self.asks, self.rows = torch.tensor(asks), torch.arange(len(asks))
-        self.wanted = torch.stack(
-            [ids[self.rows, self.asks + 1] for ids in (self.first, self.second)], 1
-        )
+        both = [
+            batch_of([row_of(text, tokenizer) for text in texts])[0] for texts in (firsts, seconds)
+        ]
+        self.wanted = torch.stack([ids[self.rows, self.asks + 1] for ids in both], dim=1)
+        self.first, self.second = (ids[:, : self.asks.max() + 1] for ids in both)
         self.groups = self._groups(others)
 
     def _groups(self, others):
@@ -334,10 +330,20 @@ class Pairs:
             "another fact": torch.stack([places[0] == other for other in others]),
         }
 
-    def preference(self, model, functions=None):
-        """ln of how much likelier the model finds the second tale's token, when it reads the first."""
-        logits = run(model, self.first, functions)[self.rows, self.asks]
+    def preference(self, model, ids, functions=None):
+        """ln of how much likelier the model finds the second tale's token than the first's, when it
+        reads `ids` with `functions` at their places, (pairs,)."""
+        with torch.no_grad(), evaluating(model), hooked(model, functions or {}):
+            logits = model.head(model.trunk(ids)[self.rows, self.asks])
         return logits.gather(1, self.wanted).diff(dim=1)[:, 0]
+
+    def moved(self, model):
+        """A function that says how far some `functions` move the model from the first tales' answer
+        (0) to the second's (1), as (mean, standard error)."""
+        here, there = self.preference(model, self.first), self.preference(model, self.second)
+        return lambda functions: mean_and_error(
+            (self.preference(model, self.first, functions) - here) / (there - here)
+        )
 
 
 def _pair(text, number, tokenizer, variable, forms):
@@ -371,25 +377,13 @@ def patching(model, pairs):
     & Nanda 2023, arXiv:2309.16042]
     """
     names = [f"stream.{n}" for n in range(len(model.blocks) + 1)]
-    source = activations(model, pairs.second, names)
-    table = {}
-    for name in names:
-        table[name] = {
-            group: moved(model, pairs, {name: put(source[name], where)})
-            for group, where in pairs.groups.items()
+    source, moved = activations(model, pairs.second, names), pairs.moved(model)
+    return {
+        name: {
+            group: moved({name: put(source[name], where)}) for group, where in pairs.groups.items()
         }
-    return table
-
-
-def moved(model, pairs, functions):
-    """How far `functions` bring the model from the first tales' answer (0) to the second's (1)."""
-    here, there = pairs.preference(model), _swapped(pairs, model)
-    return mean_and_error((pairs.preference(model, functions) - here) / (there - here))
-
-
-def _swapped(pairs, model):
-    logits = run(model, pairs.second)[pairs.rows, pairs.asks]
-    return logits.gather(1, pairs.wanted).diff(dim=1)[:, 0]
+        for name in names
+    }
 
 
 def heads_that_move(model, pairs):
@@ -397,14 +391,12 @@ def heads_that_move(model, pairs):
     needed. Which heads bring it there?"""
     n_heads, table = model.config.n_heads, {}
     names = [f"heads.{n}" for n in range(len(model.blocks))]
-    source = activations(model, pairs.second, names)
+    source, moved = activations(model, pairs.second, names), pairs.moved(model)
+    where = pairs.groups["when needed"]
     for layer, name in enumerate(names):
-        for head in range(n_heads):
-            vectors = source[name].chunk(n_heads, dim=-1)[head]
-            where = pairs.groups["when needed"]
-            table[f"{layer}.{head}"] = moved(
-                model, pairs, {name: replace_head(head, n_heads, vectors, where)}
-            )
+        for head, vectors in enumerate(source[name].chunk(n_heads, dim=-1)):
+            change = replace_head(head, n_heads, vectors, where)
+            table[f"{layer}.{head}"] = moved({name: change})
     return table
 
 
@@ -489,18 +481,14 @@ class Contradictions:
     `names`: (tales, 2) the tokens of the old and of the wrong name there.
     """
 
-    def __init__(self, texts, tokenizer, limit=80):
-        found = [case for text in texts if (case := _contradiction(text, tokenizer))][:limit]
+    def __init__(self, texts, tokenizer, limit=200):
+        tried = (_contradiction(text, tokenizer) for text in texts)
+        found = list(islice(filter(None, tried), limit))
         wrong, consistent, at, then, names = zip(*found, strict=True)
-        self.wrong = _filled(wrong)
-        self.consistent = _filled(consistent)
+        self.wrong, _ = batch_of(wrong)
+        self.consistent, _ = batch_of(consistent)
         self.at, self.then, self.names = map(torch.tensor, (at, then, names))
         self.rows = torch.arange(len(found))
-
-
-def _filled(rows):
-    longest = max(map(len, rows))
-    return torch.tensor([[*row, *[row[-1]] * (longest - len(row))] for row in rows])
 
 
 def _contradiction(text, tokenizer):

@@ -19,22 +19,27 @@ if __name__ == "__main__":  # before torch is loaded: --help answers at once
     )
     OPTIONS = PARSER.parse_args()
 
-from ch05_01_main_chapter_code.arguments import TrainConfig
-from ch05_01_main_chapter_code.gpt_train import PretrainingRun, train
-from ch05_01_main_chapter_code.json_lines import append_json_line
-from ch05_01_main_chapter_code.tales import make_tales
-from ch05_08_bonus_looking_inside.findings import (
-    FACTS,
-    Pairs,
-    excess,
-    lens,
-    looks,
-    model_log_probs,
-    patching,
-    true_log_probs,
-    use_masks,
-)
-from ch05_08_bonus_looking_inside.tale_facts import TaleBatch
+try:
+    from ch05_01_main_chapter_code.arguments import TrainConfig
+    from ch05_01_main_chapter_code.gpt_train import PretrainingRun, train
+    from ch05_01_main_chapter_code.json_lines import append_json_line
+    from ch05_01_main_chapter_code.tales import make_tales
+    from ch05_08_bonus_looking_inside.findings import (
+        FACTS,
+        Pairs,
+        excess,
+        lens,
+        looks,
+        model_log_probs,
+        patching,
+        true_log_probs,
+        use_masks,
+    )
+    from ch05_08_bonus_looking_inside.tale_facts import TaleBatch
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 LOG = Path(__file__).parent / "over-training.jsonl"
 MOMENTS = (0, 25, 50, 75, 100, 150, 200, 250, 300, 400, 500, 600, 800, 1000, 1250, 1500, 2000, 2500)
