@@ -53,16 +53,29 @@ def answer(model, sizes=SIZES):
     seen = findings.looks(model, batch)
     return {
         "excess": findings.excess(model, batch, key),
-        "calibration": findings.calibration(model, batch, key),
+        "calibration": calibration(model, batch, key),
         "lens": findings.lens(model, batch, key),
         "repeated": {k: v for k, v in findings.repeated_sequences(model).items() if k != "heads"},
         "looks": {fact: seen[fact].tolist() for fact in FACTS},
+        "copies": {fact: x.tolist() for fact, x in findings.copies(model, ablated).items()},
+        "patterns": {name: x.tolist() for name, x in findings.patterns(model, batch).items()},
         "ablations": findings.ablations(model, ablated, others),
         "probes": {fact: findings.probe_table(model, probed, fact) for fact in PROBED},
         "patching": {fact: findings.patching(model, pairs[fact]) for fact in FACTS},
         "movers": {fact: findings.heads_that_move(model, pairs[fact]) for fact in FACTS},
         "edits": {variable: edits(model, variable, sizes) for variable in EDITED},
         "contradiction": findings.noticed(model, findings.Contradictions(fresh, tokenizer)),
+    }
+
+
+def calibration(model, batch, key):
+    """How far the probabilities of choices are off, and how far they would be with some likes."""
+    return {
+        name: findings.how_far_off(*findings.calibration(model, batch, key, likes))
+        for name, likes in (
+            ("off", 0.0),
+            ("with likes", findings.some_likes(batch.tokenizer.n_vocab)),
+        )
     }
 
 
@@ -106,7 +119,9 @@ def main(runs):
             model = load_model(run)
             answers[Path(run).name] = plain(answer(model))
             print(f"{run}: answered", flush=True)
-        text = json.dumps({"machine": f"{os.cpu_count()} CPU cores", "models": answers}, indent=1)
+        text = json.dumps(
+            {"machine": f"{os.cpu_count()} CPU cores", "models": answers}, indent=1, allow_nan=False
+        )
         write_atomically(ANSWERS, lambda path: path.write_text(text + "\n", encoding="utf-8"))
     models = json.loads(ANSWERS.read_text(encoding="utf-8"))["models"]
     tables = all_tables(models)

@@ -90,20 +90,23 @@ def excess(model, batch, key):
 # --- 2. Calibration -------------------------------------------------------------------------------
 
 
-def calibration(
-    model, batch, key, temperature=1.0, edges=(0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
-):
-    """At tokens that are chosen: [(true probability, the model's, tokens), …], means over those
-    whose true probability lies between two of the edges."""
-    logits = run(model, batch.inputs) / temperature
-    said = chosen(logits.log_softmax(dim=-1), batch.targets)[batch.counted].double().exp()
-    true = key[batch.counted].exp()
-    bins = torch.bucketize(true, torch.tensor(edges, dtype=torch.float64))
-    rows = []
-    for number in bins[true < 1].unique().tolist():
-        there = (bins == number) & (true < 1)
-        rows.append((true[there].mean().item(), said[there].mean().item(), int(there.sum())))
-    return rows
+def calibration(model, batch, key, likes=0.0):
+    """At the tokens that the tale chose: their true probability and the model's, (choices,) each.
+    `likes`, (vocab,), is added to all logits, as a model would do that likes some words."""
+    there = batch.counted & (key < 0)
+    logits = run(model, batch.inputs) + likes
+    said = chosen(logits.log_softmax(dim=-1), batch.targets)[there].double()
+    return key[there].exp(), said.exp()
+
+
+def some_likes(vocab_size, strength=0.5, seed=0):
+    """A liking or a dislike for each token, by chance, (vocab,)."""
+    return strength * torch.randn(vocab_size, generator=torch.Generator().manual_seed(seed))
+
+
+def how_far_off(true, said):
+    """By how much a probability is wrong, on the average."""
+    return (true - said).abs().mean().item()
 
 
 # --- 3. The logit lens ----------------------------------------------------------------------------
@@ -145,6 +148,68 @@ def looks(model, batch):
         table[name] = torch.stack(shares).mean(dim=0)
         table[name, "chance"] = sum(chances) / len(chances)
     return table
+
+
+def patterns(model, batch):
+    """Three simple ways to look, each (layers, heads): the mean weight on the token before; on the
+    same token, where it occurred before; and on the tokens behind those, as an induction head does.
+    """
+    weights = attention_weights(model, batch.inputs)
+    ids, real = batch.inputs, batch.counted
+    past = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril(-1)
+    same = (ids[:, :, None] == ids[:, None, :]) & past
+    masks = {
+        "the token before": (past & ~past.tril(-2)).expand_as(same),
+        "the same token": same,
+        "behind the same token": F.pad(same, (1, 0))[..., :-1],
+    }
+    return {
+        name: torch.stack(
+            [
+                (layer * mask[:, None]).sum(-1).transpose(1, 2)[real & mask.any(-1)].mean(0)
+                for layer in weights
+            ]
+        )
+        for name, mask in masks.items()
+    }
+
+
+def copies(model, batch):
+    """{fact: (layers, heads)}: where a word is needed again, does what a head adds to the stream
+    speak for the right one, of all that the fact could be? The share of places where it does, by
+    the direct way alone: added to nothing else, and read by the lens.
+    """
+    n_heads, tokenizer, table = model.config.n_heads, batch.tokenizer, {}
+    names = [f"heads.{n}" for n in range(len(model.blocks))]
+    found = activations(model, batch.inputs, names)
+    nothing = logit_lens(model, torch.zeros(model.config.emb_dim))
+    for fact, (variable, forms) in FACTS.items():
+        uses = batch.uses(variable, forms) if forms is WORD else []
+        right = []
+        for tale, _, mention in uses:
+            facts = batch.tales[tale]
+            words = list(candidates(facts.plot, variable))
+            tokens = [tokenizer.encode(" " + word)[0] for word in words]
+            if batch.ids[tale, mention.first] != tokens[words.index(facts.facts[variable])]:
+                continue  # at the beginning of a sentence in quotes the word has another token
+            asks = [found[name][tale, mention.first - 1] for name in names]
+            logits = logit_lens(model, head_parts(model, asks, n_heads)) - nothing
+            right.append(logits[..., tokens].argmax(-1) == words.index(facts.facts[variable]))
+        if right:
+            table[fact] = torch.stack(right).double().mean(dim=0)
+    return table
+
+
+@torch.no_grad()
+def head_parts(model, vectors, n_heads):
+    """What each head adds to the stream at one place, (layers, heads, emb_dim), from what the heads
+    of each block found there."""
+    parts = []
+    for block, vector in zip(model.blocks, vectors, strict=True):
+        columns = block.attention.proj.weight.chunk(n_heads, dim=1)  # (emb_dim, head_dim) each
+        pieces = vector.chunk(n_heads)
+        parts.append(torch.stack([w @ v for w, v in zip(columns, pieces, strict=True)]))
+    return torch.stack(parts)
 
 
 def repeated_sequences(model, count=60, length=24, seed=0):
