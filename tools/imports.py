@@ -26,14 +26,7 @@ HEAVY = {"torch", "transformers", "tensorflow", "pandas"}
 BONUS_EXCEPTION = ("ch05/01_main-chapter-code/gpt_generate.py", "llama_bonus")
 
 # What offended when the rules were made; these lists only shrink.
-CIRCLES = {
-    ("ch04/01_main-chapter-code/checkpoint.py", "ch04/01_main-chapter-code/gpt.py"),
-    ("ch05/01_main-chapter-code/gpt_generate.py", "ch05/05_bonus_gpt-to-llama/llama.py"),
-    ("ch05/01_main-chapter-code/gpt_generate.py", "ch05/05_bonus_gpt-to-llama/llama_checkpoint.py"),
-    ("ch05/01_main-chapter-code/gpt_generate.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
-    ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/llama.py"),
-    ("ch05/05_bonus_gpt-to-llama/llama_checkpoint.py", "ch05/05_bonus_gpt-to-llama/smollm2.py"),
-}
+CIRCLES = set()
 BONUS_BEHIND_MAIN = set()
 
 

@@ -805,21 +805,11 @@ def test_the_notebook_teaches_this_very_code():
     assert_same_code(FOLDER / "ch03.ipynb", FOLDER / "attention.py", names)
 
 
-def test_the_text_names_the_heads_that_the_cells_find():
-    """Another tales-gpt has other heads: then sections 11's readings are to be written anew."""
+def test_the_text_names_no_head():
+    """Another tales-gpt has other heads: which one does what, a cell finds out and prints."""
     cells = json.loads((FOLDER / "ch03.ipynb").read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    printed = "\n".join(
-        "".join(output.get("text", "")) for cell in cells for output in cell.get("outputs", [])
-    )
-
-    def found(label):
-        (head,) = re.findall(rf"^{label} .*?head (\d\.\d)", printed, flags=re.MULTILINE)
-        return head
-
-    assert f"Head {found('next: place, the same')} fetches names and the place" in text
-    assert f"Head {found('next: animal, the same')} looks at the first `fox`" in text
-    assert f"Head {found('least missed:')}, whose row before `turtle`" in text
+    assert "layer.head" in text and not re.findall(r"[Hh]eads? \d\.\d", text)
 
 
 def test_the_drawn_result_is_what_the_notebook_prints():

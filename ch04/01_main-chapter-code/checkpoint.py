@@ -69,6 +69,11 @@ class Pretrained:
     classes = None  # what chapter 6's classifier tells apart, in the order of its head's outputs
     style = None  # how chapter 7 writes its prompts
     lengthened = False  # chapter 7 gave it positions that its base does not have
+    config_class = None  # of its numbers; a model names it in its class line
+
+    def __init_subclass__(cls, config_class=None, **others):
+        super().__init_subclass__(**others)
+        cls.config_class = config_class or cls.config_class
 
     @classmethod
     def from_pretrained(cls, name_or_folder):
@@ -80,13 +85,10 @@ class Pretrained:
         kind, and RuntimeError where a published one cannot be fetched, or OpenAI's not be read for
         want of TensorFlow.
         """
-        # gpt.py needs this module, so not at the top
-        from ch04_01_main_chapter_code.gpt import GPTConfig
-
         folder = find_checkpoint(name_or_folder)
         check_checkpoint(folder)
         source, settings = read_settings(folder)
-        config = build_config(GPTConfig, config_from_settings(settings, source), source)
+        config = build_config(cls.config_class, config_from_settings(settings, source), source)
         with open_weights(folder) as (path, matrices):
             check_sizes(path, matrices, config)
             with torch.device("meta"):  # no memory and no random numbers for what is replaced
@@ -267,19 +269,22 @@ def check_sizes(path, matrices, config):
         "wte.weight": (config.vocab_size, config.emb_dim),
         "wpe.weight": (config.context_length, config.emb_dim),
     }
-    compare_sizes(path, matrices, sizes)
-    for layer in range(config.n_layers):
-        stored(path, matrices, f"h.{layer}.ln_1.weight")
+    layers = (f"h.{layer}.ln_1.weight" for layer in range(config.n_layers))
+    compare_sizes(path, matrices, sizes, layers)
 
 
-def compare_sizes(path, matrices, sizes):
-    """Raise ValueError unless the matrices have these shapes. `sizes`: {name: shape}."""
+def compare_sizes(path, matrices, sizes, names):
+    """Raise ValueError unless the matrices have these shapes, and those called `names` are there.
+    `sizes`: {name: shape}.
+    """
     for name, expected in sizes.items():
         found = stored(path, matrices, name).shape
         if found != expected:
             raise ValueError(
                 f"{path}: the matrix {name} has the shape {found}, expected {expected}"
             )
+    for name in names:
+        stored(path, matrices, name)
 
 
 def stored(path, matrices, name):

@@ -42,6 +42,15 @@ def or_null(kind):
 
 # --- What every Hugging Face config.json may say ---------------------------------------------------
 
+# Settings that are read, and of which kind they are.
+COMMON_KINDS = {
+    "tie_word_embeddings": YES_OR_NO,
+    "initializer_range": POSITIVE,
+    "embedding_std": or_null(POSITIVE),
+    "bos_token_id": IDS,
+    "eos_token_id": IDS,
+}
+
 # With another value than these the model would compute something else.
 COMMON_FIXED = {
     "is_encoder_decoder": (False,),
@@ -153,3 +162,29 @@ def is_same(value, other):
 def shown(value):
     """A value of somebody else's file in a message: in one line, and never long."""
     return reprlib.repr(value)
+
+
+# --- Reading and writing what all of them say ------------------------------------------------------
+
+
+def common_fields(settings, sizes, tied):
+    """The fields of a configuration that every config.json tells. `sizes`: {its name: our field};
+    `tied`: whether the head is the embedding where the file does not say.
+    """
+    return {ours: settings[theirs] for theirs, ours in sizes.items()} | {
+        "tie_weights": settings.get("tie_word_embeddings", tied),
+        "init_std": settings.get("initializer_range", 0.02),
+        "embedding_std": settings.get("embedding_std"),
+    }
+
+
+def common_settings(config, sizes, tokenizer):
+    """What every config.json tells of a configuration, the other way round."""
+    end_of_text = None if tokenizer is None else tokenizer.end_of_text
+    return {theirs: getattr(config, ours) for theirs, ours in sizes.items()} | {
+        "tie_word_embeddings": config.tie_weights,
+        "initializer_range": config.init_std,
+        "embedding_std": config.embedding_std,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+    }

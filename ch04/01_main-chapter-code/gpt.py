@@ -157,7 +157,7 @@ class TransformerBlock(nn.Module):
         return x + self.dropout(self.feed_forward(self.norm2(x)))
 
 
-class GPT(Pretrained, nn.Module):
+class GPT(Pretrained, nn.Module, config_class=GPTConfig):
     """Token ids in, logits of the next token out. `from_pretrained` and `save_pretrained`: see
     checkpoint.py.
     """

@@ -35,6 +35,7 @@ class TrainConfig:
     steps: int = 3500
     batch_size: int = 16
     grad_accum: int = 1
+    optimizer: str = "adamw"
     lr: float = 6e-3  # what suits the preset tales; gpt_train.py asks `suited_rate` for the others
     min_lr: float = 0.0
     warmup: int = 100
@@ -53,6 +54,11 @@ class TrainConfig:
         check_seed(self)
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2 must be at least 0 and below 1, not {self.beta2}")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise ValueError(
+                    f"{name} must be {' or '.join(words)}, not {getattr(self, name)!r}"
+                )
 
 
 def check_least(config, **least):
@@ -102,7 +108,9 @@ HELP = {
     "steps": "updates of the weights",
     "batch_size": "rows per forward pass",
     "grad_accum": "forward passes per update; the gradient is that of one batch of all their rows",
-    "lr": "highest learning rate; if it is not given, 0.768 / emb_dim, and with --init-from 0.128 / emb_dim",
+    "optimizer": "adamw, or muon for the matrices inside the blocks and adamw for the rest",
+    "lr": "highest learning rate; if it is not given, 0.768 / emb_dim, and with --init-from 0.128 / emb_dim; "
+    "for muon it is 0.026 emb_dim times as high",
     "min_lr": "learning rate at the end, as a share of the highest",
     "schedule": "how the learning rate falls: cosine or linear",
     "warmup": "steps until the learning rate is highest",
@@ -123,6 +131,7 @@ PUBLISHED = (  # models that anybody can get by their names
     "gpt2-xl",
 )
 CHOICES = {
+    "optimizer": ("adamw", "muon"),
     "schedule": ("cosine", "linear"),
     "device": ("auto", "cuda", "mps", "cpu"),
     "dtype": ("auto", "fp32", "bf16", "fp16"),
@@ -201,14 +210,15 @@ def train_parser():
 
 def parse_with(parser, argv=None, others=()):
     """The flags of a script that makes runs, as (settings that were given, {field: value}; the
-    others by name: `name`, `resume`, `overwrite`, and what `others` names).
+    others by name: `name`, `resume`, `overwrite`, where the parser has them, and what `others` names).
     """
     open_console()
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if argv is None and usual:  # a script: until `run_script`, Ctrl-C ends it without a traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     options = vars(parser.parse_args(argv))
-    apart = {key: options.pop(key) for key in ("name", "resume", "overwrite", *others)}
+    names = [key for key in ("name", "resume", "overwrite", *others) if key in options]
+    apart = {key: options.pop(key) for key in names}
     return options, apart
 
 

@@ -314,8 +314,8 @@ def mark_of(response):
     A weak ETag ("W/") does not promise the same bytes; and one that is not plain could not be sent
     back.
     """
-    for name, given in (("ETag", r'"[!#-~]*"'), ("Last-Modified", "[ -~]+")):
-        if found := re.fullmatch(given, response.headers.get(name) or ""):
+    for name, form in (("ETag", r'"[!#-~]*"'), ("Last-Modified", "[ -~]+")):
+        if found := re.fullmatch(form, response.headers.get(name) or ""):
             return found[0]
     return None
 
@@ -491,8 +491,9 @@ def seize(file):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def human(number):
+def human(size):
+    """A number of bytes in words: 477.9 kB."""
     for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= bytes_each:
-            return f"{number / bytes_each:.1f} {unit}"
-    return f"{number} bytes"
+        if size >= bytes_each:
+            return f"{size / bytes_each:.1f} {unit}"
+    return f"{size} bytes"

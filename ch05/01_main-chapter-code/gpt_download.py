@@ -664,15 +664,33 @@ def is_here(item, folder):
     )
 
 
-def small_main(given, title, rows, bring):
-    """The command line of a later chapter's gpt_download.py, with `given.name` and `given.folder`;
+def small_arguments(arguments, what, name):
+    """The flags of a later chapter's gpt_download.py, which brings one thing, called `name`: returns
+    `name`, or `list`, and `folder`, or None.
+    """
+    parser = argparse.ArgumentParser(
+        description=f"Fetch {what}. With no argument: list what there is."
+    )
+    parser.add_argument(
+        "name", nargs="?", choices=("list", name), default="list", metavar=f"list | {name}"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where files go (default: $SCRATCH_LLM_DATA, or data/ in the course)",
+    )
+    return parser.parse_args(arguments)
+
+
+def small_main(options, title, rows, bring):
+    """The command line of a later chapter's gpt_download.py, with `options.name` and `options.folder`;
     its exit code.
 
     rows:   function of the data folder that returns the lines of the list
     bring:  function of the data folder that brings the one thing there is and returns its path
     """
-    folder = given.folder or data_folder()
-    if given.name == "list":
+    folder = options.folder or data_folder()
+    if options.name == "list":
         print(title, *(f"  {row}" for row in rows(folder)), sep="\n")
         print(f"They go into {folder} (--folder or SCRATCH_LLM_DATA choose another place).")
         return 0
@@ -726,25 +744,25 @@ def main(arguments=None):
     """Run the command line and return its exit code: 1 if something could not be brought, 2 if it
     does not exist.
     """
-    given = get_arguments(arguments)
+    options = get_arguments(arguments)
     try:
-        if given.command in (None, "list"):
-            show_list(given.folder)
+        if options.command in (None, "list"):
+            show_list(options.folder)
             return 0
         try:
-            if given.command == "weights":
-                item = weights_item(given.name, given.source)
+            if options.command == "weights":
+                item = weights_item(options.name, options.source)
             else:
-                item = corpus_item(given.name, given.folder, given.files, given.ids)
+                item = corpus_item(options.name, options.folder, options.files, options.ids)
         except ValueError as error:
             print(error, file=sys.stderr)
             return 2
         print(f"{item.name}, {item.what}")
         print(
-            f"size: {size_text(item)}; licence: {item.licence}; folder: {given.folder / item.folder}",
+            f"size: {size_text(item)}; licence: {item.licence}; folder: {options.folder / item.folder}",
             flush=True,
         )
-        for path in fetch(item, given.folder):
+        for path in fetch(item, options.folder):
             print(f"ready: {path} ({human(path.stat().st_size)})")
     except DownloadError as error:
         print(error, file=sys.stderr)

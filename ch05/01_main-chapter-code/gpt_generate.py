@@ -135,7 +135,7 @@ def ids_without_token(tokenizer, vocab_size):
     if tokenizer is None:
         return []
     known = getattr(tokenizer, "tokens", range(tokenizer.n_vocab))
-    return [number for number in range(vocab_size) if number not in known]
+    return [token for token in range(vocab_size) if token not in known]
 
 
 @torch.inference_mode()
@@ -187,10 +187,10 @@ def generate_ids(model, prompts, max_tokens, stop=None, **sampling):
     """
     new_ids, running = [[] for _ in prompts], [True] * len(prompts)
     for step in stream_ids(model, prompts, max_tokens, **sampling):
-        for row, number in enumerate(step.tolist()):
-            running[row] = running[row] and number != stop
+        for row, token in enumerate(step.tolist()):
+            running[row] = running[row] and token != stop
             if running[row]:
-                new_ids[row].append(number)
+                new_ids[row].append(token)
         if not any(running):
             break
     return new_ids
@@ -394,13 +394,14 @@ def model_class(name_or_folder):
     return llama_bonus("llama").Llama
 
 
-def llama_bonus(module):
-    """A module of the bonus folder on Llama, by its name. Main chapters reach it from here alone,
-    and only when a model asks for it: who works with GPTs never loads it.
+def llama_bonus(part):
+    """A module of the bonus folder on Llama: of the model `llama`, of its folders
+    `llama_checkpoint`, or of the file of `smollm2`. Main chapters reach it from here alone, and
+    only when a model asks for it: who works with GPTs never loads it.
     """
-    from ch05_05_bonus_gpt_to_llama import llama, llama_checkpoint, smollm2
+    from ch05_05_bonus_gpt_to_llama import llama, llama_checkpoint, smollm2_file
 
-    return {"llama": llama, "llama_checkpoint": llama_checkpoint, "smollm2": smollm2}[module]
+    return {"llama": llama, "llama_checkpoint": llama_checkpoint, "smollm2": smollm2_file}[part]
 
 
 def typed_lines():

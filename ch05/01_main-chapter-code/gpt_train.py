@@ -30,7 +30,8 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 
 import math
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -56,7 +57,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     write_atomically,
 )
 from ch05_01_main_chapter_code.run import Run
-from ch05_01_main_chapter_code.tales import make_tales, parse_tale
+from ch05_01_main_chapter_code.tales import make_tales, parse_tale, split_gap, token_log_probs
 from ch05_01_main_chapter_code.training import (
     GOING_ON,
     PRETRAINING,
@@ -68,6 +69,7 @@ from ch05_01_main_chapter_code.training import (
     make_optimizer,
     pick_dtype,
     suited_rate,
+    target_losses,
     train,
 )
 from scratch_llm_tools.console import printable
@@ -106,7 +108,8 @@ STORIES_JUDGED = 200
 @dataclass
 class Corpus:
     """A corpus ready for training. `train`: rows for `Batches`; `validation`: rows of ids; `floor`:
-    nats per target that no model can beat; `source`: what was read and left out, in one line."""
+    nats per target that no model can beat; `source`: what was read and left out, in one line;
+    `tales`: the texts of the rows for validation, where their probabilities are known."""
 
     tokenizer: object
     train: Dataset
@@ -114,6 +117,19 @@ class Corpus:
     validation_bytes: int
     floor: float | None = None
     source: str = ""
+    tales: list | None = None
+
+    @cached_property
+    def truth(self):
+        """ln p of each target of the validation under the dice that made the tales, (targets,)
+        float64, computed once, in one or two seconds. None for other texts, and for a tokenizer
+        that `token_log_probs` refuses.
+        """
+        try:
+            logs = [token_log_probs(story, self.tokenizer) for story in self.tales or ()]
+        except ValueError:
+            return None
+        return torch.cat(logs) if logs else None
 
     def fingerprint(self):
         """A checksum of the training tokens: a run resumes only with the data it began with."""
@@ -219,18 +235,19 @@ def prepare(config, context_length, vocab_size, tokenizer=None):
             f"{config.data} has {len(tokens)} tokens for training, less than one window of {context_length} and its "
             f"target; use a longer text, or a smaller --context-length"
         )
-    train = training_rows(tokens, borders, context_length)
+    train_rows = training_rows(tokens, borders, context_length)
     held_tokens, held_borders = flat_tokens(held_out, tokenizer)
     if config.data == "tales":  # each story by itself, as its probability is
         spans = zip(held_borders, held_borders[1:], strict=False)
         rows = [held_tokens[before : after + 1] for before, after in spans]
         floor = -sum(parse_tale(story).log_prob for story in held_out) / (len(held_tokens) - 1)
+        tales = held_out
     else:
         starts = range(0, len(held_tokens) - 1, context_length)
         rows = [held_tokens[start : start + context_length + 1] for start in starts]
-        floor = None
+        floor = tales = None
     n_bytes = sum(len(text.encode("utf-8")) for text in held_out)
-    return Corpus(tokenizer, train, rows, n_bytes, floor, corpus.summary)
+    return Corpus(tokenizer, train_rows, rows, n_bytes, floor, corpus.summary, tales)
 
 
 # --- A run and its folder -------------------------------------------------------------------------
@@ -313,9 +330,12 @@ class PretrainingRun(Run):
         """Record the loss on held-out text and a sample; keep the model, if it is the best so far,
         and the state. Returns a line about it.
         """
-        loss, n_targets = evaluate(self.model, self.corpus.validation)
-        bits = loss * n_targets / math.log(2) / self.corpus.validation_bytes
+        losses = torch.cat(target_losses(self.model, self.corpus.validation)).double()
+        loss = float(losses.mean())
+        bits = float(losses.sum()) / math.log(2) / self.corpus.validation_bytes
         row = {"step": self.step, "val_loss": loss, "bits_per_byte": bits}
+        if self.corpus.truth is not None:
+            row |= split_gap(losses, self.corpus.truth)
         self.record(**row, seconds=self.seconds)
         length = self.model.config.context_length
         story = sample_stories(self.model, self.corpus.tokenizer, 1, length, seed=self.step)[0]
@@ -384,30 +404,51 @@ class PretrainingRun(Run):
 
 
 def plot_run(folder, floor=None):
-    """Draw `loss.png` of a run from its `metrics.jsonl`, with the floor, if there is one."""
+    """Draw `loss.png` of a run from its `metrics.jsonl`: the losses, with the floor, if there is
+    one, and below them what the gap to the floor consists of, where that is known.
+    """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
 
     rows = read_json_lines(folder / "metrics.jsonl")
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    ax = figure.subplots()
-    for key, label, color, marker in (
-        ("train_loss", "training", "#0072B2", None),
-        ("val_loss", "validation", "#D55E00", "o"),
-    ):
+    has_gap = any("gap_forced" in row for row in rows)
+    figure = Figure(figsize=(7, 6 if has_gap else 3.5), layout="constrained")
+    panels = figure.subplots(2 if has_gap else 1, sharex=True, squeeze=False)[:, 0]
+    draw_curves(
+        panels[0],
+        rows,
+        train_loss=("training", "#0072B2", None),
+        val_loss=("validation", "#D55E00", "o"),
+    )
+    if floor:
+        panels[0].axhline(floor, color="gray", ls="--")
+        place = dict(xycoords=("axes fraction", "data"), va="bottom", color="gray")
+        panels[0].annotate(f"floor {floor:.3f}", (0.01, floor), **place)
+    panels[0].set(ylabel="loss (nats per token)")
+    panels[0].set_title(f"{folder.name}: loss over training", parse_math=False)
+    if has_gap:
+        draw_curves(
+            panels[1],
+            rows,
+            gap_choices=("where the tale has a choice", "#56B4E9", "o"),
+            gap_forced=("where one token only can come", "#CC79A7", "s"),
+        )
+        panels[1].set(title="above the floor", ylabel="nats per token")
+    panels[-1].set(xlabel="step")
+    figure.savefig(folder / "loss.png", dpi=120)
+
+
+def draw_curves(ax, rows, **curves):
+    """Draw fields of the records over the steps. `curves`: {field: (label, colour, marker)}."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    for key, (label, color, marker) in curves.items():
         points = [(row["step"], row[key]) for row in rows if key in row]
         ax.plot(*zip(*points, strict=True), color=color, label=label, marker=marker, ms=4)
-    if floor:
-        ax.axhline(floor, color="gray", ls="--")
-        place = dict(xycoords=("axes fraction", "data"), va="bottom", color="gray")
-        ax.annotate(f"floor {floor:.3f}", (0.01, floor), **place)
-    ax.set(xlabel="step", ylabel="loss (nats per token)", yscale="log")
-    ax.set_title(f"{folder.name}: loss over training", parse_math=False)
+    ax.set_yscale("log", nonpositive="mask")  # luck with the held-out tales can go below the floor
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))  # plain numbers: 0.3, not 3 · 10⁻¹
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.legend(frameon=False)
-    figure.savefig(folder / "loss.png", dpi=120)
 
 
 # --- The command line -----------------------------------------------------------------------------
@@ -423,12 +464,9 @@ PATHS = {
 
 def describe_run(run):
     """Print what is about to happen."""
-    config, begun = run.config, f", from step {run.step}" if run.step else ""
-    settings = [f"{key}={value}" for key, value in asdict(config).items() if value is not None]
-    device = run.model.head.weight.device
+    config, device = run.config, run.model.head.weight.device
     rows = config.batch_size * config.grad_accum
-    print(f"run        {run.folder}{begun}")
-    print(f"settings   {', '.join(settings)}")
+    run.describe()
     print(f"model      {count_parameters(run.model):,} parameters on {device}, {run.model.config}")
     if config.warmup > config.steps:
         print(

@@ -1,4 +1,5 @@
-"""JSON lines: a file to which rows are added while a program runs, one JSON value on each line.
+"""JSON lines: a file to which rows are added while a program runs, one JSON value on each line. And
+a JSON list with its entries on lines of their own, for files that people read and edit.
 
 A line ends with a line feed and with nothing else: an answer that contains U+2028, which Python's
 `splitlines` takes for an end, stays on its line. What a crash or a power cut leaves of a last line,
@@ -39,6 +40,18 @@ def write_json_lines(path, rows):
     """Put a file with these rows in place of the one that is there, in one step."""
     data = b"".join(map(as_line, rows))
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_json_list(path, entries):
+    """Write a new file with a JSON list, an entry on each line. Raises FileExistsError rather than
+    overwrite one.
+    """
+    lines = b",\n".join(as_line(entry).removesuffix(b"\n") for entry in entries)
+    try:
+        with open(path, "xb") as file:
+            file.write(b"[\n" + lines + b"\n]\n")
+    except FileExistsError:
+        raise FileExistsError(f"{path} exists already; choose another name") from None
 
 
 def append_json_line(path, row, sync=False):

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property, partial
 
 import torch
@@ -24,6 +25,9 @@ from ch05_01_main_chapter_code.previous_chapters import (
     write_atomically,
     write_files,
 )
+from ch05_01_main_chapter_code.training import checkpoint_activations, make_optimizer
+
+SAVE_EVERY = 500  # steps of a run by epochs
 
 
 class Run:
@@ -141,6 +145,15 @@ class Run:
 
     # --- Training ---------------------------------------------------------------------------------
 
+    def describe(self):
+        """Print which run this is, and its settings."""
+        begun = f", from step {self.step}" if self.step else ""
+        settings = [
+            f"{key}={value}" for key, value in asdict(self.config).items() if value is not None
+        ]
+        print(f"run        {self.folder}{begun}")
+        print(f"settings   {', '.join(settings)}")
+
     @contextmanager
     def progress(self, total):
         """A progress bar of `total` steps; yields it and `advance(loss, tokens)`, to be called
@@ -175,6 +188,63 @@ class Run:
             f"Go on: python {self.script} --name {self.folder.name} --resume"
         )
         return 128 + stopped()
+
+
+class EpochRun(Run):
+    """A run by epochs, as chapters 6 and 7 make them: `history` is that of `EpochHistory`.
+
+    A chapter adds `learn(**how)`, its `fine_tune` with the run's model and data, `how` being the
+    other arguments. `plan`: the settings of all steps; `lengths`: of the rows that are learned
+    from, in tokens.
+    """
+
+    def __init__(self, folder, config, model, plan, lengths):
+        self.plan, self.history = plan, {"losses": [], "epochs": []}
+        rows_per_step = plan.batch_size * plan.grad_accum
+        self.tokens_per_step = round(lengths.float().mean().item() * rows_per_step)
+        super().__init__(folder, config, model, make_optimizer(model, plan))
+        torch.manual_seed(config.seed)
+
+    def extra_state(self):
+        return {"history": self.history}
+
+    def take_state(self, state):
+        self.history = state["history"]
+
+    def go(self, should_stop=lambda: False):
+        """Train to the end, or until `should_stop()`. Returns True at the end."""
+        with self.progress(self.plan.steps) as (bar, advance):
+
+            def on_step(step, loss, row):
+                advance(loss, self.tokens_per_step)
+                self.record(step=self.step, loss=loss)
+                if row:
+                    self.record(step=self.step, **row)
+                    compared = self.keep_if_best(row["val_loss"]) if "val_loss" in row else ""
+                    bar.write(as_words(row) + compared)
+                if row or self.step % SAVE_EVERY == 0:
+                    self.save_state()
+                return should_stop()
+
+            if self.step < self.plan.steps and not should_stop():
+                begun = dict(optimizer=self.optimizer, history=self.history)
+                self.learn(on_step=on_step, **begun, **step_settings(self.config))
+        return self.step == self.plan.steps
+
+
+def step_settings(config):
+    """The fields of a run's settings that its plan is made of, {name: value}."""
+    names = ("batch_size", "grad_accum", "lr", "weight_decay", "seed", "dtype")
+    return {name: getattr(config, name) for name in names}
+
+
+def make_ready(model, config):
+    """Do with a model what the flags --activation-checkpointing and --compile ask for."""
+    if config.activation_checkpointing:
+        checkpoint_activations(model)
+    if config.compile:
+        for block in model.blocks:
+            block.compile(dynamic=True)
 
 
 def as_words(row):

@@ -109,6 +109,18 @@ def choose_run(
     return going_on(given, make, folder, settings_file, read, may_grow), folder
 
 
+def choose_results(given, make, kind, name=None, resume=False, overwrite=False):
+    """`choose_run` for a script that compares runs: what it was asked for is the head of its
+    `Results`, of this `kind`.
+    """
+
+    def read(path):
+        return read_results(path, kind)[0][kind]
+
+    flags = (name, resume, overwrite)
+    return choose_run(given, make, "results.jsonl", *flags, what=kind, read=read)
+
+
 def new_folder(name, settings_file, overwrite, what="run"):
     """The folder of a new run called `name`. Raises ValueError if it cannot be had."""
     folder = runs_folder() / name

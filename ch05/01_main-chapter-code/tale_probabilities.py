@@ -22,6 +22,7 @@ grammar.]
 
 import math
 import random
+from collections import defaultdict
 from functools import lru_cache
 from itertools import accumulate
 from os.path import commonprefix
@@ -71,15 +72,33 @@ def next_token_probs(prefix, tokenizer):
     import torch
 
     tokens = tokenizer.encode(prefix)
-    probs = torch.zeros(tokenizer.n_vocab, dtype=torch.float64)
-    most = 0
+    shares, most = defaultdict(float), 0
     for shared, token, probability in _token_partings(prefix, tokens, tokenizer):
         most = max(most, shared)
         if shared == len(tokens):
-            probs[token] += probability
+            shares[token] += probability
     if most < len(tokens):
         raise _wrong_token(prefix, tokens, most, tokenizer)
-    return probs / probs.sum()
+    probs, total = torch.zeros(tokenizer.n_vocab, dtype=torch.float64), sum(shares.values())
+    for token, share in shares.items():
+        probs[token] = share / total
+    return probs
+
+
+def split_gap(losses, log_probs):
+    """What a model's distance to the floor consists of, in nats per target: {"gap_forced": what it
+    loses where one token only can come, "gap_choices": what it loses where the tale has a choice}.
+    The two sum to its loss − the floor.
+
+    `losses`: a model's −ln p of some targets, (targets,); `log_probs`: their true ln p, as
+    `token_log_probs` gives them. At a forced token the best loss is 0. At a choice it is not, and a
+    model can be lucky with the held-out tales: with few of them, "gap_choices" may fall below 0.
+    """
+    forced, gaps = log_probs == 0, losses + log_probs
+    return {
+        "gap_forced": float(gaps[forced].sum()) / len(gaps),
+        "gap_choices": float(gaps[~forced].sum()) / len(gaps),
+    }
 
 
 def _wrong_token(text, tokens, number, tokenizer):
@@ -190,7 +209,7 @@ def _seams_before(text, tokens, vocabulary):
     return seams
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def _certain_tokens(text, vocabulary):
     """The tokens with which every text begins that begins with `text`.
 

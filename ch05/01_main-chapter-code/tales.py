@@ -21,7 +21,11 @@ import random
 from dataclasses import dataclass
 
 from ch05_01_main_chapter_code.tale_grammar import PLOTS
-from ch05_01_main_chapter_code.tale_probabilities import next_token_probs, token_log_probs
+from ch05_01_main_chapter_code.tale_probabilities import (
+    next_token_probs,
+    split_gap,
+    token_log_probs,
+)
 from ch05_01_main_chapter_code.tale_walk import (
     PRONOUNS,
     OneOf,
@@ -39,6 +43,7 @@ __all__ = [  # with what lives elsewhere and is had by way of this file
     "make_tales",
     "next_token_probs",
     "parse_tale",
+    "split_gap",
     "token_log_probs",
 ]
 

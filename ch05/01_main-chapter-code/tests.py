@@ -26,7 +26,7 @@ from ch04_01_main_chapter_code.damage import unnoticed
 from ch04_01_main_chapter_code.manifest import check_files
 from ch05_01_main_chapter_code import gpt_generate, gpt_train, tale_walk, tales
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script, train_arguments
-from ch05_01_main_chapter_code.corpora import load_corpus
+from ch05_01_main_chapter_code.corpora import load_corpus, open_corpus
 from ch05_01_main_chapter_code.gpt_generate import (
     TALES_GPT,
     describe_model,
@@ -52,7 +52,12 @@ from ch05_01_main_chapter_code.gpt_train import (
     train,
     training_rows,
 )
-from ch05_01_main_chapter_code.json_lines import append_json_line, read_json_lines, write_json_lines
+from ch05_01_main_chapter_code.json_lines import (
+    append_json_line,
+    read_json_lines,
+    write_json_lines,
+    write_json_list,
+)
 from ch05_01_main_chapter_code.partial_forward import spared_loss
 from ch05_01_main_chapter_code.previous_chapters import (
     GPT,
@@ -65,7 +70,13 @@ from ch05_01_main_chapter_code.previous_chapters import (
 from ch05_01_main_chapter_code.run import Run, read_state, states
 from ch05_01_main_chapter_code.run_folders import claimed, going_on, runs_folder, write_settings
 from ch05_01_main_chapter_code.tale_grammar import PLOTS, TABLES
-from ch05_01_main_chapter_code.tales import make_tale, make_tales, parse_tale
+from ch05_01_main_chapter_code.tales import (
+    make_tale,
+    make_tales,
+    next_token_probs,
+    parse_tale,
+    split_gap,
+)
 from ch05_01_main_chapter_code.training import full_loss, pick_dtype
 from scratch_llm_tools.measuring import CpuTime, measured_line
 from scratch_llm_tools.processes import run_without
@@ -818,6 +829,7 @@ def test_tales_gpt_continues_the_running_example():
 
 SMALL = "--steps 12 --batch-size 4 --warmup 2 --eval-every 5 --context-length 32".split()
 SMALL += "--emb-dim 16 --n-heads 2 --n-layers 1".split()
+SMALL_TALES = [*SMALL, *"--steps 4 --eval-every 2 --context-length 512 --vocab-size 300".split()]
 
 
 @pytest.fixture
@@ -934,6 +946,72 @@ def test_a_run_leaves_everything_it_promises(script, text_file, capsys):
     assert (script.folder / "my text-1" / "summary.json").exists()
 
 
+@pytest.fixture
+def few_tales(monkeypatch):
+    """Runs on tales with little to read, to hold out and to judge."""
+    monkeypatch.setattr(gpt_train, "HELD_OUT_TALES", 3)
+    monkeypatch.setattr(gpt_train, "STORIES_JUDGED", 2)
+    monkeypatch.setattr(gpt_train, "open_corpus", lambda name, seed=1: open_corpus(name, 60, seed))
+
+
+def test_a_run_on_tales_says_where_its_loss_is_above_the_floor(script, few_tales):
+    """Both parts, against the definition, computed in another way from the saved model."""
+    assert gpt_train.main(*flags(*SMALL_TALES, "--name", "mine")) == 0
+    folder = script.folder / "mine"
+    rows = [row for row in read_json_lines(folder / "metrics.jsonl") if "val_loss" in row]
+    floor = json.loads((folder / "summary.json").read_text())["floor"]
+    for row in rows:
+        assert row["gap_forced"] > 0
+        gap = row["gap_forced"] + row["gap_choices"]
+        assert gap == pytest.approx(row["val_loss"] - floor, abs=1e-9)
+    model = load_model(folder)
+    forced, n_targets = 0.0, 0
+    for story in make_tales(3, gpt_train.VALIDATION_SEED):
+        ids = [model.tokenizer.end_of_text, *model.tokenizer.encode(story)]
+        with torch.no_grad():
+            probs = model.eval()(torch.tensor([ids]))[0].softmax(-1)
+        for number in range(len(ids)):
+            truth = next_token_probs(model.tokenizer.decode(ids[1 : number + 1]), model.tokenizer)
+            if truth.max() == 1:
+                forced -= math.log(probs[number, truth.argmax()])
+        n_targets += len(ids)
+    assert rows[-1]["step"] == 4
+    assert rows[-1]["gap_forced"] == pytest.approx(forced / n_targets, rel=1e-4)
+
+
+def test_the_gap_is_drawn_below_the_loss(script, few_tales, text_file):
+    """Twice as high a picture; a run on another text has no gap, and the picture as it was."""
+    for number, data in enumerate(("tales", text_file)):
+        words = [*SMALL_TALES, "--data", data, "--steps", 2, "--name", f"run{number}"]
+        assert gpt_train.main(*flags(*words)) == 0
+        rows = read_json_lines(script.folder / f"run{number}" / "metrics.jsonl")
+        assert any("gap_forced" in row for row in rows) == (data == "tales")
+    heights = [height_of(script.folder / f"run{number}" / "loss.png") for number in range(2)]
+    assert heights == [720, 420]
+
+
+def height_of(path):
+    """The height of a PNG in pixels, which stands in its first chunk."""
+    return int.from_bytes(path.read_bytes()[20:24])
+
+
+def test_a_tokenizer_without_exact_probabilities_trains_on_tales_without_the_parts(
+    script, few_tales, tmp_path
+):
+    pattern = r"\S+\s\S+\s?|\S+|\s+"
+    file = tmp_path / "tokenizer.json"
+    BPETokenizer.train(make_tales(20), 300, pattern=pattern).save(file)
+    assert gpt_train.main(*flags(*SMALL_TALES, "--tokenizer", file, "--name", "mine")) == 0
+    rows = read_json_lines(script.folder / "mine" / "metrics.jsonl")
+    assert "val_loss" in rows[-1] and not any("gap_forced" in row for row in rows)
+
+
+def test_the_two_parts_of_a_gap_by_hand():
+    losses = torch.tensor([0.5, 0.25, 1.0, 2.0], dtype=torch.float64)
+    log_probs = torch.tensor([0.0, 0.0, -0.75, -2.5], dtype=torch.float64)
+    assert split_gap(losses, log_probs) == {"gap_forced": 0.75 / 4, "gap_choices": -0.25 / 4}
+
+
 def same_weights(runs, *names):
     states = [GPT.from_pretrained(runs / name).state_dict() for name in names]
     return all(torch.equal(states[0][key], other[key]) for other in states[1:] for key in states[0])
@@ -961,10 +1039,15 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 
 @needs_fork
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_saves_and_the_resumed_run_ends_with_the_same_weights(name, script, text_file):
+@pytest.mark.parametrize(
+    "name, optimizer", [("SIGINT", "adamw"), ("SIGTERM", "muon"), ("SIGHUP", "adamw")]
+)
+def test_a_signal_saves_and_the_resumed_run_ends_with_the_same_weights(
+    name, optimizer, script, text_file
+):
     """In the middle of step 3, before anything was recorded or validated, and of step 8."""
     common = ["--data", text_file, "--vocab-size", 300, "--drop-rate", 0.1, *SMALL]
+    common += ["--optimizer", optimizer]
     assert gpt_train.main(*flags("--name", "whole", *common)) == 0
     clip = torch.nn.utils.clip_grad_norm_
 
@@ -1296,6 +1379,17 @@ def test_what_a_crash_leaves_of_a_last_line_is_no_row(tmp_path, torn):
     path.write_bytes(torn + b"\n" + whole)
     with pytest.raises(ValueError, match=r"rows.jsonl is damaged in line 1"):
         read_json_lines(path)
+
+
+def test_a_json_list_is_a_new_file_with_an_entry_on_each_line(tmp_path):
+    path, entries = tmp_path / "list.json", [{"a": "ü\u2028\n"}, {"a": "half \ud83d"}, []]
+    write_json_list(path, entries)
+    content = path.read_bytes()
+    assert json.loads(content.decode("utf-8")) == entries
+    assert len(content.split(b"\n")) == 6 and content.endswith(b"\n]\n")  # three, two brackets
+    with pytest.raises(FileExistsError, match="choose another name"):
+        write_json_list(path, [])
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("torn", [b'{"step": 10, "train', b"\0" * 100])

@@ -6,11 +6,13 @@ from contextlib import nullcontext
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.checkpoint import checkpoint
 
 from ch05_01_main_chapter_code.arguments import TrainConfig
 from ch05_01_main_chapter_code.gpt_generate import evaluating
+from ch05_01_main_chapter_code.muon import Muon, Together
 from ch05_01_main_chapter_code.previous_chapters import language_model_loss
 
 # --- The plan -------------------------------------------------------------------------------------
@@ -23,14 +25,18 @@ def suited_rate(strength, emb_dim):
     products, so a step moves it by about rate · emb_dim: the wider the model, the smaller the rate
     must be for the same change [Yang et al. 2022, arXiv:2203.03466]. `strength` is that change; each
     chapter says which it takes for what.
+
+    Muon's step is orthogonal and moves a score by about the rate, whatever the width, so its rate
+    is a share of `strength` itself: MUON_SHARE · strength = MUON_SHARE · emb_dim times AdamW's.
     """
     return strength / emb_dim
 
 
 PRETRAINING, GOING_ON = 0.768, 0.128  # strengths for random weights, and for trained ones
+MUON_SHARE = 0.026
 
 
-def plan_epochs(n_rows, num_epochs, warmup_part, batch_size, grad_accum, **settings):
+def plan_epochs(n_rows, num_epochs, warmup_part, batch_size=16, grad_accum=1, **settings):
     """The `TrainConfig` of so many passes over `n_rows` rows; one in `warmup_part` of their steps
     warms up. `settings`: the other fields.
     """
@@ -124,14 +130,31 @@ def checkpoint_activations(model):
 
 
 def make_optimizer(model, config):
+    """AdamW; with `config.optimizer` "muon" the matrices inside the blocks get Muon in its place."""
+    if config.optimizer == "adamw":
+        return make_adamw(model.parameters(), config)
+    inside = {n: p for n, p in model.blocks.named_parameters() if p.dim() == 2}
+    rest = [p for n, p in model.named_parameters() if n.removeprefix("blocks.") not in inside]
+    return Together(make_muon(inside, model.config.emb_dim, config), make_adamw(rest, config))
+
+
+def make_adamw(parameters, config):
     """AdamW [arXiv:1711.05101] that pulls matrices towards zero, but no biases and no norms."""
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() >= 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    parameters = list(parameters)
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), fused=True)
+
+
+def make_muon(matrices, emb_dim, config):
+    """Muon for {name: matrix}. One that makes queries, keys and values at once is three to it."""
+    fused = [matrix for name, matrix in matrices.items() if name.endswith("qkv.weight")]
+    others = [matrix for name, matrix in matrices.items() if not name.endswith("qkv.weight")]
+    groups = [{"params": fused, "parts": 3}, {"params": others, "parts": 1}]
+    scale = MUON_SHARE * emb_dim
+    return Muon(groups, lr=config.lr, weight_decay=config.weight_decay, lr_scale=scale)
 
 
 def full_loss(model, inputs, targets):
@@ -176,11 +199,11 @@ def train(model, dataset, config, optimizer=None, first_step=0, on_step=None, ba
 
 class EpochHistory:
     """What a training by epochs has come to: `history`, with the `losses` of all steps, and
-    `epochs`, a row for each epoch with its mean loss and what `judge()` says at its end.
+    `epochs`, a row for each epoch with its mean loss and what `measure()` gives at its end.
     """
 
-    def __init__(self, steps_per_epoch, history=None, judge=dict):
-        self.steps_per_epoch, self.judge = steps_per_epoch, judge
+    def __init__(self, steps_per_epoch, history=None, measure=dict):
+        self.steps_per_epoch, self.measure = steps_per_epoch, measure
         self.history = history or {"losses": [], "epochs": []}
 
     def add(self, loss):
@@ -190,7 +213,7 @@ class EpochHistory:
         if len(losses) % steps:
             return None
         row = {"epoch": len(losses) // steps, "train_loss": sum(losses[-steps:]) / steps}
-        self.history["epochs"].append(row | self.judge())
+        self.history["epochs"].append(row | self.measure())
         return self.history["epochs"][-1]
 
 
@@ -222,15 +245,14 @@ def update(model, optimizer, scaler, lr, clip):
 
 
 @torch.inference_mode()
-def evaluate(model, rows, tokens_per_batch=16_384):
-    """Mean loss over all targets of `rows` (1-d tensors of ids, of any lengths), in nats per
-    target; and their number.
+def target_losses(model, rows, tokens_per_batch=16_384):
+    """The loss at every target of `rows` (1-d tensors of ids, of any lengths), −ln p in nats: a
+    tensor (targets,) for each row.
 
-    Rows of similar length go together, so that little is padded; padding counts nowhere.
+    Rows of similar length go together, so that little is padded.
     """
     device = next(model.parameters()).device
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    total, count = 0.0, 0
+    order, losses = sorted(range(len(rows)), key=lambda i: len(rows[i])), [None] * len(rows)
     with evaluating(model):
         while order:
             longest = len(rows[order[-1]])
@@ -241,7 +263,24 @@ def evaluate(model, rows, tokens_per_batch=16_384):
             for number, i in enumerate(picked):
                 batch[number, : len(rows[i])] = rows[i]
             inputs, targets = batch[:, :-1].clamp(min=0).to(device), batch[:, 1:].to(device)
-            here = int((targets != -100).sum())
-            total += float(language_model_loss(model(inputs), targets)) * here
-            count += here
-    return total / count, count
+            found = every_loss(model(inputs), targets).cpu()
+            for number, i in enumerate(picked):
+                losses[i] = found[number, : len(rows[i]) - 1]
+    return losses
+
+
+def every_loss(logits, targets):
+    """−ln p of each target, (batch, tokens), 0 where it is −100: what `language_model_loss` takes
+    the mean of. `logits`: (batch, tokens, vocab).
+    """
+    logits = logits.flatten(0, 1).float()
+    losses = F.cross_entropy(logits, targets.flatten(), ignore_index=-100, reduction="none")
+    return losses.view_as(targets)
+
+
+def evaluate(model, rows, tokens_per_batch=16_384):
+    """Mean loss over all targets of `rows` (1-d tensors of ids, of any lengths), in nats per
+    target; and their number. Padding counts nowhere.
+    """
+    losses = torch.cat(target_losses(model, rows, tokens_per_batch)).double()
+    return float(losses.mean()), len(losses)

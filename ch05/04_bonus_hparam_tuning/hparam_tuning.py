@@ -15,11 +15,10 @@ try:
 
     from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
     from ch05_01_main_chapter_code.run_folders import (
-        choose_run,
+        choose_results,
         claimed,
         compare_runs,
         open_results,
-        read_results,
     )
 except ModuleNotFoundError as error:
     raise SystemExit(
@@ -282,20 +281,6 @@ def write_report(folder, search, rows):
 # --- The command line -----------------------------------------------------------------------------
 
 
-def open_search(given, name, resume, overwrite):
-    """The `Search` and the folder that the flags ask for. Nothing is written yet."""
-    return choose_run(
-        given,
-        Search,
-        "results.jsonl",
-        name,
-        resume,
-        overwrite,
-        what="search",
-        read=lambda path: read_results(path, "search")[0]["search"],
-    )
-
-
 def show_run(search, results, row):
     """Print one finished run."""
     settings = ", ".join(f"{key} {row[key]}" for key in SPACE)
@@ -306,7 +291,7 @@ def show_run(search, results, row):
 
 def main(given, name=None, resume=False, overwrite=False):
     """Run the command line. Returns the exit status."""
-    search, folder = open_search(given, name, resume, overwrite)
+    search, folder = choose_results(given, Search, "search", name, resume, overwrite)
     with claimed(folder, "search") as folder:
         corpus = load_data(search)  # wrong data and sizes are told before anything is written
         first = plan_of(search, draw_trial(search.seed, 0), search.rows, search.seed)

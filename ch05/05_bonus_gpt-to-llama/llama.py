@@ -242,7 +242,7 @@ def init_weights(model):
         nn.init.constant_(model.final_norm.weight, config.init_std / config.embedding_std)
 
 
-class Llama(PretrainedLlama, nn.Module):
+class Llama(PretrainedLlama, nn.Module, config_class=LlamaConfig):
     """Token ids in, logits of the next token out. No position embedding: the attention turns
     queries and keys.
     """

@@ -18,17 +18,17 @@ from ch04_01_main_chapter_code.checkpoint import (
     checked_weight,
     compare_sizes,
     find_checkpoint,
-    stored,
     write_checkpoint,
 )
 from ch04_01_main_chapter_code.foreign_settings import (
     COMMON_FIXED,
     COMMON_HARMLESS,
+    COMMON_KINDS,
     COUNT,
-    IDS,
     POSITIVE,
-    YES_OR_NO,
     build_config,
+    common_fields,
+    common_settings,
     is_whole_number,
     load_settings,
     or_null,
@@ -36,50 +36,24 @@ from ch04_01_main_chapter_code.foreign_settings import (
     refuse_other_type,
 )
 from ch04_01_main_chapter_code.weight_files import open_matrices
+from ch05_05_bonus_gpt_to_llama.llama_names import BLOCK_NAMES, OUTER_NAMES
 from ch05_05_bonus_gpt_to_llama.partial_bpe import PartialBPETokenizer
+from ch05_05_bonus_gpt_to_llama.smollm2_file import read_smollm2
 
-# Our module names and Hugging Face's; nothing is transposed.
-OUTER_NAMES = {"tok_emb": "model.embed_tokens", "final_norm": "model.norm"}
-BLOCK_NAMES = {
-    "norm1": "input_layernorm",
-    "attention.query": "self_attn.q_proj",
-    "attention.key": "self_attn.k_proj",
-    "attention.value": "self_attn.v_proj",
-    "attention.proj": "self_attn.o_proj",
-    "norm2": "post_attention_layernorm",
-    "feed_forward.gate": "mlp.gate_proj",
-    "feed_forward.expand": "mlp.up_proj",
-    "feed_forward.proj": "mlp.down_proj",
+# Hugging Face's names of our sizes, and what a Llama config.json may say, as in chapter 4's lists for
+# GPT-2: settings that we read, settings of which our Llama computes one value (or what the values
+# after it say in other words), and settings that change no output.
+SIZES = {
+    "vocab_size": "vocab_size",
+    "max_position_embeddings": "context_length",
+    "hidden_size": "emb_dim",
+    "num_attention_heads": "n_heads",
+    "num_hidden_layers": "n_layers",
+    "intermediate_size": "hidden_dim",
 }
-
-# What a Llama config.json may say, as in chapter 4's lists for GPT-2: settings that we read, settings
-# of which our Llama computes one value (or what the values after it say in other words), and
-# settings that change no output.
-KINDS = {
-    "vocab_size": COUNT,
-    "max_position_embeddings": COUNT,
-    "hidden_size": COUNT,
-    "num_attention_heads": COUNT,
-    "num_key_value_heads": or_null(COUNT),
-    "num_hidden_layers": COUNT,
-    "intermediate_size": COUNT,
-    "rope_theta": POSITIVE,
-    "rms_norm_eps": POSITIVE,
-    "tie_word_embeddings": YES_OR_NO,
-    "initializer_range": POSITIVE,
-    "embedding_std": or_null(POSITIVE),
-    "bos_token_id": IDS,
-    "eos_token_id": IDS,
-    "rope_parameters": or_null(("{name: value}", lambda value: isinstance(value, dict))),
-}
-NEEDED = (
-    "vocab_size",
-    "max_position_embeddings",
-    "hidden_size",
-    "num_attention_heads",
-    "num_hidden_layers",
-    "intermediate_size",
-)
+KINDS = COMMON_KINDS | dict.fromkeys(SIZES, COUNT) | {"num_key_value_heads": or_null(COUNT)}
+KINDS |= dict.fromkeys(("rope_theta", "rms_norm_eps"), POSITIVE)
+KINDS |= {"rope_parameters": or_null(("{name: value}", lambda value: isinstance(value, dict)))}
 FIXED_SETTINGS = {
     "hidden_act": ("silu", "swish"),
     "attention_bias": (False, None),
@@ -108,18 +82,13 @@ class PretrainedLlama(Pretrained):
         FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another
         kind.
         """
-        # llama.py needs this module, so not at the top
-        from ch05_05_bonus_gpt_to_llama.llama import LlamaConfig
-
         folder = Path(name_or_folder).expanduser()
         if str(name_or_folder) == "smollm2-135m" and not folder.exists():
-            from ch05_05_bonus_gpt_to_llama.smollm2 import load_smollm2
-
-            return load_smollm2()
+            return read_smollm2(cls)
         check_checkpoint(find_checkpoint(folder))
         source = folder / "config.json"
         settings = load_settings(source)
-        config = build_config(LlamaConfig, config_from_settings(settings, source), source)
+        config = build_config(cls.config_class, config_from_settings(settings, source), source)
         model = cls.with_weights(config, *read_weights(folder, config))
         model.tokenizer = read_tokenizer(folder / "tokenizer.json", settings.get("eos_token_id"))
         return model
@@ -164,25 +133,11 @@ class PretrainedLlama(Pretrained):
 
 def settings_from_config(config, tokenizer):
     """A `LlamaConfig` as the content of a Hugging Face config.json."""
-    end_of_text = None if tokenizer is None else tokenizer.end_of_text
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context_length,
-        "hidden_size": config.emb_dim,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "num_hidden_layers": config.n_layers,
-        "intermediate_size": config.hidden_dim,
-        "rope_theta": config.rope_base,
-        "rms_norm_eps": config.norm_eps,
-        "tie_word_embeddings": config.tie_weights,
-        "initializer_range": config.init_std,
-        "embedding_std": config.embedding_std,
-        "bos_token_id": end_of_text,
-        "eos_token_id": end_of_text,
-    } | {name: values[0] for name, values in FIXED_SETTINGS.items()}
+    settings = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    settings |= common_settings(config, SIZES, tokenizer)
+    settings |= {"num_key_value_heads": config.n_kv_heads}
+    settings |= {"rope_theta": config.rope_base, "rms_norm_eps": config.norm_eps}
+    return settings | {name: values[0] for name, values in FIXED_SETTINGS.items()}
 
 
 def config_from_settings(settings, source):
@@ -193,22 +148,13 @@ def config_from_settings(settings, source):
     """
     refuse_other_type(settings, "llama", source)
     fixed = FIXED | {"head_dim": (head_dim(settings), None)}
-    refuse_other_settings(settings, source, "our Llama", KINDS, fixed, HARMLESS, NEEDED)
+    refuse_other_settings(settings, source, "our Llama", KINDS, fixed, HARMLESS, SIZES)
     rope = settings.get("rope_parameters") or {}
     refuse_other_settings(rope, source, "our Llama", {"rope_theta": POSITIVE}, FIXED_ROPE, ())
-    return {
-        "vocab_size": settings["vocab_size"],
-        "context_length": settings["max_position_embeddings"],
-        "emb_dim": settings["hidden_size"],
-        "n_heads": settings["num_attention_heads"],
+    return common_fields(settings, SIZES, tied=False) | {
         "n_kv_heads": settings.get("num_key_value_heads") or settings["num_attention_heads"],
-        "n_layers": settings["num_hidden_layers"],
-        "hidden_dim": settings["intermediate_size"],
         "rope_base": rope.get("rope_theta", settings.get("rope_theta", 10_000.0)),
         "norm_eps": settings.get("rms_norm_eps", 1e-6),
-        "tie_weights": settings.get("tie_word_embeddings", False),
-        "init_std": settings.get("initializer_range", 0.02),
-        "embedding_std": settings.get("embedding_std"),
     }
 
 
@@ -225,11 +171,11 @@ def head_dim(settings):
 
 def name_pairs(config):
     """All (our name, Hugging Face's name) of a Llama with `config`."""
-    modules = list(OUTER_NAMES.items())
+    modules = [(ours, theirs) for ours, theirs, _ in OUTER_NAMES]
     for layer in range(config.n_layers):
         modules += [
             (f"blocks.{layer}.{ours}", f"model.layers.{layer}.{theirs}")
-            for ours, theirs in BLOCK_NAMES.items()
+            for ours, theirs, _ in BLOCK_NAMES
         ]
     if not config.tie_weights:
         modules.append(("head", "lm_head"))
@@ -260,9 +206,8 @@ def read_weights(folder, config):
             "model.embed_tokens.weight": (config.vocab_size, config.emb_dim),
             "model.layers.0.mlp.gate_proj.weight": (config.hidden_dim, config.emb_dim),
         }
-        compare_sizes(path, matrices, sizes)
-        for layer in range(config.n_layers):
-            stored(path, matrices, f"model.layers.{layer}.input_layernorm.weight")
+        layers = (f"model.layers.{i}.input_layernorm.weight" for i in range(config.n_layers))
+        compare_sizes(path, matrices, sizes, layers)
         tensors = {name: matrix.read() for name, matrix in matrices.items()}
     if config.tie_weights:
         head = tensors.pop("lm_head.weight", None)

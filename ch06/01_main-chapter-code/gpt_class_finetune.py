@@ -18,7 +18,6 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 
 import copy
 import csv
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -49,7 +48,7 @@ from ch06_01_main_chapter_code.labelled_texts import (
     load_labelled,
     stratified_split,
 )
-from ch06_01_main_chapter_code.lora import trained_share
+from ch06_01_main_chapter_code.lora import trained_in_words, trained_share
 from ch06_01_main_chapter_code.previous_chapters import (
     DOWNLOADED_CORPORA,
     EMBEDDED_CORPORA,
@@ -59,13 +58,11 @@ from ch06_01_main_chapter_code.previous_chapters import (
     Batches,
     BPETokenizer,
     EpochHistory,
+    EpochRun,
     GPTConfig,
-    Run,
-    as_words,
     autocast,
     begin_folder,
     checked,
-    checkpoint_activations,
     choose_run,
     claimed,
     evaluating,
@@ -76,12 +73,14 @@ from ch06_01_main_chapter_code.previous_chapters import (
     load_corpus,
     load_model,
     make_optimizer,
+    make_ready,
     needed_end_of_text,
     pick_device,
     pick_dtype,
     plan_epochs,
     run_script,
     runs_folder,
+    step_settings,
     suited_rate,
     tokenizer_of,
     training_rows,
@@ -335,24 +334,13 @@ def as_rows(model, dataset, cache=True):
     return FrozenRows(model, dataset, cache)
 
 
-def training_plan(
-    model,
-    n_rows,
-    num_epochs,
-    batch_size=16,
-    grad_accum=1,
-    lr=None,
-    weight_decay=0.01,
-    seed=0,
-    dtype="auto",
-):
+def training_plan(model, n_rows, num_epochs, lr=None, seed=0, **settings):
     """Chapter 5's settings for so many epochs: a tenth of the steps warms up, then the rate falls
     in a line. `lr`, the highest rate, follows from what is trained and the width of the model if it
-    is not given.
+    is not given; `settings`: other fields of `TrainConfig`.
     """
     lr = lr or suited_rate(STRENGTHS[model.trained], model.config.emb_dim)
-    rest = dict(weight_decay=weight_decay, beta2=0.999, seed=seed, dtype=dtype)
-    return plan_epochs(n_rows, num_epochs, 10, batch_size, grad_accum, lr=lr, **rest)
+    return plan_epochs(n_rows, num_epochs, 10, lr=lr, beta2=0.999, seed=seed, **settings)
 
 
 # --- Using a classifier ---------------------------------------------------------------------------
@@ -402,7 +390,6 @@ def classify(model, texts):
 
 # --- A run and its folder -------------------------------------------------------------------------
 
-SAVE_EVERY = 500  # steps
 WORTH_KEEPING = 5e12  # floating-point operations of the frozen layers, from which on their result is kept on the disk
 
 
@@ -422,15 +409,16 @@ def split_places(data, config):
     """Places of the texts to learn from and to test: the data's own split, if it has one, else by
     the seed; with `imbalance` "balanced", the former are a part that has as many of each class."""
     if data.test_from is None:
-        train, test = stratified_split(data.labels, config.test_share, config.seed)
+        learned, tested = stratified_split(data.labels, config.test_share, config.seed)
     else:
-        train, test = list(range(data.test_from)), list(range(data.test_from, len(data)))
+        learned, tested = list(range(data.test_from)), list(range(data.test_from, len(data)))
     if config.imbalance == "balanced":
-        train = [train[i] for i in balanced_subset([data.labels[i] for i in train], config.seed)]
-    return train, test
+        labels = [data.labels[i] for i in learned]
+        learned = [learned[i] for i in balanced_subset(labels, config.seed)]
+    return learned, tested
 
 
-class ClassifierRun(Run):
+class ClassifierRun(EpochRun):
     """A run of this script: a model that learns to tell classes apart."""
 
     settings_file, script = "class-run.json", "gpt_class_finetune.py"
@@ -455,17 +443,9 @@ class ClassifierRun(Run):
             rows.subset(self.test_places),
         )
         self.replay = replay_rows(model, config) if config.replay else None
-        if config.compile:
-            for block in model.blocks:
-                block.compile(dynamic=True)
-        if config.activation_checkpointing:
-            checkpoint_activations(model)
-        self.history = {"losses": [], "epochs": []}
-        names = ("batch_size", "grad_accum", "lr", "weight_decay", "seed", "dtype")
-        self.settings = {name: getattr(config, name) for name in names}
-        self.plan = training_plan(model, len(self.train_rows), config.epochs, **self.settings)
-        super().__init__(folder, config, model, make_optimizer(model, self.plan))
-        torch.manual_seed(config.seed)
+        make_ready(model, config)
+        plan = training_plan(model, len(self.train_rows), config.epochs, **step_settings(config))
+        super().__init__(folder, config, model, plan, self.train_rows.lengths)
         if resume:
             self.restore()
 
@@ -474,41 +454,11 @@ class ClassifierRun(Run):
         data = [*self.dataset.rows, self.dataset.labels, torch.tensor(self.train_places)]
         return crc([*data, *frozen_of(self.model)])
 
-    def extra_state(self):
-        return {"history": self.history}
-
-    def take_state(self, state):
-        self.history = state["history"]
-
-    def go(self, should_stop):
-        """Train to the end, or until `should_stop()`. Returns True at the end."""
-        plan = self.plan
-        tokens = self.train_rows.lengths.float().mean().item() * plan.batch_size * plan.grad_accum
-        with self.progress(plan.steps) as (bar, advance):
-
-            def on_step(step, loss, row):
-                advance(loss, round(tokens))
-                self.record(step=self.step, loss=loss)
-                if row:
-                    self.record(step=self.step, **row)
-                    bar.write(as_words(row))
-                if row or self.step % SAVE_EVERY == 0:
-                    self.save_state()
-                return should_stop()
-
-            if self.step < plan.steps and not should_stop():
-                fine_tune(
-                    self.model,
-                    self.train_rows,
-                    self.config.epochs,
-                    weights="balanced" if self.config.imbalance == "weights" else None,
-                    replay=self.replay,
-                    optimizer=self.optimizer,
-                    history=self.history,
-                    on_step=on_step,
-                    **self.settings,
-                )
-        return self.step == plan.steps
+    def learn(self, **how):
+        """Take the steps that are left."""
+        weights = "balanced" if self.config.imbalance == "weights" else None
+        replay, epochs = self.replay, self.config.epochs
+        fine_tune(self.model, self.train_rows, epochs, weights=weights, replay=replay, **how)
 
     def finish(self):
         """Test, and write what came of it. Returns the report and the summary."""
@@ -565,24 +515,15 @@ PATHS = {
 
 
 def print_settings(run):
-    config, data = run.config, run.data
-    trained, total = trained_share(run.model)
-    test = data.subset(run.test_places).counts()
-    train = data.subset(run.train_places).counts()
+    """Print what is about to happen."""
+    data = run.data
+    learned = data.subset(run.train_places).counts()
+    tested = data.subset(run.test_places).counts()
+    run.describe()
+    print(f"model      {trained_in_words(run.model)}")
     print(
-        f"run        {run.folder.name}"
-        + (f", from step {len(run.history['losses'])}" if run.history["losses"] else "")
-    )
-    print(
-        f"settings   {', '.join(f'{key}={value}' for key, value in asdict(config).items() if value is not None)}"
-    )
-    print(
-        f"model      {type(run.model).__name__} on {run.model.head.weight.device}: {trained:,} of {total:,} numbers are "
-        f"trained ({100 * trained / total:.2f} %)"
-    )
-    print(
-        f"data       {len(data):,} texts, {int(run.dataset.lengths.sum()):,} tokens; to learn from: {in_line(train)}; "
-        f"to test: {in_line(test)}"
+        f"data       {len(data):,} texts, {int(run.dataset.lengths.sum()):,} tokens; to learn from: {in_line(learned)}; "
+        f"to test: {in_line(tested)}"
     )
     if data.summary:
         print(f"read       {printable(data.summary)}")

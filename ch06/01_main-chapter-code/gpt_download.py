@@ -6,37 +6,17 @@ code does the work: nothing is contacted if the file is there, sizes and checksu
 cut download goes on where it stopped.
 """
 
-import argparse
-from pathlib import Path
-
-
-def sms_arguments(arguments=None):
-    """The command line of this chapter's gpt_download.py."""
-    parser = argparse.ArgumentParser(
-        description="Fetch the data of chapter 6. With no argument: list what there is."
-    )
-    parser.add_argument(
-        "name", nargs="?", choices=("list", "sms"), default="list", metavar="list | sms"
-    )
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        help="where files go (default: $SCRATCH_LLM_DATA, or data/ in the course)",
-    )
-    return parser.parse_args(arguments)
-
-
-if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
-    GIVEN = sms_arguments()
-
 import hashlib
 import sys
+from pathlib import Path
 
 try:
-    from ch06_01_main_chapter_code.previous_chapters import downloads
+    from ch05_01_main_chapter_code import gpt_download as downloads
     from scratch_llm_tools.console import open_console
-except ImportError as error:
-    raise SystemExit(f"{error}") from None
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 SMS_FILE = Path("sms_spam_collection") / "SMSSpamCollection"
 SMS_SIZE = 477_907
@@ -84,13 +64,18 @@ def sms_rows(folder):
     return [f"sms  {downloads.human(SMS_SIZE)}  {here:<5} CC BY 4.0  {what}"]
 
 
-def main(given):
+def sms_arguments(arguments=None):
+    """The command line of this chapter's gpt_download.py."""
+    return downloads.small_arguments(arguments, "the data of chapter 6", "sms")
+
+
+def main(options):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
     open_console()
     return downloads.small_main(
-        given, "Messages: python gpt_download.py sms", sms_rows, download_sms
+        options, "Messages: python gpt_download.py sms", sms_rows, download_sms
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main(GIVEN))
+    sys.exit(main(sms_arguments()))

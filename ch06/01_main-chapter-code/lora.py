@@ -140,6 +140,15 @@ def trained_share(model):
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
+def trained_in_words(model):
+    """What a model is, where it computes, and how much of it is trained, in a line."""
+    trained, total = trained_share(model)
+    return (
+        f"{type(model).__name__} on {model.head.weight.device}: {trained:,} of {total:,} numbers are "
+        f"trained ({100 * trained / total:.2f} %)"
+    )
+
+
 # --- Adapters on disk, as peft writes them --------------------------------------------------------
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -44,7 +44,7 @@ try:
     from ch05_01_main_chapter_code.gpt_train import evaluate as language_model_evaluate
     from ch05_01_main_chapter_code.json_lines import write_json_lines
     from ch05_01_main_chapter_code.partial_forward import block_at, lower_hidden, shallow_copy
-    from ch05_01_main_chapter_code.run import Run, as_words
+    from ch05_01_main_chapter_code.run import EpochRun, make_ready, step_settings
     from ch05_01_main_chapter_code.run_folders import (
         begin_folder,
         choose_run,
@@ -60,7 +60,6 @@ try:
         EpochHistory,
         autocast,
         checked,
-        checkpoint_activations,
         full_loss,
         learning_rate,
         make_optimizer,
@@ -82,24 +81,22 @@ __all__ = [
     "DocumentRows",
     "EMBEDDED_CORPORA",
     "EpochHistory",
+    "EpochRun",
     "GPT",
     "GPTConfig",
     "Mistake",
     "NUMBER",
     "PUBLISHED",
-    "Run",
     "SHARE",
     "TABLES",
     "TALES_GPT",
     "TrainConfig",
-    "as_words",
     "autocast",
     "begin_folder",
     "block_at",
     "check_files",
     "check_finite",
     "checked",
-    "checkpoint_activations",
     "checksum",
     "choose_run",
     "claimed",
@@ -122,6 +119,7 @@ __all__ = [
     "load_settings",
     "lower_hidden",
     "make_optimizer",
+    "make_ready",
     "make_tale",
     "make_tales",
     "needed_end_of_text",
@@ -137,6 +135,7 @@ __all__ = [
     "sample_stories",
     "seeded",
     "shallow_copy",
+    "step_settings",
     "suited_rate",
     "tokenizer_of",
     "training_rows",

@@ -17,11 +17,10 @@ try:
 
     from ch05_01_main_chapter_code.arguments import run_script
     from ch05_01_main_chapter_code.run_folders import (
-        choose_run,
+        choose_results,
         claimed,
         compare_runs,
         open_results,
-        read_results,
         runs_folder,
     )
 except ModuleNotFoundError as error:
@@ -49,7 +48,7 @@ from ch06_01_main_chapter_code.gpt_class_finetune import (
     to_classifier,
 )
 from ch06_01_main_chapter_code.labelled_texts import load_labelled
-from ch06_01_main_chapter_code.previous_chapters import pick_device, write_atomically
+from ch06_01_main_chapter_code.previous_chapters import evaluating, pick_device, write_atomically
 
 # --- The variants, where chapter 6's code does not have them already ------------------------------
 
@@ -171,27 +170,29 @@ def prepare(experiment, variant, seed):
     model, rate = make_classifier(
         load_base(config).to(pick_device(experiment.device)), data.classes, variant, seed
     )
-    train, test = (
+    learned, tested = (
         make_rows(model, dataset.subset(places), variant) for places in split_places(data, config)
     )
-    return model, rate, train, test
+    return model, rate, learned, tested
 
 
 def measure(experiment, variant, seed):
     """Train and test: what the log keeps of one run. Accuracy and loss are None if the training
     diverged.
     """
-    model, rate, train, test = prepare(experiment, variant, seed)
+    model, rate, learned, tested = prepare(experiment, variant, seed)
     try:
         fine_tune(
-            model, train, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed
+            model, learned, experiment.epochs, lr=rate, batch_size=experiment.batch_size, seed=seed
         )
     except FloatingPointError:
         return {"accuracy": None, "loss": None}
-    report = evaluate(model, test)
+    report = evaluate(model, tested)
     found = {"accuracy": report.accuracy, "loss": report.loss}
     return found | (
-        company(model, test, experiment.batch_size) if variant in GROUPS["padding"].values() else {}
+        company(model, tested, experiment.batch_size)
+        if variant in GROUPS["padding"].values()
+        else {}
     )
 
 
@@ -200,7 +201,6 @@ def company(model, test, batch_size):
     """The same texts in other company: accuracy in batches of any lengths and one by one, and the
     share of texts whose verdict is another one alone. Nothing is padded to the full context
     here."""
-    model.eval()
     if isinstance(test, ReadRows):
         test = ReadRows(model, test.dataset, GROUPS["padding"]["last place of the batch"])
     places = list(range(len(test)))
@@ -210,10 +210,11 @@ def company(model, test, batch_size):
         torch.empty(len(test), dtype=torch.long),
         torch.empty(len(test), dtype=torch.long),
     )
-    for picked in batches:
-        mixed[picked] = test.logits(picked).argmax(dim=-1).cpu()
-    for place in places:
-        alone[place] = test.logits([place]).argmax(dim=-1).cpu()
+    with evaluating(model):
+        for picked in batches:
+            mixed[picked] = test.logits(picked).argmax(dim=-1).cpu()
+        for place in places:
+            alone[place] = test.logits([place]).argmax(dim=-1).cpu()
     shares = {
         "mixed": mixed == test.labels,
         "alone": alone == test.labels,
@@ -329,16 +330,7 @@ def open_experiment(given, name, resume, overwrite):
     """The `Experiment` and the folder that the flags ask for. Nothing is written yet."""
     if resume and name is None and (newest := newest_experiment()):
         name = newest.name
-    return choose_run(
-        given,
-        Experiment,
-        "results.jsonl",
-        name,
-        resume,
-        overwrite,
-        what="experiment",
-        read=lambda path: read_results(path, "experiment")[0]["experiment"],
-    )
+    return choose_results(given, Experiment, "experiment", name, resume, overwrite)
 
 
 def show_run(experiment, results, row):

@@ -12,66 +12,24 @@ run is a folder `runs/NAME-VARIANT-SEED`; what is finished is not done again, wh
 on. At the end stand a table and a plot: the mean over the seeds, and each seed by itself.
 """
 
-import argparse
 import json
 import statistics
 from pathlib import Path
 
-from ch07_01_main_chapter_code.instruction_arguments import CHOICES
-
-VARIANTS = ("baseline", "mask_instructions", "chat_template", "lora", "more_data", "both")
-
-
-def build_parser():
-    parser = argparse.ArgumentParser(
-        description="Fine-tune the chapter's variants, several seeds each, and compare them."
-    )
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        choices=VARIANTS,
-        default=list(VARIANTS[:5]),
-        metavar="VARIANT",
-        help=f"some of {', '.join(VARIANTS)} (default: the first five)",
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="(default: 1 2 3)")
-    parser.add_argument(
-        "--base",
-        default="tales-gpt",
-        help="tales-gpt, or smollm2-135m, which learns by adapters in all "
-        "variants (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--made",
-        type=int,
-        help="entries to make and learn from (default: 40,000 for tales-gpt, else 0)",
-    )
-    parser.add_argument(
-        "--fresh",
-        type=int,
-        help="fresh test entries of each kind (default: 20 for tales-gpt, else 5)",
-    )
-    parser.add_argument("--epochs", type=int, default=1, help="(default: %(default)s)")
-    parser.add_argument(
-        "--device", default="auto", choices=CHOICES["device"], help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--name",
-        default="experiments",
-        help="of the folder with the results (default: %(default)s)",
-    )
-    return parser
-
+from ch07_01_main_chapter_code.instruction_arguments import (
+    VARIANTS,
+    InstructConfig,
+    comparison_arguments,
+)
 
 if __name__ == "__main__":  # before torch is loaded, which takes two seconds
-    OPTIONS = build_parser().parse_args()
+    OPTIONS = comparison_arguments()
 
 from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     InstructRun,
     open_instruct_run,
     show_settings,
 )
-from ch07_01_main_chapter_code.instruction_arguments import InstructConfig
 from ch07_01_main_chapter_code.previous_chapters import (
     claimed,
     polite_interrupt,

@@ -7,36 +7,16 @@ Alpaca], in the way of Self-Instruct [Wang et al. 2022, arXiv:2212.10560]. Its l
 file is there, and a cut download goes on where it stopped.
 """
 
-import argparse
+import sys
 from pathlib import Path
 
-
-def data_arguments(arguments=None):
-    """The command line of this chapter's gpt_download.py."""
-    parser = argparse.ArgumentParser(
-        description="Fetch data for chapter 7. With no argument: list what there is."
-    )
-    parser.add_argument(
-        "name", nargs="?", choices=("list", "alpaca"), default="list", metavar="list | alpaca"
-    )
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        help="where files go (default: $SCRATCH_LLM_DATA, or data/ in the course)",
-    )
-    return parser.parse_args(arguments)
-
-
-if __name__ == "__main__":  # before the other chapters are loaded, which takes two seconds
-    GIVEN = data_arguments()
-
-import sys
-
 try:
-    from ch07_01_main_chapter_code.previous_chapters import downloads
+    from ch05_01_main_chapter_code import gpt_download as downloads
     from scratch_llm_tools.console import open_console
-except ImportError as error:
-    raise SystemExit(f"{error}") from None
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
+    ) from None
 
 ALPACA_FILE = Path("alpaca") / "alpaca_data.json"
 ALPACA_URL = "https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/main/alpaca_data.json"
@@ -87,14 +67,19 @@ def alpaca_rows(folder):
     ]
 
 
-def main(given):
+def data_arguments(arguments=None):
+    """The command line of this chapter's gpt_download.py."""
+    return downloads.small_arguments(arguments, "data for chapter 7", "alpaca")
+
+
+def main(options):
     """Run the command line and return its exit code: 1 if the data could not be brought."""
     open_console()
-    if given.name == "alpaca":
+    if options.name == "alpaca":
         print(f"licence: {LICENCE}")
     title = "Instructions: python gpt_download.py alpaca"
-    return downloads.small_main(given, title, alpaca_rows, download_alpaca)
+    return downloads.small_main(options, title, alpaca_rows, download_alpaca)
 
 
 if __name__ == "__main__":
-    sys.exit(main(GIVEN))
+    sys.exit(main(data_arguments()))

@@ -44,12 +44,10 @@ from ch07_01_main_chapter_code.previous_chapters import (
     START,
     SYSTEM,
     EpochHistory,
-    Run,
-    as_words,
+    EpochRun,
     batches_by_length,
     begin_folder,
     chat_ids,
-    checkpoint_activations,
     choose_run,
     claimed,
     crc,
@@ -58,7 +56,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     generate_ids,
     language_model_loss,
     load_model,
-    make_optimizer,
+    make_ready,
     needed_end_of_text,
     parse_tale,
     pick_device,
@@ -67,8 +65,10 @@ from ch07_01_main_chapter_code.previous_chapters import (
     run_script,
     sample_stories,
     spared_loss,
+    step_settings,
     suited_rate,
     tokenizer_of,
+    trained_in_words,
     trained_share,
     whole_paths,
     write_json_lines,
@@ -113,12 +113,12 @@ def format_prompt(entry, style="alpaca"):
     but tales; `alpaca`: under headings; `turns`: as a talk in plain words; `chat`: as a talk whose
     turns are marked by special tokens.
     """
-    instruction, given = entry["instruction"], entry["input"]
-    message = f"{instruction}\n\n{given}" if given else instruction
+    instruction, text = entry["instruction"], entry["input"]
+    message = f"{instruction}\n\n{text}" if text else instruction
     if style == "tales":
-        return f"{given}\n{instruction}\n" if given else f"{instruction}\n"
+        return f"{text}\n{instruction}\n" if text else f"{instruction}\n"
     if style == "alpaca":
-        heading = f"\n\n### Input:\n{given}" if given else ""
+        heading = f"\n\n### Input:\n{text}" if text else ""
         return f"Do what the instruction says.\n\n### Instruction:\n{instruction}{heading}\n\n### Response:\n"
     if style == "turns":
         return f"User: {message}\nAssistant: "
@@ -136,8 +136,8 @@ def prompt_ids(entry, tokenizer, style="alpaca"):
     to read.
     """
     if style == "chat":
-        given = f"\n\n{entry['input']}" if entry["input"] else ""
-        return chat_ids(tokenizer, entry["instruction"] + given)
+        text = f"\n\n{entry['input']}" if entry["input"] else ""
+        return chat_ids(tokenizer, entry["instruction"] + text)
     return [needed_end_of_text(tokenizer), *tokenizer.encode(format_prompt(entry, style))]
 
 
@@ -195,10 +195,10 @@ class TalkDataset(Dataset):
             answer = [*tokenizer.encode(entry["output"]), tokenizer.end_of_text]
             return prompt + answer, [not answer_only] * len(prompt) + [True] * len(answer)
 
-        self.entries, rows, given = [], [], ""
+        self.entries, rows, about = [], [], ""
         for entry in entries:
-            ids, learned = turn(entry, first=not given or entry["input"] != given)
-            if given and entry["input"] == given:
+            ids, learned = turn(entry, first=not about or entry["input"] != about)
+            if about and entry["input"] == about:
                 if len(rows[-1][0]) + len(ids) - 1 <= max_tokens:
                     rows[-1] = rows[-1][0] + ids, rows[-1][1] + learned
                     self.entries.append(entry)
@@ -207,7 +207,7 @@ class TalkDataset(Dataset):
             if len(ids) - 1 <= max_tokens:
                 rows.append((ids, learned))
                 self.entries.append(entry)
-                given = entry["input"]
+                about = entry["input"]
         self.rows = [(torch.tensor(ids), torch.tensor(learned)) for ids, learned in rows]
         self.n_left_out = len(entries) - len(self.entries)
         self.lengths = torch.tensor([len(ids) - 1 for ids, _ in rows])
@@ -265,25 +265,14 @@ class WithReplay(ConcatDataset):
 # --- Training -------------------------------------------------------------------------------------
 
 
-def step_plan(
-    model,
-    n_rows,
-    num_epochs=1,
-    batch_size=16,
-    grad_accum=1,
-    lr=None,
-    weight_decay=0.01,
-    seed=0,
-    dtype="auto",
-):
+def step_plan(model, n_rows, num_epochs=1, lr=None, seed=0, **settings):
     """Chapter 5's settings for so many epochs: a twentieth of the steps warms up, then the rate
     falls in a line. `lr`, the highest rate, follows from what is trained, and from the width and
-    the size of the model, if it is not given.
+    the size of the model, if it is not given; `settings`: other fields of `TrainConfig`.
     """
     large = sum(parameter.numel() for parameter in model.parameters()) > LARGE
     lr = lr or suited_rate(STRENGTHS[model.trained][large], model.config.emb_dim)
-    rest = dict(weight_decay=weight_decay, seed=seed, dtype=dtype)
-    return plan_epochs(n_rows, num_epochs, 20, batch_size, grad_accum, lr=lr, **rest)
+    return plan_epochs(n_rows, num_epochs, 20, lr=lr, seed=seed, **settings)
 
 
 def fine_tune(
@@ -428,7 +417,6 @@ def answer_ids(model, prompts, max_tokens, **sampling):
 
 TALES_CONTEXT = 320  # tokens of the longest entry about a tale; tales-gpt was made for 192
 STORIES_JUDGED, STORY_TOKENS = 200, 192
-SAVE_EVERY = 500  # steps
 
 
 def filled_in(config):
@@ -455,7 +443,7 @@ def valid_share(model):
     return sum(parse_tale(story) is not None for story in stories) / len(stories)
 
 
-class InstructRun(Run):
+class InstructRun(EpochRun):
     """A run of this script: a model that learns to follow instructions."""
 
     settings_file, script = "instruct-run.json", "gpt_instruction_finetuning.py"
@@ -470,18 +458,11 @@ class InstructRun(Run):
         self.replay = replay_rows(model, config) if config.replay else None
         choose_trained(model, config.train, config.blocks, config.rank, config.alpha, config.seed)
         check_entries(model, self.train_set)
-        if config.activation_checkpointing:
-            checkpoint_activations(model)
-        if config.compile:
-            for block in model.blocks:
-                block.compile(dynamic=True)
-        self.history, self.before = {"losses": [], "epochs": []}, None
-        names = ("batch_size", "grad_accum", "lr", "weight_decay", "seed", "dtype")
-        self.settings = {name: getattr(config, name) for name in names}
+        make_ready(model, config)
+        self.before = None
         rows = with_replay(self.train_set, self.replay, config.replay_share)
-        self.plan = step_plan(model, len(rows), config.epochs, **self.settings)
-        super().__init__(folder, config, model, make_optimizer(model, self.plan))
-        torch.manual_seed(config.seed)
+        plan = step_plan(model, len(rows), config.epochs, **step_settings(config))
+        super().__init__(folder, config, model, plan, self.train_set.lengths)
         if resume:
             self.restore()
 
@@ -503,10 +484,11 @@ class InstructRun(Run):
         return crc([*(ids for ids, _ in self.train_set.rows), *frozen_of(self.model)])
 
     def extra_state(self):
-        return {"history": self.history, "before": self.before}
+        return super().extra_state() | {"before": self.before}
 
     def take_state(self, state):
-        self.history, self.before = state["history"], state["before"]
+        super().take_state(state)
+        self.before = state["before"]
 
     def save_model(self):
         save_instruct(self.model, self.folder, self.config.style, self.config.base)
@@ -528,39 +510,19 @@ class InstructRun(Run):
         return {"scores": score(entries, answers), "valid_share": share}
 
     def go(self, should_stop=lambda: False):
-        """Train to the end, or until `should_stop()`. Returns True at the end."""
-        plan = self.plan
+        """Answer the test, if that was not done yet, and train to the end, or until
+        `should_stop()`. Returns True at the end.
+        """
         if self.before is None:
             self.before = self.examine("before")
             self.save_state()
-        tokens = self.train_set.lengths.float().mean().item() * plan.batch_size * plan.grad_accum
-        with self.progress(plan.steps) as (bar, advance):
+        return super().go(should_stop)
 
-            def on_step(step, loss, row):
-                advance(loss, round(tokens))
-                self.record(step=self.step, loss=loss)
-                if row:
-                    self.record(step=self.step, **row)
-                    compared = self.keep_if_best(row["val_loss"]) if "val_loss" in row else ""
-                    bar.write(as_words(row) + compared)
-                if row or self.step % SAVE_EVERY == 0:
-                    self.save_state()
-                return should_stop()
-
-            if self.step < plan.steps and not should_stop():
-                fine_tune(
-                    self.model,
-                    self.train_set,
-                    self.config.epochs,
-                    val_dataset=self.val_set,
-                    replay=self.replay,
-                    replay_share=self.config.replay_share,
-                    optimizer=self.optimizer,
-                    history=self.history,
-                    on_step=on_step,
-                    **self.settings,
-                )
-        return self.step == plan.steps
+    def learn(self, **how):
+        """Take the steps that are left."""
+        replay = dict(replay=self.replay, replay_share=self.config.replay_share)
+        epochs = self.config.epochs
+        fine_tune(self.model, self.train_set, epochs, val_dataset=self.val_set, **replay, **how)
 
     def finish(self):
         """Test the best model, and write what came of it. Returns the summary."""
@@ -623,20 +585,11 @@ def open_instruct_run(given, name=None, resume=False, overwrite=False):
 
 
 def show_settings(run):
-    config, model = run.config, run.model
-    trained, total = trained_share(model)
+    """Print what is about to happen."""
     left_out = sum(dataset.n_left_out for dataset in (run.train_set, run.val_set, run.test_set))
-    print(
-        f"run        {run.folder.name}"
-        + (f", from step {len(run.history['losses'])}" if run.history["losses"] else "")
-    )
-    print(
-        f"settings   {', '.join(f'{key}={value}' for key, value in asdict(config).items() if value is not None)}"
-    )
-    print(
-        f"model      {type(model).__name__} on {next(model.parameters()).device}: {trained:,} of {total:,} numbers are "
-        f"trained ({100 * trained / total:.2f} %); it reads {model.config.context_length:,} tokens"
-    )
+    context_length = run.model.config.context_length
+    run.describe()
+    print(f"model      {trained_in_words(run.model)}; it reads {context_length:,} tokens")
     print(
         f"data       {len(run.train_set.entries):,} entries to learn from in {len(run.train_set):,} rows, "
         f"{int(run.train_set.lengths.sum()):,} tokens; {len(run.val_set):,} to watch, {len(run.test_set):,} to test; "
@@ -671,14 +624,14 @@ def show_summary(summary):
     print(f"{summary['seconds']:.0f} s of training")
 
 
-def answer_prompts(prompts, given, model, device="cpu", max_tokens=200):
+def answer_prompts(prompts, about, model, device="cpu", max_tokens=200):
     """Print a fine-tuned model's answer to each instruction."""
     if not all(prompt.strip() for prompt in prompts):
         raise ValueError("the instruction is empty; say what is to be done")
     follower = load_instruct(model, pick_device(device))
     for answer in respond(
         follower,
-        [{"instruction": prompt, "input": given} for prompt in prompts],
+        [{"instruction": prompt, "input": about} for prompt in prompts],
         max_tokens=max_tokens,
     ):
         print(printable(answer))

@@ -1,11 +1,14 @@
-"""The settings of an instruction run and the flags of gpt_instruction_finetuning.py.
+"""The settings of an instruction run and the flags of gpt_instruction_finetuning.py; and those of
+exercise_experiments.py, which compares such runs.
 
 Nothing here imports torch, so that `--help` and a mistyped flag are answered at once.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ch05_01_main_chapter_code.arguments import CHOICES as TRAINING_CHOICES
+from ch05_01_main_chapter_code.arguments import HELP as TRAINING_HELP
 from ch05_01_main_chapter_code.arguments import (
     add_fields,
     add_run_flags,
@@ -54,7 +57,7 @@ class InstructConfig:
         check_share(self, "replay_share")
 
 
-HELP = {
+HELP = TRAINING_HELP | {
     "data": "tales (made from a seed, about Tiny Tales), own (the 1,100 entries that are here), alpaca, or a JSON file",
     "made": "entries to make and learn from, beside the data's own (default: 160,000 for tales, else 0)",
     "fresh": "fresh test entries of each kind that can be made (default: 30 for tales, 5 for own, else 0)",
@@ -75,20 +78,13 @@ HELP = {
     "batch_size": "entries per forward pass",
     "grad_accum": "forward passes per update; the gradient is that of one batch of all their entries",
     "lr": "highest learning rate (default: depends on --train and on the size of the model)",
-    "weight_decay": "of matrices only",
     "max_tokens": "longest answer in the test (default: 150 for tales, else 200)",
     "seed": "of the entries that are made, the order and the adapters",
-    "device": "auto, cuda, mps or cpu",
-    "dtype": "auto (bf16 on CUDA, else fp32), fp32, bf16 or fp16",
-    "activation_checkpointing": "forget activations and compute them again: less memory, a third more time",
-    "compile": "use torch.compile: a slow start, then faster steps on a GPU",
 }
-CHOICES = {
+CHOICES = TRAINING_CHOICES | {
     "style": ("tales", "alpaca", "turns", "chat"),
     "loss": ("answer", "all"),
     "train": ("all", "last-blocks", "lora"),
-    "device": ("auto", "cuda", "mps", "cpu"),
-    "dtype": ("auto", "fp32", "bf16", "fp16"),
 }
 
 
@@ -114,3 +110,41 @@ def instruct_arguments(argv=None):
     other flags, likewise).
     """
     return parse_with(build_parser(), argv, others=("prompt", "input", "model"))
+
+
+# --- The variants ---------------------------------------------------------------------------------
+
+VARIANTS = ("baseline", "mask_instructions", "chat_template", "lora", "more_data", "both")
+
+
+@dataclass
+class Comparison:
+    """What `exercise_experiments.py` compares; a flag for each field."""
+
+    variants: list[str] = field(default_factory=lambda: list(VARIANTS[:5]))
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3])
+    base: str = "tales-gpt"
+    made: int | None = None
+    fresh: int | None = None
+    epochs: int = 1
+    device: str = "auto"
+    name: str = "experiments"
+
+
+COMPARISON_HELP = HELP | {
+    "seeds": "of the runs of each variant (default: 1 2 3)",
+    "base": "tales-gpt, or smollm2-135m, which learns by adapters in all variants",
+    "made": "entries to make and learn from (default: 40,000 for tales-gpt, else 0)",
+    "fresh": "fresh test entries of each kind (default: 20 for tales-gpt, else 5)",
+    "name": "of the folder with the results",
+    "variants": f"some of {', '.join(VARIANTS)} (default: the first five)",
+}
+
+
+def comparison_arguments(argv=None):
+    """The `Comparison` that the flags of exercise_experiments.py ask for."""
+    parser = argparse.ArgumentParser(
+        description="Fine-tune the chapter's variants, several seeds each, and compare them."
+    )
+    add_fields(parser, Comparison, COMPARISON_HELP, CHOICES | {"variants": VARIANTS})
+    return Comparison(**vars(parser.parse_args(argv)))

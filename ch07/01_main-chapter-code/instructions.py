@@ -15,13 +15,12 @@ Kinds that only a reader can judge (`rewriting`, `explaining`, …) are graded N
 
 import argparse
 import hashlib
-import json
 import random
 from collections import Counter
 from itertools import cycle
 from pathlib import Path
 
-from ch07_01_main_chapter_code.previous_chapters import read_values, run_script
+from ch07_01_main_chapter_code.previous_chapters import read_values, run_script, write_json_list
 from ch07_01_main_chapter_code.tasks.kinds import Kind, from_material, same_words
 from ch07_01_main_chapter_code.tasks.plain_kinds import PLAIN_KINDS
 from ch07_01_main_chapter_code.tasks.tale_kinds import TALE_KINDS
@@ -188,12 +187,7 @@ def _problem_of(entry):
 
 def save_entries(entries, path):
     """Write entries as JSON, one on a line; raises FileExistsError rather than overwrite a file."""
-    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
-    try:
-        with open(path, "x", encoding="utf-8", newline="\n") as file:
-            file.write(f"[\n{lines}\n]\n")
-    except FileExistsError:
-        raise FileExistsError(f"{path} exists already; choose another name") from None
+    write_json_list(path, entries)
 
 
 # --- Command line ---------------------------------------------------------------------------------

@@ -52,10 +52,7 @@ def build_parser():
 def add_amounts(parser):
     """The flags that say how much is judged, and how often it is tried."""
     parser.add_argument(
-        "--count",
-        type=int,
-        metavar="N",
-        help="judge N answers, spread over the file (default: all)",
+        "--count", type=int, metavar="N", help="judge N answers, evenly spread (default: all)"
     )
     parser.add_argument(
         "--checks",
@@ -258,27 +255,21 @@ class Judge:
         judge = Judge("http://localhost:11434", "llama3.2")
         judge.score(entry, "The plural of mouse is mice.").value    # such as 4
 
+    `patience`: what `Client` has of it, `timeout`, `tries` and `pause`.
+
     Raises what `Client` raises: ValueError for an address that is none, ServerError where no judge
     answers; and with a question NoReply. What a judge says is a `Judgement`, also where it cannot
     be read.
     """
 
     def __init__(
-        self,
-        url=None,
-        model=None,
-        seed=1,
-        temperature=0.0,
-        timeout=120.0,
-        tries=3,
-        pause=1.0,
-        max_tokens=MAX_TOKENS,
+        self, url=None, model=None, seed=1, temperature=0.0, max_tokens=MAX_TOKENS, **patience
     ):
         if not 0 <= temperature < math.inf:
             raise ValueError(f"the temperature must be at least 0, not {temperature:g}")
         if max_tokens < 1:
             raise ValueError(f"a reply has at least 1 token, not {max_tokens}")
-        self.client = Client(url, model, timeout, tries, pause)
+        self.client = Client(url, model, **patience)
         self.seed, self.temperature, self.max_tokens = seed, temperature, max_tokens
 
     def score(self, entry, answer, seed=None, temperature=None):
@@ -552,9 +543,9 @@ def open_judge(options):
         options.model,
         options.seed,
         options.temperature,
-        options.timeout,
-        options.tries,
-        max_tokens=options.max_tokens,
+        options.max_tokens,
+        timeout=options.timeout,
+        tries=options.tries,
     )
     return judge, server
 

@@ -28,9 +28,16 @@ try:
         append_json_line,
         read_json_lines,
         write_json_lines,
+        write_json_list,
     )
     from ch05_01_main_chapter_code.partial_forward import spared_loss
-    from ch05_01_main_chapter_code.run import Run, as_words, polite_interrupt, states
+    from ch05_01_main_chapter_code.run import (
+        EpochRun,
+        make_ready,
+        polite_interrupt,
+        states,
+        step_settings,
+    )
     from ch05_01_main_chapter_code.run_folders import (
         begin_folder,
         choose_run,
@@ -45,7 +52,6 @@ try:
     from ch05_01_main_chapter_code.training import (
         Batches,
         EpochHistory,
-        checkpoint_activations,
         learning_rate,
         make_optimizer,
         plan_epochs,
@@ -60,6 +66,7 @@ try:
         lora_layers,
         merge_lora,
         save_adapters,
+        trained_in_words,
         trained_share,
     )
     from ch06_01_main_chapter_code.tuned_files import (
@@ -82,6 +89,7 @@ __all__ = [
     "EMBEDDED_CORPORA",
     "END",
     "EpochHistory",
+    "EpochRun",
     "GPT",
     "GPT2_PATTERN",
     "GPTConfig",
@@ -90,7 +98,6 @@ __all__ = [
     "PRONOUNS",
     "PUBLISHED",
     "ROLES",
-    "Run",
     "SHE",
     "START",
     "SYSTEM",
@@ -98,13 +105,11 @@ __all__ = [
     "TALES_GPT",
     "TrainConfig",
     "append_json_line",
-    "as_words",
     "batches_by_length",
     "begin_folder",
     "can_chat",
     "chat_ids",
     "check_base",
-    "checkpoint_activations",
     "choose_adapters_or_all",
     "choose_run",
     "claimed",
@@ -126,6 +131,7 @@ __all__ = [
     "lora_layers",
     "make_generator",
     "make_optimizer",
+    "make_ready",
     "make_tale",
     "make_tales",
     "merge_lora",
@@ -147,13 +153,16 @@ __all__ = [
     "seeded",
     "spared_loss",
     "states",
+    "step_settings",
     "stream_ids",
     "suited_rate",
     "tokenizer_of",
     "train",
+    "trained_in_words",
     "trained_share",
     "whole_paths",
     "write_about",
     "write_atomically",
     "write_json_lines",
+    "write_json_list",
 ]

@@ -29,7 +29,7 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     collate,
     format_prompt,
 )
-from ch07_01_main_chapter_code.instruction_arguments import instruct_arguments
+from ch07_01_main_chapter_code.instruction_arguments import comparison_arguments, instruct_arguments
 from ch07_01_main_chapter_code.instructions import (
     FIELDS,
     KINDS,
@@ -194,7 +194,7 @@ def test_the_commands_of_the_text_are_understood():
         texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     parsers = {
         "gpt_instruction_finetuning.py": instruct_arguments,
-        "exercise_experiments.py": lambda flags: experiments.build_parser().parse_args(flags),
+        "exercise_experiments.py": comparison_arguments,
         "gpt_download.py": gpt_download.data_arguments,
     }
     commands = re.findall(r"python (\w+\.py)([^`#\n]*)", "\n".join(texts))

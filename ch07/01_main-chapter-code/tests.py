@@ -53,7 +53,11 @@ from ch07_01_main_chapter_code.gpt_instruction_finetuning import (
     save_instruct,
     step_plan,
 )
-from ch07_01_main_chapter_code.instruction_arguments import InstructConfig, instruct_arguments
+from ch07_01_main_chapter_code.instruction_arguments import (
+    InstructConfig,
+    comparison_arguments,
+    instruct_arguments,
+)
 from ch07_01_main_chapter_code.instructions import (
     FIELDS,
     grade,
@@ -930,7 +934,7 @@ def test_an_existing_run_is_not_touched(quick):
 
 def test_settings_of_a_resumed_run_are_its_own(quick):
     with finetuning.open_instruct_run(instruct_arguments(TINY)[0], "mine") as run:
-        assert run.settings["lr"] is None
+        assert run.config.lr is None
     with pytest.raises(ValueError, match="leave out lr"):
         main(*instruct_arguments(["--name", "mine", "--resume", "--lr", "0.5"]))
 
@@ -952,7 +956,7 @@ def test_help_and_mistyped_flags_are_answered_before_torch_is_loaded():
 
 
 def experiment(*flags):
-    options = exercise_experiments.build_parser().parse_args(
+    options = comparison_arguments(
         [
             "--made",
             "32",
@@ -971,7 +975,7 @@ def experiment(*flags):
 
 
 def test_each_variant_differs_from_the_baseline_in_one_thing():
-    options = exercise_experiments.build_parser().parse_args([])
+    options = comparison_arguments([])
     for base in ("tales-gpt", "smollm2-135m"):
         options.base = base
         baseline = exercise_experiments.settings_of("baseline", options, 1)

@@ -11,7 +11,6 @@ course, may be there.
 """
 
 import argparse
-import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -23,6 +22,7 @@ try:
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
     from ch05_01_main_chapter_code.arguments import run_script
     from ch05_01_main_chapter_code.corpora import read_values
+    from ch05_01_main_chapter_code.json_lines import write_json_list
 except ModuleNotFoundError as error:
     raise SystemExit(
         f"{error}: install the course with `pip install -r requirements.txt` in its main folder"
@@ -107,12 +107,12 @@ def scripts_of(text):
 
 def repeats_prompt(entry):
     """True where the answer contains the whole instruction, or begins with the input and goes on."""
-    answer, instruction, given = (
+    answer, instruction, about = (
         normal(entry[field]) for field in ("output", "instruction", "input")
     )
     whole_instruction = len(instruction.split()) >= 3 and instruction in answer
     return whole_instruction or (
-        len(given.split()) >= 3 and answer.startswith(given) and answer != given
+        len(about.split()) >= 3 and answer.startswith(about) and answer != about
     )
 
 
@@ -277,12 +277,7 @@ def show_duplicates(options):
 
 def save(entries, path):
     """Write entries as JSON, one on a line; an existing file is refused."""
-    lines = ",\n".join(printable(json.dumps(entry, ensure_ascii=False)) for entry in entries)
-    try:
-        with open(path, "x", encoding="utf-8", newline="\n") as file:
-            file.write(f"[\n{lines}\n]\n")
-    except FileExistsError:
-        raise ValueError(f"{path} exists already; choose another name") from None
+    write_json_list(path, entries)
 
 
 def show_leaks(options):

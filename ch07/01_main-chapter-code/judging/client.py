@@ -88,26 +88,26 @@ def server_url(url=None):
     >>> server_url("localhost:8080/v1/"), server_url("0.0.0.0")
     ('http://localhost:8080/v1', 'http://127.0.0.1:11434')
     """
-    given = (url or os.environ.get("OLLAMA_HOST") or "localhost").strip()
+    address = (url or os.environ.get("OLLAMA_HOST") or "localhost").strip()
     source = "what was given" if url else "what $OLLAMA_HOST says"
     like = f"one looks like http://localhost:{OLLAMA_PORT}"
     try:
-        parts = urlsplit(given if "://" in given else f"http://{given}")
+        parts = urlsplit(address if "://" in address else f"http://{address}")
         host, port = parts.hostname or "localhost", parts.port
         httpx.URL(scheme=parts.scheme, host=host, port=port)
     except (ValueError, httpx.InvalidURL):
         raise ValueError(f"{source} is no address; {like}") from None
-    if "@" in given:
+    if "@" in address:
         raise ValueError(
             f"{source} is no address of a server: a name or a password does not belong in it; put a key into "
             f"the environment variable {VARIABLE}"
         )
     strange = parts.scheme not in ("http", "https") or parts.query or parts.fragment
-    if strange or not given.isprintable() or " " in given:
+    if strange or not address.isprintable() or " " in address:
         raise ValueError(f"{source} is no address of a server; {like}")
     if host in ("0.0.0.0", "::"):  # "listen everywhere", as Ollama's variable may say
         host = "127.0.0.1"
-    if port is None and "://" not in given:
+    if port is None and "://" not in address:
         port = OLLAMA_PORT
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"

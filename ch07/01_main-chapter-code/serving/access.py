@@ -52,9 +52,9 @@ class Access:
 
     def _check_key(self, authorization):
         kind, _, key = authorization.partition(" ")
-        given = key.strip().encode("latin-1", "replace")  # compared without telling how far it fits
+        sent = key.strip().encode("latin-1", "replace")  # compared without telling how far it fits
         if not (
-            hmac.compare_digest(given, self.api_key.encode("latin-1")) and kind.lower() == "bearer"
+            hmac.compare_digest(sent, self.api_key.encode("latin-1")) and kind.lower() == "bearer"
         ):
             message = "this server wants its key, in the header Authorization: Bearer KEY"
             raise ApiError(401, message, code="invalid_api_key")

@@ -154,8 +154,8 @@ def stream_asked(data):
             "stream_options is an object, and belongs to a request with stream = true",
             "stream_options",
         )
-    given = {f"stream_options.{name}": value for name, value in options.items()}
-    return stream, value_of(given, "stream_options.include_usage", bool, False)
+    named = {f"stream_options.{name}": value for name, value in options.items()}
+    return stream, value_of(named, "stream_options.include_usage", bool, False)
 
 
 def check_names(data, name):
@@ -263,9 +263,9 @@ def check_length(texts, model, field):
 def longest_token(tokenizer):
     """How many bytes the longest token has, or more: half a character becomes a longer one."""
     longest = 1
-    for number in range(tokenizer.n_vocab):
+    for token in range(tokenizer.n_vocab):
         with suppress(KeyError, ValueError):  # an id that no token has
-            longest = max(longest, len(tokenizer.decode([number]).encode("utf-8", "replace")))
+            longest = max(longest, len(tokenizer.decode([token]).encode("utf-8", "replace")))
     return longest
 
 
@@ -279,8 +279,8 @@ def text_prompt(data, model):
     if isinstance(prompt, str):
         check_length([prompt], model, "prompt")
         return tokenizer.encode(prompt) or [tokenizer.end_of_text]
-    if isinstance(prompt, list) and prompt and all(type(number) is int for number in prompt):
-        if not all(0 <= number < tokenizer.n_vocab for number in prompt):
+    if isinstance(prompt, list) and prompt and all(type(token) is int for token in prompt):
+        if not all(0 <= token < tokenizer.n_vocab for token in prompt):
             raise ApiError(
                 400, f"the ids in prompt must be from 0 to {tokenizer.n_vocab - 1:,}", "prompt"
             )

@@ -55,7 +55,7 @@ def both_forms(style, instruction, text):
     filled in by a template.
     """
     return [
-        format_prompt({"instruction": instruction, "input": given}, style) for given in (text, "")
+        format_prompt({"instruction": instruction, "input": about}, style) for about in (text, "")
     ]
 
 

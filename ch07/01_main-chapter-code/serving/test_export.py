@@ -14,9 +14,10 @@ from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig
 from ch05_01_main_chapter_code.arguments import run_script
+from ch05_01_main_chapter_code.chat import chat_ids
 from ch05_01_main_chapter_code.gpt_generate import generate_ids, load_model
 from ch05_01_main_chapter_code.tales import make_tales
-from ch05_05_bonus_gpt_to_llama import smollm2
+from ch05_05_bonus_gpt_to_llama import smollm2_file
 from ch05_05_bonus_gpt_to_llama.llama import Llama, LlamaConfig
 from ch06_01_main_chapter_code.lora import apply_lora, lora_layers, merge_lora
 from ch07_01_main_chapter_code import export_model
@@ -188,9 +189,9 @@ def test_f16_is_half_as_large_and_leaves_the_model_alone(tmp_path):
 
 @functools.cache
 def smollm2_s_tokenizer():
-    if smollm2.find_smollm2() is None:
+    if smollm2_file.find_smollm2() is None:
         pytest.skip("SmolLM2 is not here")
-    return smollm2.read_tokenizer(smollm2.open_gguf(smollm2.find_smollm2()))
+    return smollm2_file.read_tokenizer(smollm2_file.open_gguf(smollm2_file.find_smollm2()))
 
 
 TOKENIZERS = {
@@ -218,11 +219,7 @@ def test_the_exported_tokenizer_gives_the_same_ids(which, tmp_path):
         made = theirs.apply_chat_template(
             talk, add_generation_prompt=True, tokenize=True, return_dict=True
         )["input_ids"]
-        assert (
-            made
-            == smollm2.chat_ids(model.tokenizer, talk)
-            == message_ids(talk, model.tokenizer, "chat")
-        )
+        assert made == chat_ids(model.tokenizer, talk) == message_ids(talk, model.tokenizer, "chat")
     assert theirs("<|endoftext|>")["input_ids"] == model.tokenizer.encode(
         "<|endoftext|>", ("<|endoftext|>",)
     )
@@ -370,14 +367,17 @@ def test_llama_cpp_ends_where_the_context_ends_and_at_the_end_of_text(tmp_path):
 def test_our_own_reader_of_gguf_finds_the_same_weights(tmp_path):
     model = tiny_llama(tie_weights=True)
     write_gguf(model, tmp_path / "model.gguf", "tiny")
-    reader = smollm2.open_gguf(tmp_path / "model.gguf")
+    reader = smollm2_file.open_gguf(tmp_path / "model.gguf")
     settings = {
         name: field.contents()
         for name, field in reader.fields.items()
         if not name.startswith("tokenizer.ggml")
     }
-    assert smollm2.read_config(settings) == LlamaConfig(**vars(model.config) | {"init_std": 0.02})
-    again = Llama.with_weights(model.config, smollm2.read_tensors(reader, model.config), "the file")
+    found = LlamaConfig(**smollm2_file.config_fields(settings))
+    assert found == LlamaConfig(**vars(model.config) | {"init_std": 0.02})
+    again = Llama.with_weights(
+        model.config, smollm2_file.read_tensors(reader, model.config), "the file"
+    )
     assert all(
         torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items()
     )
@@ -402,7 +402,7 @@ def test_rows_of_queries_and_keys_go_to_llama_cpp_s_order_and_back():
     weight = torch.arange(24.0)[:, None] * torch.ones(1, 3)
     there = halves_to_pairs(weight, 3)
     assert there[:8, 0].tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
-    assert torch.equal(smollm2.pairs_to_halves(there, 3), weight)
+    assert torch.equal(smollm2_file.pairs_to_halves(there, 3), weight)
 
 
 def test_adapters_are_merged(tmp_path):
@@ -418,7 +418,7 @@ def test_adapters_are_merged(tmp_path):
         assert (theirs(idx).logits - expected).abs().max() < 1e-3
     assert lora_layers(model), "the model itself stays as it was"
     export(model, "gguf", tmp_path / "gguf")
-    reader = smollm2.open_gguf(tmp_path / "gguf" / "model.gguf")
+    reader = smollm2_file.open_gguf(tmp_path / "gguf" / "model.gguf")
     expected = gguf_tensors(merge_lora(model))
     assert {tensor.name for tensor in reader.tensors} == set(expected)
     for tensor in reader.tensors:

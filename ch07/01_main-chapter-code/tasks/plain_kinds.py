@@ -426,11 +426,11 @@ def make_units(rng):
         if factor % 2 == 0
         else rng.randint(2, 30)
     )
-    given, wanted = rng.sample(
+    known, wanted = rng.sample(
         [(f"{amount:g} {large}", large), (f"{amount * factor:.0f} {small}", small)], 2
     )
     wording = ["Convert this to {}.", "How much is this in {}?", "Express this in {}."]
-    return rng.choice(wording).format(wanted[1]), given[0], wanted[0]
+    return rng.choice(wording).format(wanted[1]), known[0], wanted[0]
 
 
 def clock(minutes):

@@ -208,10 +208,10 @@ def plain_entries(entries, path):
         values = [entry.get(field, "") for field in FIELDS[:3]]
         if not all(isinstance(value, str) for value in values):
             raise ValueError(f"{path}, entry {number}: its fields must be strings")
-        instruction, given, output = values
+        instruction, about, output = values
         if instruction.strip() and output.strip():
             kept.setdefault(
-                (instruction, given), dict(zip(FIELDS, (*values, UNKNOWN_KIND), strict=True))
+                (instruction, about), dict(zip(FIELDS, (*values, UNKNOWN_KIND), strict=True))
             )
     return list(kept.values())
 
