@@ -59,11 +59,13 @@ def pytest_cmdline_main(config):
 
 def pytest_configure(config):
     """Let Ctrl-C reach the tests' own processes also where pytest runs in the background and was
-    told to ignore it; let the assertions that the chapters share show their values; and give
-    each of several processes one thread, with all that it starts."""
+    told to ignore it; let the assertions that the chapters share show their values; keep what is
+    tested out of the reader's progress; and give each of several processes one thread, with all
+    that it starts."""
     import pytest  # here, as the notebooks run this file, too
 
     pytest.register_assert_rewrite("scratch_llm_tools.exercises")
+    os.environ["SCRATCH_LLM_PROGRESS"] = "off"
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):

@@ -661,7 +661,7 @@ WRONG = [
     ("shares", lambda counts: counts.softmax(dim=1), "softmax also"),
     ("shares", lambda counts: counts.div_(counts.sum(dim=1, keepdim=True)), "changed the tensor"),
     ("shares", lambda counts: counts / counts.sum(dim=1).view(4, 1), "3, 5"),
-    ("shares", lambda counts: counts.tolist(), "should be a tensor"),
+    ("shares", lambda counts: "half", "should be a tensor"),
     ("similarities", lambda a, b: b @ a.T, "transposed"),
     ("similarities", lambda a, b: a @ b, "stops on inputs of shape (4, 3), (5, 3)"),
     ("similarities", lambda a, b: a @ torch.t(b), "not for a batch"),
@@ -676,14 +676,14 @@ WRONG = [
     ("slope", lambda function, x: (function(x + 0.01) - function(x)) / 0.01, "use backward()"),
     ("slope", gradient_in_place, "changed the caller's tensor"),
     ("slope", gradient_of_the_callers, "gradients add up"),
-    ("slope", lambda function, x: -gradient(function, x), "is 3·3² - 2 = 25"),
+    ("slope", lambda function, x: gradient(function, x) + 1, "is 3·3² - 2 = 25"),
     ("slope", lambda function, x: "steep", "cannot be compared"),
     ("train_model", training(zero=False), "zero_grad() belongs in the loop"),
     ("train_model", training(column=False), "broadcast to (8, 8)"),
     ("train_model", training(step=False), "optimizer.step() is missing"),
     ("train_model", training(steps=1), "result of one step"),
     ("train_model", training(give=False), "nothing is returned"),
-    ("train_model", training(squared=False), "differ from the reference"),
+    ("train_model", training(squared=False), "not their squares"),
 ]
 
 

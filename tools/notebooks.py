@@ -359,6 +359,7 @@ def kernel_environment():
     environment["TQDM_DISABLE"] = (
         "1"  # progress bars are for people; they would fill stderr with timings
     )
+    environment["SCRATCH_LLM_PROGRESS"] = "off"  # what is run here is no reader's work
     here = os.path.dirname(sys.executable)  # so that `!python` is this Python too
     environment["PATH"] = os.pathsep.join([here, environment.get("PATH", os.defpath)])
     return environment

@@ -21,15 +21,22 @@ import copy
 import dis
 import math
 import random
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import wraps
 from inspect import isclass, isfunction
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, UNKNOWN, SimpleTokenizer
+from scratch_llm_tools.learning import answer, hint, offer_hints, predict
+from scratch_llm_tools.progress import folder_of, record_exercise, show_progress
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebooks, with every check
 
 # --- The machinery --------------------------------------------------------------------------------
 
@@ -60,16 +67,21 @@ class Verdict:
         """Show nothing where a check is the last line of a cell."""
 
 
-def exercise_check(name):
-    """Decorator: make a function that raises `Mistake` into a check that prints one line and
-    returns a `Verdict`.
+def exercise_check(name, hints=None):
+    """Decorator: make a function that raises `Mistake` into a check that prints one line, notes in
+    the reader's progress that the exercise was tried or solved, and returns a `Verdict`.
 
-    `name` is what the exercise is called in the notebook. The function gets the reader's attempt; a
-    function among attempts is wrapped so that an untouched one (`...`, None, NotImplementedError)
-    is told from a wrong one.
+    `name` is what the exercise is called in the notebook, and `hints` what `hint(name)` says: a
+    question, the idea and the line. The function gets the reader's attempt; a function among
+    attempts is wrapped so that an untouched one (`...`, None, NotImplementedError) is told from a
+    wrong one.
     """
 
     def decorate(check):
+        folder = folder_of(Path(check.__code__.co_filename).parent)
+        if hints is not None:
+            offer_hints(name, folder, hints)
+
         @wraps(check)
         def run(attempt=None):
             try:
@@ -89,6 +101,8 @@ def exercise_check(name):
             except Exception as error:
                 verdict = Verdict(False, f"✗ {name}: your code stops with {_in_one_line(error)}")
             print(verdict.message)
+            if not verdict.message.startswith("…"):
+                record_exercise(folder, name, verdict.passed)
             return verdict
 
         return run
@@ -128,33 +142,47 @@ def judge(attempt, reference, inputs, mistakes):
 def difference(got, want, place="the result"):
     """The first place where two values differ, in words, or None. Numbers may differ by rounding
     errors.
+
+    A right answer of another type is right as well: a NumPy array or a list for a tensor, a tensor
+    for a list, a number in a tensor. Only a float for a whole number, and a plain number for a
+    tensor, are told their type. Two exceptions are the same if they say the same.
     """
     if isinstance(want, Exception) or isinstance(got, Exception):
-        return (
-            None if type(got) is type(want) else f"{place} is {shown(got)}, expected {shown(want)}"
-        )
+        same = type(got) is type(want) and str(got) == str(want)
+        return None if same else f"{place} is {shown(got)}, expected {shown(want)}"
     if torch.is_tensor(want) or isinstance(want, np.ndarray):
         return _tensor_difference(got, torch.as_tensor(want), place)
     if isinstance(want, dict):
         return _dict_difference(got, want, place)
     if isinstance(want, list | tuple):
         return _sequence_difference(got, want, place)
+    if isinstance(got, np.generic) or torch.is_tensor(got) and got.numel() == 1:
+        got = got.item()
     if isinstance(want, float):
-        is_number = isinstance(got, int | float) or torch.is_tensor(got) and got.numel() == 1
-        same = is_number and math.isclose(float(got), want, rel_tol=1e-5, abs_tol=1e-9)
+        is_number = isinstance(got, int | float)
+        same = is_number and math.isclose(got, want, rel_tol=1e-5, abs_tol=1e-9)
+        same = same or is_number and math.isnan(got) and math.isnan(want)
     elif isinstance(want, int):
-        same = isinstance(got, int | np.integer) and got == want
+        same = isinstance(got, int) and got == want
+        if isinstance(got, float) and got == want:
+            return f"{place} is {got}: the right number, but a float, expected {want}"
     else:
         same = type(got) is type(want) and got == want
     return None if same else f"{place} is {shown(got)}, expected {shown(want)}"
 
 
 def _tensor_difference(got, want, place):
-    if not torch.is_tensor(got):
-        return f"{place} is a {type(got).__name__}, expected a tensor of shape {tuple(want.shape)}"
+    has_dtype = torch.is_tensor(got) or isinstance(got, np.ndarray)
+    other = f"{place} is a {type(got).__name__}, expected a tensor of shape {tuple(want.shape)}"
+    if isinstance(got, int | float):
+        return other  # it has left the graph, as a loss must not
+    try:
+        got = torch.as_tensor(got)
+    except (TypeError, ValueError, RuntimeError):  # no numbers, or rows of different lengths
+        return other
     if got.shape != want.shape:
         return f"{place} has the shape {tuple(got.shape)}, expected {tuple(want.shape)}"
-    if got.is_floating_point() != want.is_floating_point():
+    if has_dtype and got.is_floating_point() != want.is_floating_point():
         return f"{place} has the dtype {got.dtype}, expected {want.dtype}"
     wrong = ~torch.isclose(
         got.detach().double(), want.detach().double(), rtol=1e-4, atol=1e-5, equal_nan=True
@@ -186,7 +214,7 @@ def _dict_difference(got, want, place):
 
 
 def _sequence_difference(got, want, place):
-    if torch.is_tensor(got) and not any(map(torch.is_tensor, want)):
+    if isinstance(got, np.ndarray) or torch.is_tensor(got) and not any(map(torch.is_tensor, want)):
         got = got.tolist()
     if not isinstance(got, list | tuple):
         return f"{place} is a {type(got).__name__}, expected a {type(want).__name__}"
@@ -218,6 +246,51 @@ def _outcome(function, arguments):
         raise
     except Exception as error:
         return error
+
+
+def keeping(attempt, *names):
+    """The same function, but it raises `Mistake` where it changes an argument that it was given;
+    `names` says what the first arguments are called.
+    """
+
+    def call(*arguments):
+        before = copy.deepcopy(arguments)
+        result = attempt(*arguments)
+        for name, now, was in zip(names, arguments, before, strict=False):
+            if not callable(now) and difference(now, was) is not None:
+                raise Mistake(
+                    f"`{name}`, which your function was given, has changed. Likely mistake: "
+                    f"`append`, `pop`, `+=` or the like works on `{name}` itself; make something new."
+                )
+        return result
+
+    return call
+
+
+class _CalledFunctions(TorchFunctionMode):
+    """Notes the names of PyTorch's functions that are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def refuse_functions(attempt, arguments, *names):
+    """Raise `Mistake` where the attempt calls one of these functions of PyTorch, which the exercise
+    excludes.
+    """
+    with _CalledFunctions() as called:
+        attempt(*copy.deepcopy(arguments))
+    for name in names:
+        if name in called.names:
+            raise Mistake(
+                f"the result is right, but the exercise asks for your own formula. Likely mistake: "
+                f"`{name}` did the work; write it without."
+            )
 
 
 def _in_one_line(error):
@@ -327,10 +400,67 @@ FREQUENT_VOCAB_MISTAKES = {
     "the dictionary is the wrong way round; it goes from the word to its id": lambda words, size: {
         i: word for word, i in _vocab(_ranked(words)[:size]).items()
     },
+    "the ids begin at 1, and `<|unk|>` has the last word's; the first word must get 0": lambda words, size: (
+        {word: i + 1 for word, i in _vocab(_ranked(words)[:size]).items() if word != UNKNOWN}
+        | {UNKNOWN: len(_ranked(words)[:size])}
+    ),
+    "`<|unk|>` got the id 0 and moved all words up; it comes behind them": lambda words, size: {
+        word: i for i, word in enumerate([UNKNOWN, *_ranked(words)[:size]])
+    },
+    "`<|unk|>` has the id 0, which is the most frequent word's": lambda words, size: (
+        _vocab(_ranked(words)[:size]) | {UNKNOWN: 0}
+    ),
+    "`<|unk|>` has the id -1; ids are rows of a table, and it gets the next free one": lambda words, size: (
+        _vocab(_ranked(words)[:size]) | {UNKNOWN: -1}
+    ),
+    "one id was left free before `<|unk|>`": lambda words, size: (
+        _vocab(_ranked(words)[:size]) | {UNKNOWN: len(_ranked(words)[:size]) + 1}
+    ),
+    "the id of `<|unk|>` counts all different words, not those that were kept": lambda words, size: (
+        _vocab(_ranked(words)[:size]) | {UNKNOWN: len(set(words))}
+    ),
+    "the values are the counts; each word needs its rank as its id": lambda words, size: {
+        word: words.count(word) for word in _ranked(words)[:size]
+    },
+    "the values are the counts; each word needs its rank as its id, and `<|unk|>` the next": lambda words, size: (
+        {word: words.count(word) for word in _ranked(words)[:size]}
+        | {UNKNOWN: len(_ranked(words)[:size])}
+    ),
+    "this is the list of words; the result is a dictionary from word to id": lambda words, size: [
+        *_ranked(words)[:size],
+        UNKNOWN,
+    ],
+    "`size` was taken for the least count; it is how many words are kept": lambda words, size: (
+        _vocab([word for word in _ranked(words) if words.count(word) >= size])
+    ),
+    "the ids run backwards; the most frequent word must get 0": lambda words, size: _vocab(
+        _ranked(words)[:size][::-1]
+    ),
+    "one word too many was kept": lambda words, size: _vocab(_ranked(words)[: size + 1]),
+    "the rarest words were kept, not the most frequent ones": lambda words, size: _vocab(
+        _ranked(words)[-size:]
+    ),
+    "these are the first words of the alphabet; count how often each occurs": lambda words, size: (
+        _vocab(sorted(set(words))[:size])
+    ),
+    "these are the first words of the text; count how often each occurs": lambda words, size: (
+        _vocab(list(dict.fromkeys(words))[:size])
+    ),
+    "capitals were made small; `The` and `the` are two words": lambda words, size: _vocab(
+        _ranked([word.lower() for word in words])[:size]
+    ),
 }
 
 
-@exercise_check("frequent_vocab")
+@exercise_check(
+    "frequent_vocab",
+    hints=(
+        "by which two things are the words ranked, and which of them runs downwards?",
+        "count the words, sort the different ones by a key of two parts (how rare, then the word "
+        "itself), keep the first few, number them, and give the unknown token the next number.",
+        "the key of the sorting is `lambda word: (-counts[word], word)`",
+    ),
+)
 def check_frequent_vocab(attempt):
     """frequent_vocab(words, size): the `size` most frequent words, ties in alphabetical order, then
     `<|unk|>`.
@@ -340,6 +470,7 @@ def check_frequent_vocab(attempt):
     inputs += [
         (rng.choices("the a fox owl moon saw sea tree".split(), k=30), size) for size in (3, 5, 20)
     ]
+    inputs += [(["owl"], 1), ("The fox the The the The".split(), 3)]
 
     judge(
         attempt, lambda words, size: _vocab(_ranked(words)[:size]), inputs, FREQUENT_VOCAB_MISTAKES
@@ -360,6 +491,10 @@ def _joined(before=False, between=False, last=False):
 
 def _joined_as_text(documents, tokenizer, allowed=()):
     return tokenizer.encode("".join(document + END_OF_TEXT for document in documents), allowed)
+
+
+def _ended_with(documents, tokenizer, end):
+    return [i for text in documents for i in (*tokenizer.encode(text), *end)]
 
 
 JOIN_DOCUMENTS_MISTAKES = {
@@ -387,10 +522,56 @@ JOIN_DOCUMENTS_MISTAKES = {
     "`extend`": lambda documents, tokenizer: [
         part for text in documents for part in (tokenizer.encode(text), tokenizer.end_of_text)
     ],
+    "the end-of-text token stands on both sides of each document; it belongs behind it": lambda documents, tokenizer: [
+        i
+        for text in documents
+        for i in (tokenizer.end_of_text, *tokenizer.encode(text), tokenizer.end_of_text)
+    ],
+    "an empty document was passed over; it ends with the token like every other": lambda documents, tokenizer: (
+        _joined()([text for text in documents if text], tokenizer)
+    ),
+    "a string was appended for a token; append its id, `tokenizer.end_of_text`": lambda documents, tokenizer: (
+        _ended_with(documents, tokenizer, [END_OF_TEXT])
+    ),
+    "`+=` with a string adds its letters one by one; append the id `tokenizer.end_of_text`": lambda documents, tokenizer: (
+        _ended_with(documents, tokenizer, list(END_OF_TEXT))
+    ),
+    "this is a text; encode each document": lambda documents, tokenizer: "".join(
+        text + END_OF_TEXT for text in documents
+    ),
+    "only the last document came back: the list is made anew in each turn": lambda documents, tokenizer: (
+        _joined()(documents[-1:], tokenizer)
+    ),
+    "only the first document came back: `return` stands inside the loop": lambda documents, tokenizer: (
+        _joined()(documents[:1], tokenizer)
+    ),
+    "`n_vocab` is how many ids there are, one more than the last; take `end_of_text`": lambda documents, tokenizer: (
+        _ended_with(documents, tokenizer, [tokenizer.n_vocab])
+    ),
+    "0 is the id of an ordinary word; take `tokenizer.end_of_text`": lambda documents, tokenizer: (
+        _ended_with(documents, tokenizer, [0])
+    ),
+    "the unknown token was appended; take `tokenizer.end_of_text`": lambda documents, tokenizer: (
+        _ended_with(documents, tokenizer, [tokenizer.vocab[UNKNOWN]])
+    ),
+    "every word got an end-of-text token; it belongs behind each document": lambda documents, tokenizer: [
+        i
+        for text in documents
+        for number in tokenizer.encode(text)
+        for i in (number, tokenizer.end_of_text)
+    ],
 }
 
 
-@exercise_check("join_documents")
+@exercise_check(
+    "join_documents",
+    hints=(
+        "who may write the special token into the list: the author of a document, or you?",
+        "go through the documents; each one's ids go into one flat list as ordinary text, and "
+        "behind them goes the number that the tokenizer keeps for the end of a text.",
+        "`ids += [*tokenizer.encode(document), tokenizer.end_of_text]`",
+    ),
+)
 def check_join_documents(attempt):
     """join_documents(documents, tokenizer): one flat list of ids in which every document ends with
     end_of_text.
@@ -405,12 +586,60 @@ def check_join_documents(attempt):
         (documents[:2], tokenizer),
         (documents, tokenizer),
         ([f"a fox saw {END_OF_TEXT} and", "owl"], tokenizer),
+        (["the fox saw"], tokenizer),
+        (["an owl", "", "a moon"], tokenizer),
     ]
 
     judge(attempt, _joined(), inputs, JOIN_DOCUMENTS_MISTAKES)
 
 
-@exercise_check("bytes_per_token")
+def _bytes(text):
+    return len(text.encode("utf-8"))
+
+
+BYTES_PER_TOKEN_MISTAKES = {
+    "characters were counted, not bytes: `len(text)` counts é or 🦉 as one": lambda text, ids: (
+        len(text) / len(ids)
+    ),
+    "this is tokens per byte, upside down": lambda text, ids: len(ids) / _bytes(text),
+    "this is tokens per character, upside down": lambda text, ids: len(ids) / len(text),
+    "`//` cuts off the fraction": lambda text, ids: _bytes(text) // len(ids),
+    "the fraction was rounded away": lambda text, ids: float(round(_bytes(text) / len(ids))),
+    "words were counted, not bytes": lambda text, ids: len(text.split()) / len(ids),
+    "this is the number of bytes of the whole text": lambda text, ids: _bytes(text),
+    "equal ids were counted once; each place in the list is a token": lambda text, ids: (
+        _bytes(text) / len(set(ids))
+    ),
+    "these are bits; a byte has eight": lambda text, ids: 8 * _bytes(text) / len(ids),
+    "divided by the sum of the ids; an id is a name, and each counts as one token": lambda text, ids: (
+        _bytes(text) / sum(ids)
+    ),
+    "divided by the greatest id; count the tokens": lambda text, ids: _bytes(text) / max(ids),
+    "divided by one token too few": lambda text, ids: _bytes(text) / (len(ids) - 1),
+    "the spaces were left out; they are bytes of the text": lambda text, ids: (
+        _bytes(text.replace(" ", "")) / len(ids)
+    ),
+    "what is not ASCII was left out": lambda text, ids: (
+        len(text.encode("ascii", "ignore")) / len(ids)
+    ),
+    "these are the bytes of UTF-16; the text is stored as UTF-8": lambda text, ids: (
+        len(text.encode("utf-16")) / len(ids)
+    ),
+    "`getsizeof` measures Python's object; count the bytes of the encoded text": lambda text, ids: (
+        sys.getsizeof(text) / len(ids)
+    ),
+}
+
+
+@exercise_check(
+    "bytes_per_token",
+    hints=(
+        "how long is 狐, in characters and in bytes?",
+        "turn the text into its bytes by the rule UTF-8, count these, and share them among the "
+        "tokens.",
+        '`len(text.encode("utf-8")) / len(ids)`',
+    ),
+)
 def check_bytes_per_token(attempt):
     """bytes_per_token(text, ids): how many UTF-8 bytes of the text one token stands for, on
     average.
@@ -420,27 +649,17 @@ def check_bytes_per_token(attempt):
         ("Füchsin", [1, 2, 3]),
         ("the owl 🦉 saw", list(range(7))),
         ("狐狸", [3, 1, 2, 2]),
+        ("a fox", [7]),
     ]
-    mistakes = {
-        "characters were counted, not bytes: `len(text)` counts é or 🦉 as one": lambda text, ids: (
-            len(text) / len(ids)
-        ),
-        "this is tokens per byte, upside down": lambda text, ids: len(ids) / len(text.encode()),
-        "`//` cuts off the fraction": lambda text, ids: len(text.encode()) // len(ids),
-        "words were counted, not bytes": lambda text, ids: len(text.split()) / len(ids),
-        "this is the number of bytes of the whole text": lambda text, ids: len(text.encode()),
-        "equal ids were counted once; each place in the list is a token": lambda text, ids: (
-            len(text.encode()) / len(set(ids))
-        ),
-    }
-    judge(attempt, lambda text, ids: len(text.encode()) / len(ids), inputs, mistakes)
+    judge(attempt, lambda text, ids: _bytes(text) / len(ids), inputs, BYTES_PER_TOKEN_MISTAKES)
 
 
-def _merged(tokens, pair, overlapping=False):
-    merged, i = [], 0
+def _merged(tokens, pair, overlapping=False, most=math.inf, also=None):
+    merged, i, n = [], 0, 0
     while i < len(tokens):
-        found = tuple(tokens[i : i + 2]) == pair
-        merged.append(pair[0] + pair[1] if found else tokens[i])
+        found = tuple(tokens[i : i + 2]) in (pair, also) and n < most
+        n += found
+        merged.append(b"".join(tokens[i : i + 2]) if found else tokens[i])
         i += 2 if found and not overlapping else 1
     return merged
 
@@ -453,6 +672,21 @@ def _changes(tokens, pair, merge=_merged, zeros=False):
     change = Counter(_pairs(merge(tokens, pair)))
     change.subtract(_pairs(tokens))
     return {other: n for other, n in change.items() if n or zeros}
+
+
+def _merged_from_the_right(tokens, pair):
+    turned = [token[::-1] for token in reversed(tokens)]
+    merged = _merged(turned, (pair[1][::-1], pair[0][::-1]))
+    return [token[::-1] for token in reversed(merged)]
+
+
+def _changes_in_a_ring(tokens, pair):
+    def ring(items):
+        return Counter(zip(items, [*items[1:], items[0]], strict=True))
+
+    change = ring(_merged(tokens, pair))
+    change.subtract(ring(tokens))
+    return {other: n for other, n in change.items() if n}
 
 
 def _changes_of_old_neighbours(tokens, pair, zeros=False):
@@ -502,10 +736,51 @@ COUNT_CHANGES_MISTAKES = {
     "a neighbour may itself have been merged, as in a b a b; and changes of zero must be "
     "left out": lambda tokens, pair: _changes_of_old_neighbours(tokens, pair, zeros=True),
     "each pair was counted once; it may stand in the word several times": _changes_counted_once,
+    "only what disappears was counted, and with the wrong sign: `Counter - Counter` drops all "
+    "that is not above zero": lambda tokens, pair: {
+        other: -n for other, n in _changes(tokens, pair).items() if n < 0
+    },
+    "the signs were lost; what disappears changes by a negative number": lambda tokens, pair: {
+        other: abs(n) for other, n in _changes(tokens, pair).items()
+    },
+    "these are the counts before the merge, not the changes": lambda tokens, pair: dict(
+        _pairs(tokens)
+    ),
+    "the counts before and after were added; subtract them": lambda tokens, pair: dict(
+        _pairs(tokens) + _pairs(_merged(tokens, pair))
+    ),
+    "only the first place was merged; the pair may stand in the word several times": lambda tokens, pair: (
+        _changes(tokens, pair, lambda *both: _merged(*both, most=1))
+    ),
+    "merging runs from left to right: in a a a the first two are merged": lambda tokens, pair: (
+        _changes(tokens, pair, _merged_from_the_right)
+    ),
+    "the pair was merged in both orders; b a is another pair than a b": lambda tokens, pair: (
+        _changes(tokens, pair, lambda *both: _merged(*both, also=pair[::-1]))
+    ),
+    "the last token and the first are no neighbours": _changes_in_a_ring,
+    "the keys were glued together; a key is the pair (left, right)": lambda tokens, pair: {
+        left + right: n for (left, right), n in _changes(tokens, pair).items()
+    },
+    "this is the merged word; the changes of the pair counts are asked for": lambda tokens, pair: (
+        tuple(_merged(tokens, pair))
+    ),
+    "this is a list; the result is a dictionary from pair to change": lambda tokens, pair: list(
+        _changes(tokens, pair).items()
+    ),
 }
 
 
-@exercise_check("count_changes")
+@exercise_check(
+    "count_changes",
+    hints=(
+        "which two words would you compare, pair by pair?",
+        "count the pairs of the word as it is and of the word after the merge; the change is the "
+        "second count less the first, and what does not change is left out.",
+        "`change.subtract(Counter(zip(tokens, tokens[1:])))`, where `change` began as the counts "
+        "after the merge",
+    ),
+)
 def check_count_changes(attempt):
     """count_changes(tokens, pair): {pair: by how much its count changes} when `pair` is merged; no
     zeros.
@@ -517,6 +792,7 @@ def check_count_changes(attempt):
         (tuple(b"a b c".split()), (b"c", b"a")),
     ]
     inputs += [(tuple(rng.choices([b"a", b"b", b"ab"], k=12)), (b"a", b"b")) for _ in range(4)]
+    inputs += [((b"a",), (b"a", b"b")), (tuple(b"a a a b".split()), (b"a", b"a"))]
 
     judge(attempt, _changes, inputs, COUNT_CHANGES_MISTAKES)
 
@@ -544,10 +820,47 @@ WRONG_WINDOW_FORMULAS = {
     ),
     "of the n_tokens - context_length possible starts, every `stride`-th counts, the first "
     "one too: round up": lambda n, length, stride: (n - length) // stride,
+    "the target is the input one token later, so a window needs one token more, not twice as "
+    "many": lambda n, length, stride: (n - 2 * length) // stride + 1,
+    "the stride goes from start to start; it is no gap between windows": lambda n, length, stride: (
+        (n - length - 1) // (length + stride) + 1
+    ),
+    "the last window was counted where only a part of it fits: round down": lambda n, length, stride: (
+        -((n - length - 1) // -stride) + 1
+    ),
+    "these are the tokens of all windows; count the windows": lambda n, length, stride: (
+        ((n - length - 1) // stride + 1) * length
+    ),
+    "multiplied by the stride; a larger stride makes fewer windows": lambda n, length, stride: (
+        (n - length - 1) * stride + 1
+    ),
+    "`%` gives the rest of a division; use `//`": lambda n, length, stride: (
+        (n - length - 1) % stride + 1
+    ),
+    "the next window starts `stride` tokens on, not `stride` + 1": lambda n, length, stride: (
+        (n - length - 1) // (stride + 1) + 1
+    ),
+    "the target behind a window is the next one's first token; it is not used up": lambda n, length, stride: (
+        n // (length + 1)
+    ),
+    "one token too many was kept free behind the last window": lambda n, length, stride: (
+        (n - length - 2) // stride + 1
+    ),
+    "the place of the last start, not how many there are": lambda n, length, stride: (
+        (n - length - 1) // stride * stride
+    ),
 }
 
 
-@exercise_check("count_windows")
+@exercise_check(
+    "count_windows",
+    hints=(
+        "at which place can the last window start, if its last target is to be there as well?",
+        "a window needs one token more than its length; count the starts from 0 to the last "
+        "possible one in steps of the stride, and give 0 where there is none.",
+        "`(n_tokens - context_length - 1) // stride + 1`, but never below 0",
+    ),
+)
 def check_count_windows(attempt):
     """count_windows(n_tokens, context_length, stride): the number of windows that fit, with the
     target behind them.
@@ -573,11 +886,15 @@ def check_count_windows(attempt):
         formula,
     ) in WRONG_WINDOW_FORMULAS.items():  # each with the short texts right, and wrong
         mistakes[text] = lambda *numbers, formula=formula: max(0, formula(*numbers))
-        mistakes[f"{text}; and {too_short}"] = formula
+        if min(formula(*numbers) for numbers in inputs) < 0:
+            mistakes[f"{text}; and {too_short}"] = formula
     mistakes[
         "one token more must fit behind every window, not only behind the first: the target of "
         "its last position"
     ] = lambda n, length, stride: 0 if n <= length else (n - length) // stride + 1
+    mistakes["these are the starts themselves; count them"] = lambda n, length, stride: list(
+        range(0, n - length, stride)
+    )
     judge(attempt, fitting, inputs, mistakes)
 
 
@@ -611,10 +928,46 @@ DOCUMENT_STARTS_MISTAKES = {
     "starts at which no whole window fits any more must be left out": lambda ids, end, length: (
         _starts(ids, end, length, room=-length)
     ),
+    "one start is missing: the last target may be the last id of the list": lambda ids, end, length: (
+        _starts(ids, end, length, room=2)
+    ),
+    "the end of a text is the id `end_of_text`, which is not always 0": lambda ids, end, length: (
+        _starts(ids, 0, length)
+    ),
+    "the end of a text is the id `end_of_text`, not the greatest one": lambda ids, end, length: (
+        _starts(ids, max(ids), length)
+    ),
+    "these are ids; the places are asked for": lambda ids, end, length: [
+        ids[start] for start in _starts(ids, end, length)
+    ],
+    "places count from 0": lambda ids, end, length: [
+        start + 1 for start in _starts(ids, end, length)
+    ],
+    "only the first end of a text was found: `index` gives one place": lambda ids, end, length: [
+        start for start in [0, *(i + 1 for i in (ids.index(end),))] if start + length < len(ids)
+    ],
+    "the last start was thrown away; it counts where its window fits": lambda ids, end, length: (
+        _starts(ids, end, length)[:-1]
+    ),
+    "these are windows with a fixed stride; a row begins where a document does": lambda ids, end, length: (
+        list(range(0, len(ids) - length, length))
+    ),
+    "these are the numbers of the documents; their places are asked for": lambda ids, end, length: (
+        list(range(len(_starts(ids, end, length))))
+    ),
+    "this counts the starts; list them": lambda ids, end, length: len(_starts(ids, end, length)),
 }
 
 
-@exercise_check("document_starts")
+@exercise_check(
+    "document_starts",
+    hints=(
+        "what stands right before a document, and what before the first?",
+        "the first document begins at place 0, each other one behind an end-of-text token; keep "
+        "a start if the window and one more token fit behind it.",
+        "`start + context_length < len(ids)` says whether a start is kept",
+    ),
+)
 def check_document_starts(attempt):
     """document_starts(ids, end_of_text, context_length): where documents begin, if a whole window
     fits there.
@@ -675,10 +1028,53 @@ EMBED_MISTAKES = {
     "`ids.shape[1]`": lambda ids, table, places: _looked_up(ids, table) + places[: ids.shape[0]],
     "the tables are plain tensors, not `nn.Embedding`: index them with [ ], do not "
     "call them": lambda ids, table, places: table(ids),
+    "the token rows were multiplied by √emb_dim, as in the first transformer; GPT-2 adds them as "
+    "they are": lambda ids, table, places: _embedded(ids, table * table.shape[1] ** 0.5, places),
+    "the places are counted from the end of the window": lambda ids, table, places: (
+        _looked_up(ids, table) + places[: ids.shape[1]].flip(0)
+    ),
+    "these are the last rows of the position table; take the first ones": lambda ids, table, places: (
+        _looked_up(ids, table) + places[-ids.shape[1] :]
+    ),
+    "every position got the row behind the window's last; each place has a row of its own": lambda ids, table, places: (
+        _looked_up(ids, table) + places[ids.shape[1]]
+    ),
+    "the places go on counting in the next row of the batch; each row begins at 0": lambda ids, table, places: (
+        table[ids] + places[torch.arange(ids.numel()).view(ids.shape)]
+    ),
+    "the tables are exchanged": lambda ids, table, places: (
+        _looked_up(ids, places) + table[: ids.shape[1]]
+    ),
+    "the position was subtracted; it is added": lambda ids, table, places: _embedded(
+        ids, table, -places
+    ),
+    "this is the mean of the two rows; add them": lambda ids, table, places: (
+        _embedded(ids, table, places) / 2
+    ),
+    "the vectors were summed over the window; each token keeps its own": lambda ids, table, places: (
+        _embedded(ids, table, places).sum(1)
+    ),
+    "the vectors were averaged over the window; each token keeps its own": lambda ids, table, places: (
+        _embedded(ids, table, places).mean(1)
+    ),
+    "batch and tokens became one axis; keep (batch, tokens, emb_dim)": lambda ids, table, places: (
+        _embedded(ids, table, places).flatten(0, 1)
+    ),
+    "only the positions came back; the token rows are missing": lambda ids, table, places: (
+        _embedded(ids, table * 0, places)
+    ),
 }
 
 
-@exercise_check("embed")
+@exercise_check(
+    "embed",
+    hints=(
+        "which of the two tables is asked by the id, and which by the place?",
+        "look up a row for every id; take as many rows of the position table as the window has "
+        "places, and let them be added to every row of the batch.",
+        "`token_table[ids] + position_table[: ids.shape[1]]`",
+    ),
+)
 def check_embed(attempt):
     """embed(ids, token_table, position_table): token row plus position row, (batch, tokens,
     emb_dim).
@@ -733,10 +1129,51 @@ TABLE_GRADIENT_MISTAKES = {
     "it belongs to": lambda ids, upstream, rows: torch.zeros(rows, upstream.shape[-1]),
     "the sum was divided by the number of tokens; add the gradients up and "
     "leave them so": lambda ids, upstream, rows: _gradient(ids, upstream, rows) / ids.numel(),
+    "the sum was divided by the size of the batch; add the gradients up and "
+    "leave them so": lambda ids, upstream, rows: _gradient(ids, upstream, rows) / len(ids),
+    "a token that comes twice keeps only its first gradient; the gradients of all its places "
+    "add up": lambda ids, upstream, rows: _gradient_overwritten(
+        ids.flatten().flip(0)[None], upstream.flatten(0, 1).flip(0)[None], rows
+    ),
+    "the sum was multiplied by how often the token comes; it is in the sum already": lambda ids, upstream, rows: (
+        _gradient(ids, upstream, rows) * _one_hot(ids.flatten(), rows).sum(0)[:, None]
+    ),
+    "only the last row of the batch was used": lambda ids, upstream, rows: _gradient(
+        ids[-1:], upstream[-1:], rows
+    ),
+    "ids and upstream were flattened in different orders: batch first in both": lambda ids, upstream, rows: (
+        _gradient(ids.T.reshape(ids.shape), upstream, rows)
+    ),
+    "the table has `vocab_size` rows, not only as many as the ids that occur": lambda ids, upstream, rows: (
+        _gradient(ids, upstream, rows)[ids.unique()]
+    ),
+    "the table has `vocab_size` rows, not one more than the greatest id": lambda ids, upstream, rows: (
+        _gradient(ids, upstream, rows)[: ids.max() + 1]
+    ),
+    "the gradients were summed over emb_dim; each number of a row has its own": lambda ids, upstream, rows: (
+        _gradient(ids, upstream, rows).sum(1)
+    ),
+    "the gradients of a row were averaged over emb_dim; each number has its own": lambda ids, upstream, rows: (
+        _gradient(ids, upstream, rows).mean(1)
+    ),
+    "these are the gradients of the vectors; gather them by id": lambda ids, upstream, rows: (
+        upstream
+    ),
+    "these are the gradients of the vectors, in one row; gather them by id": lambda ids, upstream, rows: (
+        upstream.flatten(0, 1)
+    ),
 }
 
 
-@exercise_check("table_gradient")
+@exercise_check(
+    "table_gradient",
+    hints=(
+        "a token stands at two places of the batch: what do the two say to its row?",
+        "begin with zeros of the table's shape; the gradient of each place is added to the row of "
+        "the token that stands there, however often that is.",
+        "`gradient.index_add_(0, ids.flatten(), upstream.flatten(0, 1))`",
+    ),
+)
 def check_table_gradient(attempt):
     """table_gradient(ids, upstream, vocab_size): the gradient of the embedding table, (vocab,
     emb_dim).
@@ -748,6 +1185,144 @@ def check_table_gradient(attempt):
         ids[0, 0] = ids[-1, -1]  # at least one token comes twice
         return ids, torch.randn(batch, tokens, emb_dim, generator=generator), vocab
 
-    inputs = [case(2, 3, 5, 4), case(3, 4, 6, 2), case(1, 8, 4, 3), case(4, 6, 9, 5)]
+    inputs = [case(2, 3, 5, 4), case(3, 4, 6, 2), case(1, 8, 4, 3), case(4, 6, 90, 5)]
 
     judge(attempt, _gradient, inputs, TABLE_GRADIENT_MISTAKES)
+    refuse_functions(attempt, inputs[0], "backward", "grad")
+
+
+# --- The exercises of dataloader.ipynb ------------------------------------------------------------
+
+
+def _batches(n_windows, batch_size, drop_last):
+    return n_windows // batch_size if drop_last else -(-n_windows // batch_size)
+
+
+BATCHES_PER_EPOCH_MISTAKES = {
+    "the last batch counts as well, unless it is dropped: round up": lambda n, size, drop: (
+        n // size
+    ),
+    "a last batch that is dropped does not count: round down": lambda n, size, drop: _batches(
+        n, size, False
+    ),
+    "drop_last is upside down": lambda n, size, drop: _batches(n, size, not drop),
+    "there is no rest where the batch size divides the windows": lambda n, size, drop: (
+        n // size + (not drop)
+    ),
+    "`/` gives a fraction of a batch": lambda n, size, drop: n / size,
+    "this is how many windows are in the last batch": lambda n, size, drop: n % size,
+    "this is how many windows are read": lambda n, size, drop: n - n % size * drop,
+}
+
+
+@exercise_check(
+    "batches_per_epoch",
+    hints=(
+        "how many batches are full, and is there a rest?",
+        "the full batches are a division without a fraction; a rest makes one more, if it is not "
+        "dropped.",
+        "`-(-n_windows // batch_size)` rounds up",
+    ),
+)
+def check_batches_per_epoch(attempt):
+    """batches_per_epoch(n_windows, batch_size, drop_last): how many batches a loader gives."""
+    pairs = [(10, 4), (12, 4), (3, 5), (7, 1), (1, 1), (100, 32)]
+    inputs = [(*pair, drop) for pair in pairs for drop in (True, False)]
+    judge(attempt, _batches, inputs, BATCHES_PER_EPOCH_MISTAKES)
+
+
+def _unread(n_tokens, length, stride):
+    starts = range(0, n_tokens - length, stride)
+    return n_tokens - len({place for start in starts for place in range(start, start + length)})
+
+
+UNREAD_TOKENS_MISTAKES = {
+    "this counts the tokens that are read": lambda n, length, stride: (
+        n - _unread(n, length, stride)
+    ),
+    "the gaps between windows were forgotten; a stride above the length leaves some": lambda n, length, stride: (
+        n - length - (n - length - 1) // stride * stride
+    ),
+    "where windows overlap, a token was counted several times; it is read or not": lambda n, length, stride: (
+        n - len(range(0, n - length, stride)) * length
+    ),
+    "the target behind the last window is no input: the windows need one token more": lambda n, length, stride: (
+        _unread(n + 1, length, stride) - 1
+    ),
+    "the tokens behind the last window are not read, either": lambda n, length, stride: (
+        (len(range(0, n - length, stride)) - 1) * max(stride - length, 0)
+    ),
+    "the tokens at the end were left out; only the gaps between starts were counted": lambda n, length, stride: (
+        max(stride - length, 0) * len(range(0, n - length, stride))
+    ),
+    "this is the share of the tokens; count them": lambda n, length, stride: (
+        _unread(n, length, stride) / n
+    ),
+}
+
+
+@exercise_check(
+    "unread_tokens",
+    hints=(
+        "which places does the window that starts at 0 read, and which the next one?",
+        "go through the starts of all windows that fit with a target behind them, put every place "
+        "that one of them reads into a set, and see how many places are missing.",
+        "`range(0, n_tokens - context_length, stride)` are the starts",
+    ),
+)
+def check_unread_tokens(attempt):
+    """unread_tokens(n_tokens, context_length, stride): how many tokens are in no window's input."""
+    inputs = [(20, 4, 6), (20, 4, 4), (20, 4, 1), (9, 3, 5), (5, 4, 1), (31, 4, 7), (21, 4, 2)]
+    judge(attempt, _unread, inputs, UNREAD_TOKENS_MISTAKES)
+
+
+def _mean_loss(losses, sizes):
+    return sum(a * b for a, b in zip(losses, sizes, strict=True)) / sum(sizes)
+
+
+MEAN_LOSS_MISTAKES = {
+    "the batches were averaged alike; one with fewer tokens must count less": lambda losses, sizes: (
+        sum(losses) / len(losses)
+    ),
+    "divided by the number of batches; divide by the number of tokens": lambda losses, sizes: (
+        _mean_loss(losses, sizes) * sum(sizes) / len(sizes)
+    ),
+    "the sum was not divided by the number of tokens": lambda losses, sizes: (
+        _mean_loss(losses, sizes) * sum(sizes)
+    ),
+    "the losses were not multiplied by their batch's tokens": lambda losses, sizes: (
+        sum(losses) / sum(sizes)
+    ),
+    "the losses were divided by their sizes; a larger batch counts more": lambda losses, sizes: (
+        sum(a / b for a, b in zip(losses, sizes, strict=True)) / sum(1 / b for b in sizes)
+    ),
+    "the last batch was dropped; in a measurement every token counts": lambda losses, sizes: (
+        _mean_loss(losses[:-1] or losses, sizes[:-1] or sizes)
+    ),
+    "all sums of losses times all sums of sizes; each loss belongs to its own size": lambda losses, sizes: (
+        sum(losses) * sum(sizes) / sum(sizes) ** 2 * len(losses)
+    ),
+    "weighed by the square of the sizes": lambda losses, sizes: (
+        sum(a * b * b for a, b in zip(losses, sizes, strict=True)) / sum(b * b for b in sizes)
+    ),
+}
+
+
+@exercise_check(
+    "mean_loss",
+    hints=(
+        "how much does a batch of two tokens say, beside one of a hundred?",
+        "make each mean a sum again by the number of its tokens, add the sums, and divide by all "
+        "tokens.",
+        "`sum(loss * size for loss, size in zip(losses, sizes)) / sum(sizes)`",
+    ),
+)
+def check_mean_loss(attempt):
+    """mean_loss(losses, sizes): the mean loss per token, from the means of batches."""
+    inputs = [
+        ([2.0, 5.0], [100, 2]),
+        ([1.5, 0.5, 3.0], [4, 4, 1]),
+        ([0.7], [3]),
+        ([2.5, 2.5, 1.0, 0.25], [7, 3, 7, 2]),
+    ]
+    judge(attempt, _mean_loss, inputs, MEAN_LOSS_MISTAKES)

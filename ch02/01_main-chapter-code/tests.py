@@ -37,6 +37,13 @@ from ch02_01_main_chapter_code.tokenizer import (
     SimpleTokenizer,
     gpt2_tokenizer,
 )
+from scratch_llm_tools.exercises import (
+    ExerciseTests,
+    HintTests,
+    MistakeTests,
+    exercises_of,
+    module_beside,
+)
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -829,10 +836,36 @@ def test_a_verdict_shows_nothing_as_the_last_line_of_a_cell():
         ({"a": 1, "b": 0}, {"a": 1}, "the result has 'b': 0 too many"),
         (0.1 + 0.2, 0.3, None),
         (3, 3.0, None),
-        (3.0, 3, "the result is 3.0, expected 3"),
+        (3.0, 3, "the result is 3.0: the right number, but a float, expected 3"),
+        (3.5, 3, "the result is 3.5, expected 3"),
+        (torch.tensor(3), 3, None),
+        (torch.tensor(3.0), 3, "the result is 3.0: the right number, but a float, expected 3"),
+        (torch.tensor([0.5]), 0.5, None),
+        (np.float32(0.5), 0.5, None),
+        (np.bool_(True), True, None),
+        (float("nan"), float("nan"), None),
+        (float("nan"), 0.5, "the result is nan, expected 0.5"),
+        ("3", 3.0, "the result is '3', expected 3.0"),
+        (np.array([1, 2]), [1, 2], None),
+        (np.ones(2), torch.ones(2), None),
+        (np.ones(2) * 2, torch.ones(2), "the result[0] is 2, expected 1"),
+        (1.0, torch.tensor(1.0), "the result is a float, expected a tensor of shape ()"),
+        ([[1, 1], [1, 2]], torch.ones(2, 2), "the result[1, 1] is 2, expected 1"),
+        (
+            [[1], [1, 2]],
+            torch.ones(2, 2),
+            "the result is a list, expected a tensor of shape (2, 2)",
+        ),
+        ("owl", torch.ones(1), "the result is a str, expected a tensor of shape (1,)"),
+        (ValueError("a"), ValueError("a"), None),
+        (
+            ValueError("a"),
+            ValueError("b"),
+            "the result is ValueError('a'), expected ValueError('b')",
+        ),
         (np.int64(3), 3, None),
         (torch.ones(2) + 1e-7, torch.ones(2), None),
-        ([1.0, 1.0], torch.ones(2), "the result is a list, expected a tensor of shape (2,)"),
+        ([1.0, 1.0], torch.ones(2), None),
         (torch.tensor([1, 2]), [1, 2], None),
         (torch.ones(2), (torch.ones(1), torch.ones(1)), "the result is a Tensor, expected a tuple"),
         (torch.ones(2, 1), torch.ones(2), "the result has the shape (2, 1), expected (2,)"),
@@ -929,25 +962,6 @@ SOLUTIONS = [
     embed,
     table_gradient,
 ]
-
-
-@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda function: function.__name__)
-def test_the_solution_of_each_exercise_passes(solution):
-    verdict = getattr(checks, f"check_{solution.__name__}")(solution)
-    assert verdict, verdict.message
-
-
-@pytest.mark.parametrize("solution", SOLUTIONS, ids=lambda function: function.__name__)
-def test_each_exercise_left_alone_is_not_attempted(solution):
-    assert (
-        "not attempted yet"
-        in getattr(checks, f"check_{solution.__name__}")(left_empty_of(solution)).message
-    )
-
-
-def left_empty_of(solution):
-    n_arguments = solution.__code__.co_argcount
-    return {1: lambda a: ..., 2: lambda a, b: ..., 3: lambda a, b, c: ...}[n_arguments]
 
 
 def first_seen(words, size):
@@ -1223,23 +1237,16 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(
-    "name, number",
-    [(name, number) for name in WRONG for number in range(len(WRONG[name]))],
-    ids=str,
+EXERCISES = {solution.__name__: (solution, WRONG[solution.__name__]) for solution in SOLUTIONS}
+
+MUTANTS = module_beside(__file__, "test_mutants")  # those of the notebook beside the chapter's
+EXERCISES |= exercises_of(
+    {name: table for name, table in MUTANTS.MUTANTS.items() if name not in EXERCISES}, MUTANTS.NAMES
 )
-def test_a_typical_mistake_is_named(name, number):
-    attempt, words = WRONG[name][number]
-    verdict = getattr(checks, f"check_{name}")(attempt)
-    assert not verdict and "Likely mistake: " in verdict.message and words in verdict.message, (
-        verdict.message
-    )
 
 
-def test_every_exercise_has_a_solution_and_four_wrong_ones():
-    names = {name.removeprefix("check_") for name in vars(checks) if name.startswith("check_")}
-    assert names == set(WRONG) == {solution.__name__ for solution in SOLUTIONS}
-    assert all(len(attempts) >= 4 for attempts in WRONG.values())
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
+    checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch02.ipynb"
 
 
 # -------------------------------------------------------------------------------------------------

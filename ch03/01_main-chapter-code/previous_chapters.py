@@ -4,10 +4,15 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import (
         Mistake,
+        answer,
         difference,
         exercise_check,
+        hint,
         judge,
         normal,
+        predict,
+        refuse_functions,
+        show_progress,
         sizes,
     )
     from ch02_01_main_chapter_code.dataloader import create_dataloader
@@ -21,11 +26,16 @@ __all__ = [
     "BPETokenizer",
     "Mistake",
     "SimpleTokenizer",
+    "answer",
     "create_dataloader",
     "difference",
     "exercise_check",
     "gpt2_tokenizer",
+    "hint",
     "judge",
     "normal",
+    "predict",
+    "refuse_functions",
+    "show_progress",
     "sizes",
 ]

@@ -4,9 +4,15 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import (
         Mistake,
+        answer,
         exercise_check,
+        hint,
         judge,
+        keeping,
         normal,
+        predict,
+        refuse_functions,
+        show_progress,
         sizes,
         whole,
     )
@@ -19,6 +25,10 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "answer",
+    "hint",
+    "predict",
+    "show_progress",
     "BPETokenizer",
     "KVCache",
     "Mistake",
@@ -28,6 +38,8 @@ __all__ = [
     "find_tokenizer",
     "gpt2_tokenizer",
     "judge",
+    "keeping",
+    "refuse_functions",
     "normal",
     "sizes",
     "whole",

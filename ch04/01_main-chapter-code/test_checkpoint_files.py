@@ -41,6 +41,18 @@ def tiny(seed=0, text="the fox saw the moon and the moon saw the fox"):
     return model
 
 
+def test_a_kind_of_gpt_is_read_as_what_it_is(tmp_path):
+    class Louder(GPT):
+        def forward(self, idx, cache=None, attention_mask=None):
+            return 2 * super().forward(idx, cache, attention_mask)
+
+    model, idx = tiny(), torch.arange(5)[None]
+    model.save_pretrained(tmp_path / "model")
+    louder = Louder.from_pretrained(tmp_path / "model")
+    assert type(louder) is Louder and type(louder.config) is GPTConfig
+    assert torch.equal(louder(idx), 2 * model.eval()(idx))
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint")

@@ -29,7 +29,7 @@ from ch04_01_main_chapter_code.gpt import (
     language_model_loss,
 )
 from ch04_01_main_chapter_code.previous_chapters import BPETokenizer, KVCache, gpt2_tokenizer
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -652,15 +652,6 @@ def greedy_in_the_given_list(next_logits, ids, max_tokens, end_of_text):
     return ids
 
 
-def greedy_with_tensors(next_logits, ids, max_tokens, end_of_text):
-    for _ in range(max_tokens):
-        token = next_logits(ids).argmax()
-        if token == end_of_text:
-            break
-        ids = ids + [token]
-    return ids
-
-
 def greedy_to_a_length(next_logits, ids, max_tokens, end_of_text):
     while len(ids) < max_tokens:
         token = next_logits(ids).argmax().item()
@@ -853,7 +844,10 @@ EXERCISES = {
                 lambda logits, ids: picked(logits[:, :-1].log_softmax(-1), ids).mean(0),
                 "a mean for each place",
             ),
-            (lambda logits, ids: cross_entropy(logits[:, :-1].softmax(-1), ids[:, 1:]), "expected"),
+            (
+                lambda logits, ids: cross_entropy(logits[:, :-1].softmax(-1), ids[:, 1:]),
+                "the softmax came before the cross-entropy",
+            ),
         ],
     ),
     "gpt_parameters": (
@@ -913,7 +907,6 @@ EXERCISES = {
             (greedy_that_keeps_the_end, "end_of_text is in the result"),
             (greedy_that_skips_the_end, "`break`, not `continue`"),
             (greedy_in_the_given_list, "has changed"),
-            (greedy_with_tensors, "`.item()` makes a number"),
             (greedy_to_a_length, "not the prompt"),
             (
                 lambda model, ids, *rest: solved_greedy(model, ids, *rest)[len(ids) :],
@@ -962,14 +955,14 @@ EXERCISES = {
                 lambda model, idx, most: solved_write(
                     lambda new, cache: -model(new, cache), idx, most
                 ),
-                "expected",
+                "the least likely",
             ),
         ],
     ),
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, FOLDER / "ch04.ipynb"
 
 

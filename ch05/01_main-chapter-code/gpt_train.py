@@ -444,7 +444,7 @@ def draw_curves(ax, rows, **curves):
     for key, (label, color, marker) in curves.items():
         points = [(row["step"], row[key]) for row in rows if key in row]
         ax.plot(*zip(*points, strict=True), color=color, label=label, marker=marker, ms=4)
-    ax.set(yscale="log")
+    ax.set_yscale("log", nonpositive="mask")  # luck with the held-out tales can go below the floor
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))  # plain numbers: 0.3, not 3 · 10⁻¹
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter(NullFormatter())

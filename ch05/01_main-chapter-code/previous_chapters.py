@@ -2,7 +2,16 @@
 
 try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
-    from ch02_01_main_chapter_code.checks import exercise_check, judge, normal, whole
+    from ch02_01_main_chapter_code.checks import (
+        answer,
+        exercise_check,
+        hint,
+        judge,
+        normal,
+        predict,
+        show_progress,
+        whole,
+    )
     from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
     from ch03_01_main_chapter_code.attention import KVCache
@@ -27,6 +36,10 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "answer",
+    "hint",
+    "predict",
+    "show_progress",
     "BPETokenizer",
     "GPT",
     "GPTConfig",

@@ -151,7 +151,7 @@ class Run:
         settings = [
             f"{key}={value}" for key, value in asdict(self.config).items() if value is not None
         ]
-        print(f"run        {self.folder.name}{begun}")
+        print(f"run        {self.folder}{begun}")
         print(f"settings   {', '.join(settings)}")
 
     @contextmanager

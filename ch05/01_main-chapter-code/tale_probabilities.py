@@ -209,7 +209,7 @@ def _seams_before(text, tokens, vocabulary):
     return seams
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def _certain_tokens(text, vocabulary):
     """The tokens with which every text begins that begins with `text`.
 

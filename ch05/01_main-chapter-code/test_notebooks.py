@@ -30,7 +30,7 @@ from ch05_01_main_chapter_code.previous_chapters import (
     language_model_loss,
 )
 from ch05_01_main_chapter_code.tales import make_tales
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -431,7 +431,7 @@ EXERCISES = {
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, NOTEBOOK
 
 

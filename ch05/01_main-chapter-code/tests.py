@@ -52,7 +52,12 @@ from ch05_01_main_chapter_code.gpt_train import (
     train,
     training_rows,
 )
-from ch05_01_main_chapter_code.json_lines import append_json_line, read_json_lines, write_json_lines
+from ch05_01_main_chapter_code.json_lines import (
+    append_json_line,
+    read_json_lines,
+    write_json_lines,
+    write_json_list,
+)
 from ch05_01_main_chapter_code.partial_forward import spared_loss
 from ch05_01_main_chapter_code.previous_chapters import (
     GPT,
@@ -944,9 +949,9 @@ def test_a_run_leaves_everything_it_promises(script, text_file, capsys):
 @pytest.fixture
 def few_tales(monkeypatch):
     """Runs on tales with little to read, to hold out and to judge."""
-    monkeypatch.setattr(gpt_train, "HELD_OUT_TALES", 12)
+    monkeypatch.setattr(gpt_train, "HELD_OUT_TALES", 3)
     monkeypatch.setattr(gpt_train, "STORIES_JUDGED", 2)
-    monkeypatch.setattr(gpt_train, "open_corpus", lambda name, seed=1: open_corpus(name, 200, seed))
+    monkeypatch.setattr(gpt_train, "open_corpus", lambda name, seed=1: open_corpus(name, 60, seed))
 
 
 def test_a_run_on_tales_says_where_its_loss_is_above_the_floor(script, few_tales):
@@ -961,7 +966,7 @@ def test_a_run_on_tales_says_where_its_loss_is_above_the_floor(script, few_tales
         assert gap == pytest.approx(row["val_loss"] - floor, abs=1e-9)
     model = load_model(folder)
     forced, n_targets = 0.0, 0
-    for story in make_tales(12, gpt_train.VALIDATION_SEED):
+    for story in make_tales(3, gpt_train.VALIDATION_SEED):
         ids = [model.tokenizer.end_of_text, *model.tokenizer.encode(story)]
         with torch.no_grad():
             probs = model.eval()(torch.tensor([ids]))[0].softmax(-1)
@@ -1374,6 +1379,17 @@ def test_what_a_crash_leaves_of_a_last_line_is_no_row(tmp_path, torn):
     path.write_bytes(torn + b"\n" + whole)
     with pytest.raises(ValueError, match=r"rows.jsonl is damaged in line 1"):
         read_json_lines(path)
+
+
+def test_a_json_list_is_a_new_file_with_an_entry_on_each_line(tmp_path):
+    path, entries = tmp_path / "list.json", [{"a": "ü\u2028\n"}, {"a": "half \ud83d"}, []]
+    write_json_list(path, entries)
+    content = path.read_bytes()
+    assert json.loads(content.decode("utf-8")) == entries
+    assert len(content.split(b"\n")) == 6 and content.endswith(b"\n]\n")  # three, two brackets
+    with pytest.raises(FileExistsError, match="choose another name"):
+        write_json_list(path, [])
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("torn", [b'{"step": 10, "train', b"\0" * 100])

@@ -26,6 +26,7 @@ from search_settings import BATCH_SIZES, Search, parse_arguments
 from ch05_01_main_chapter_code.arguments import run_script
 from ch05_01_main_chapter_code.gpt_train import evaluate, train
 from ch05_01_main_chapter_code.previous_chapters import GPT
+from ch05_01_main_chapter_code.run_folders import read_results
 from scratch_llm_tools.processes import ended
 
 FOLDER = Path(__file__).parent
@@ -306,7 +307,7 @@ def test_damaged_results_are_told(runs, damage, message):
 
 @pytest.mark.parametrize("method, command", [("random", ""), ("halving", " --method halving")])
 def test_the_logs_are_those_of_the_defaults(method, command):
-    head, rows = tuning.read_results(FOLDER / f"results-{method}.jsonl", "search")
+    head, rows = read_results(FOLDER / f"results-{method}.jsonl", "search")
     search = Search(**head["search"])
     assert (
         search == Search(method=method) and head["command"] == f"python hparam_tuning.py{command}"
@@ -318,7 +319,7 @@ def test_the_logs_are_those_of_the_defaults(method, command):
 
 
 def test_a_logged_run_can_be_repeated():
-    head, rows = tuning.read_results(FOLDER / "results-halving.jsonl", "search")
+    head, rows = read_results(FOLDER / "results-halving.jsonl", "search")
     search, row = Search(**head["search"]), json.loads(json.dumps(rows[0]))
     corpus = tuning.load_data(search)
     found = tuning.measure(

@@ -4,10 +4,15 @@ try:
     from ch02_01_main_chapter_code.bpe import BPETokenizer
     from ch02_01_main_chapter_code.checks import (
         Mistake,
+        answer,
         exercise_check,
+        hint,
         judge,
+        keeping,
         normal,
+        predict,
         seeded,
+        show_progress,
         whole,
     )
     from ch02_01_main_chapter_code.tokenizer import gpt2_tokenizer, needed_end_of_text
@@ -74,6 +79,10 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "answer",
+    "hint",
+    "predict",
+    "show_progress",
     "BPETokenizer",
     "Batches",
     "COUNT",
@@ -110,6 +119,7 @@ __all__ = [
     "generate",
     "gpt2_tokenizer",
     "judge",
+    "keeping",
     "language_model_evaluate",
     "language_model_loss",
     "learning_rate",

@@ -36,7 +36,7 @@ from ch06_01_main_chapter_code.previous_chapters import (
     make_optimizer,
 )
 from ch06_01_main_chapter_code.reports import Report
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -389,7 +389,7 @@ EXERCISES = {
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, NOTEBOOK
 
 

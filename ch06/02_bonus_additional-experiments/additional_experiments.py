@@ -48,7 +48,7 @@ from ch06_01_main_chapter_code.gpt_class_finetune import (
     to_classifier,
 )
 from ch06_01_main_chapter_code.labelled_texts import load_labelled
-from ch06_01_main_chapter_code.previous_chapters import pick_device, write_atomically
+from ch06_01_main_chapter_code.previous_chapters import evaluating, pick_device, write_atomically
 
 # --- The variants, where chapter 6's code does not have them already ------------------------------
 
@@ -201,7 +201,6 @@ def company(model, test, batch_size):
     """The same texts in other company: accuracy in batches of any lengths and one by one, and the
     share of texts whose verdict is another one alone. Nothing is padded to the full context
     here."""
-    model.eval()
     if isinstance(test, ReadRows):
         test = ReadRows(model, test.dataset, GROUPS["padding"]["last place of the batch"])
     places = list(range(len(test)))
@@ -211,10 +210,11 @@ def company(model, test, batch_size):
         torch.empty(len(test), dtype=torch.long),
         torch.empty(len(test), dtype=torch.long),
     )
-    for picked in batches:
-        mixed[picked] = test.logits(picked).argmax(dim=-1).cpu()
-    for place in places:
-        alone[place] = test.logits([place]).argmax(dim=-1).cpu()
+    with evaluating(model):
+        for picked in batches:
+            mixed[picked] = test.logits(picked).argmax(dim=-1).cpu()
+        for place in places:
+            alone[place] = test.logits([place]).argmax(dim=-1).cpu()
     shares = {
         "mixed": mixed == test.labels,
         "alone": alone == test.labels,

@@ -4,18 +4,99 @@ Each check has a reference, inputs of several shapes, and the typical mistakes w
 makes them.
 """
 
+import math
 import random
 
 import torch
 
-from ch07_01_main_chapter_code.previous_chapters import Mistake, exercise_check, judge, seeded
+from ch07_01_main_chapter_code.previous_chapters import (
+    Mistake,
+    answer,
+    exercise_check,
+    hint,
+    judge,
+    keeping,
+    predict,
+    refuse_functions,
+    seeded,
+    show_progress,
+)
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebooks, with every check
 
 
 def ids_of(rng, count, low=1, high=60):
     return [rng.randint(low, high) for _ in range(count)]
 
 
-@exercise_check("letter_prompt")
+def letter_lines(entry):
+    return f"Task: {entry['instruction']}", f"Text: {entry['input']}", "Answer:"
+
+
+def letter(entry):
+    task, text, answer = letter_lines(entry)
+    return "\n".join([task, text, answer] if entry["input"] else [task, answer])
+
+
+LETTER_PROMPT_MISTAKES = {
+    "an entry without input gets a Text line with nothing in it": lambda e: "\n".join(
+        letter_lines(e)
+    ),
+    "the answer stands in the prompt: the model would be given what it is to find": lambda e: (
+        f"{letter(e)} {e['output']}"
+    ),
+    "a space stands at the end; in this style nothing follows the colon": lambda e: letter(e) + " ",
+    "a line break stands at the end; the answer goes on in the line of `Answer:`": lambda e: (
+        letter(e) + "\n"
+    ),
+    "the input was left out": lambda e: "\n".join(letter_lines(e)[::2]),
+    "the text stands before the task": lambda e: (
+        letter(e) if not e["input"] else "\n".join([letter_lines(e)[i] for i in (1, 0, 2)])
+    ),
+    "the words Task, Text and Answer are missing": lambda e: "\n".join(
+        part for part in (e["instruction"], e["input"], "") if part
+    ),
+    "`Answer:` is missing: nothing tells the model that it is its turn": lambda e: letter(
+        e
+    ).removesuffix("\nAnswer:"),
+    "no space follows the colons of Task and Text": lambda e: (
+        letter(e).replace("Task: ", "Task:").replace("Text: ", "Text:")
+    ),
+    "the words Task, Text and Answer begin with capitals": lambda e: (
+        letter(e).replace("Task:", "task:").replace("Text:", "text:").replace("Answer:", "answer:")
+    ),
+    "`Answer` has lost its colon": lambda e: letter(e).removesuffix(":"),
+    "the three parts stand in one line; each has its own": lambda e: letter(e).replace("\n", " "),
+    "there is an empty line between the parts": lambda e: letter(e).replace("\n", "\n\n"),
+    "an empty line stands before `Answer:`": lambda e: letter(e).replace("\nAnswer", "\n\nAnswer"),
+    "an entry without input got an empty line in the place of its Text line": lambda e: (
+        letter(e) if e["input"] else letter(e).replace("\nAnswer", "\n\nAnswer")
+    ),
+    "instruction and input are exchanged": lambda e: (
+        letter(e | {"instruction": e["input"], "input": e["instruction"]})
+        if e["input"]
+        else letter(e)
+    ),
+    "the lines came back as a list; join them": lambda e: letter(e).split("\n"),
+    "the words are those of another style: Task and Text, not Instruction and Input": lambda e: (
+        letter(e).replace("Task:", "Instruction:").replace("Text:", "Input:")
+    ),
+    "the end-of-text token is no part of the prompt's text": lambda e: letter(e) + "<|endoftext|>",
+    "the text of the instruction was changed: nothing is to be cut off or made small": lambda e: (
+        letter(e | {"instruction": e["instruction"].strip(" .?").lower()})
+    ),
+}
+
+
+@exercise_check(
+    "letter_prompt",
+    hints=(
+        "which line may be missing?",
+        "make a list of lines, leave the middle one out where there is nothing to put in "
+        "it, and join them; nothing comes after the last colon.",
+        "`'\\n'.join(lines)`, where a line comes in only if it has something to say",
+    ),
+)
 def check_letter_prompt(attempt):
     """letter_prompt(entry): the prompt of an entry in three lines, Task, Text and Answer; no Text
     line without input.
@@ -29,36 +110,7 @@ def check_letter_prompt(attempt):
     inputs = [
         (dict(zip(("instruction", "input", "output"), entry, strict=True)),) for entry in entries
     ]
-
-    def lines(entry):
-        return f"Task: {entry['instruction']}", f"Text: {entry['input']}", "Answer:"
-
-    def right(entry):
-        task, text, answer = lines(entry)
-        return "\n".join([task, text, answer] if entry["input"] else [task, answer])
-
-    mistakes = {
-        "an entry without input gets a Text line with nothing in it": lambda e: "\n".join(lines(e)),
-        "the answer stands in the prompt: the model would be given what it is to find": lambda e: (
-            f"{right(e)} {e['output']}"
-        ),
-        "a space stands at the end; with GPT-2's kind of tokens the answer's first word brings its "
-        "own": lambda e: right(e) + " ",
-        "a line break stands at the end; the answer goes on in the line of `Answer:`": lambda e: (
-            right(e) + "\n"
-        ),
-        "the input was left out": lambda e: "\n".join(lines(e)[::2]),
-        "the text stands before the task": lambda e: (
-            right(e) if not e["input"] else "\n".join([lines(e)[i] for i in (1, 0, 2)])
-        ),
-        "the words Task, Text and Answer are missing": lambda e: "\n".join(
-            part for part in (e["instruction"], e["input"], "") if part
-        ),
-        "`Answer:` is missing: nothing tells the model that it is its turn": lambda e: right(
-            e
-        ).removesuffix("\nAnswer:"),
-    }
-    judge(attempt, right, inputs, mistakes)
+    judge(keeping(attempt, "entry"), letter, inputs, LETTER_PROMPT_MISTAKES)
 
 
 def masked_rows(prompt, answer, end, length, masked=-1, shift=1, pad=-100, ends=True):
@@ -145,10 +197,63 @@ MASKED_ROW_MISTAKES = {
     "nothing was padded: both lists have `length` numbers": masked_not_padded,
     "the row's end-of-text token stands in the inputs as well; at the end of a full row it makes "
     "them too long": masked_with_end,
+    "nothing was shifted: the inputs are right, but a target is the id at the same place, not the "
+    "one that follows": lambda p, a, e, n: (
+        masked_rows(p, a, e, n)[0],
+        ([-100] * len(p) + [*a, e] + [-100] * n)[:n],
+    ),
+    "shifted the wrong way: these targets are the tokens before": lambda p, a, e, n: (
+        masked_rows(p, a, e, n)[0],
+        ([-100] * (len(p) + 1) + [*a, e] + [-100] * n)[:n],
+    ),
+    "the inputs lost their first id, not their last": lambda p, a, e, n: (
+        ([*p, *a, e][1:] + [e] * n)[:n],
+        masked_rows(p, a, e, n)[1],
+    ),
+    "the inputs are padded with −100, which is no id; they are padded with `end`": lambda p, a, e, n: (
+        ([*p, *a] + [-100] * n)[:n],
+        masked_rows(p, a, e, n)[1],
+    ),
+    "the inputs are padded with 0; they are padded with `end`": lambda p, a, e, n: (
+        ([*p, *a] + [0] * n)[:n],
+        masked_rows(p, a, e, n)[1],
+    ),
+    "masked places have −1; −100 is the number that the loss leaves out": lambda p, a, e, n: (
+        masked_rows(p, a, e, n)[0],
+        [-1 if target == -100 else target for target in masked_rows(p, a, e, n)[1]],
+    ),
+    "masked places have `end`; they have −100": lambda p, a, e, n: (
+        masked_rows(p, a, e, n)[0],
+        [e if target == -100 else target for target in masked_rows(p, a, e, n)[1]],
+    ),
+    "the prompt was masked in the inputs as well; the model must read it": lambda p, a, e, n: (
+        [-100] * len(p) + masked_rows(p, a, e, n)[0][len(p) :],
+        masked_rows(p, a, e, n)[1],
+    ),
+    "the answer is masked and the prompt is learned: it is the other way round": lambda p, a, e, n: (
+        masked_rows(p, a, e, n)[0],
+        ([*p[1:]] + [-100] * n)[:n],
+    ),
+    "the two lists are exchanged: (inputs, targets)": lambda p, a, e, n: masked_rows(p, a, e, n)[
+        ::-1
+    ],
+    "only the targets came back": lambda p, a, e, n: masked_rows(p, a, e, n)[1],
+    "only the answer's first token is a target": lambda p, a, e, n: (
+        masked_rows(p, a, e, n)[0],
+        ([-100] * (len(p) - 1) + a[:1] + [-100] * n)[:n],
+    ),
 }
 
 
-@exercise_check("masked_row")
+@exercise_check(
+    "masked_row",
+    hints=(
+        "at which place is the answer's first token predicted?",
+        "the inputs lack the row's last id and the targets its first; so one target fewer "
+        "than the prompt has tokens is masked. Fill both up on the right.",
+        "`[-100] * (len(prompt) - 1) + answer + [end]`, before the padding",
+    ),
+)
 def check_masked_row(attempt):
     """masked_row(prompt, answer, end, length): ids to (inputs, targets), two lists of `length`
     numbers.
@@ -169,7 +274,7 @@ def check_masked_row(attempt):
         ([99, 3, 4], [4, 3, 4], 99, 6),
     ]  # the answer repeats words of the prompt
 
-    judge(attempt, masked_rows, inputs, MASKED_ROW_MISTAKES)
+    judge(keeping(attempt, "prompt", "answer"), masked_rows, inputs, MASKED_ROW_MISTAKES)
 
 
 def each_loss(logits, targets):
@@ -227,10 +332,40 @@ LOSS_ON_ANSWERS_MISTAKES = {
         -(x.log_softmax(dim=1).gather(-1, y.clamp(min=0)[..., None])[..., 0] * (y != -100)).sum()
         / (y != -100).sum()
     ),
+    "the softmax came before the cross-entropy, which has a softmax of its own: give it the "
+    "logits": lambda x, y: mean_loss(x.softmax(dim=-1), y),
+    "targets with the id 0 were left out; only −100 is none": lambda x, y: mean_loss(
+        x, y.masked_fill(y == 0, -100)
+    ),
+    "these are bits (log2); the loss is in nats (ln)": lambda x, y: mean_loss(x, y) / math.log(2),
+    "this is e to the loss, the perplexity": lambda x, y: mean_loss(x, y).exp(),
+    "only the last target of each row was counted": lambda x, y: each_loss(x, y)[:, -1].mean(),
+    "only the first row was counted": lambda x, y: mean_loss(x[:1], y[:1]),
+    "the mean went over the whole vocabulary; only the target's logarithm counts": lambda x, y: (
+        -x.log_softmax(-1)[y != -100].mean()
+    ),
+    "these are the losses of each place; return their mean over the targets": each_loss,
+    "this is the mean of each row; return one mean over all targets": lambda x, y: (
+        each_loss(x, y).sum(dim=1) / (y != -100).sum(dim=1)
+    ),
+    "−100 is no place in the vocabulary: `gather` cannot take it; leave these places out or put "
+    "another id there first": lambda x, y: (-x.log_softmax(-1).gather(-1, y[..., None])).mean(),
+    "this is the mean probability of the targets, without the logarithm": lambda x, y: (
+        (-each_loss(x, y)).exp()[y != -100].mean()
+    ),
 }
 
 
-@exercise_check("loss_on_answers")
+@exercise_check(
+    "loss_on_answers",
+    hints=(
+        "over how many places is the mean, if some have no target?",
+        "keep the places that count, turn their logits into logarithms of probabilities "
+        "along the vocabulary, pick the right ones, and take minus their mean.",
+        "`-logits.log_softmax(dim=-1)[targets != -100].gather(-1, targets[targets != "
+        "-100][:, None]).mean()`",
+    ),
+)
 def check_loss_on_answers(attempt):
     """loss_on_answers(logits, targets): (batch, tokens, vocab) and (batch, tokens) to one number, a
     tensor.
@@ -248,10 +383,12 @@ def check_loss_on_answers(attempt):
     inputs.append((400 * inputs[0][0], inputs[0][1]))  # e^400 is more than float32 holds
 
     judge(attempt, mean_loss, inputs, LOSS_ON_ANSWERS_MISTAKES)
+    refuse_functions(attempt, inputs[1], "cross_entropy", "cross_entropy_loss")
     logits, targets = inputs[1]
     if not attempt(logits.clone().requires_grad_(), targets).requires_grad:
         raise Mistake(
-            "the number is right, but no gradient can flow back from it: leave out detach, item and no_grad."
+            "the number is right, but no gradient can flow back from it. Likely mistake: "
+            "`detach`, `item`, `torch.tensor(…)` or `no_grad` cuts it off; leave them out."
         )
 
 
@@ -274,9 +411,13 @@ def talk_targets(
 
 
 def talk_first_masked(turns, end):
-    ids, targets = talk_targets(turns, end)
-    before = [-100, *targets[:-1]]
-    return ids, [-100 if was == -100 else now for was, now in zip(before, targets, strict=True)]
+    row, learned = [], []
+    for role, said in turns:
+        ids = [*said, end] if role == "assistant" else list(said)
+        row += ids
+        learned += [role == "assistant" and place > 0 for place in range(len(ids))]
+    targets = [token if use else -100 for token, use in zip(row, learned, strict=True)]
+    return row[:-1], targets[1:]
 
 
 def talk_by_turns(turns, end):
@@ -304,6 +445,41 @@ def talk_one_end(turns, end):
     row = [token for _, ids in turns for token in ids] + [end]
     wanted = [role == "assistant" for role, ids in turns for _ in ids] + [True]
     return row[:-1], [token if use else -100 for token, use in zip(row, wanted, strict=True)][1:]
+
+
+def first_of(turns):
+    """The number of the assistant's first turn."""
+    return [role for role, _ in turns].index("assistant")
+
+
+def talk_first_answer_cut(turns, end):
+    ids, targets = talk_targets(turns, end)
+    start = sum(len(said) for _, said in turns[: first_of(turns)])
+    if start:
+        targets[start - 1] = -100
+    return ids, targets
+
+
+def talk_end_before(turns, end):
+    row, learned = [], []
+    for role, said in turns:
+        ids = [end, *said] if role == "assistant" else list(said)
+        row += ids
+        learned += [role == "assistant"] * len(ids)
+    targets = [token if use else -100 for token, use in zip(row, learned, strict=True)]
+    return row[:-1], targets[1:]
+
+
+def talk_shifted_by_two(turns, end):
+    ids, targets = talk_targets(turns, end)
+    return ids[:-1], targets[1:]
+
+
+def talk_without_ends(turns, end):
+    row = [token for _, said in turns for token in said]
+    learned = [role == "assistant" for role, said in turns for _ in said]
+    targets = [token if use else -100 for token, use in zip(row, learned, strict=True)]
+    return row[:-1], targets[1:]
 
 
 TURN_TARGETS_MISTAKES = {
@@ -338,10 +514,43 @@ TURN_TARGETS_MISTAKES = {
     "the roles are exchanged: this learns what the user says": lambda t, e: talk_targets(
         t, e, lambda number, turns: turns[number][0] == "user"
     ),
+    "the assistant's first token of the talk is not learned; where a turn stands before it, it is "
+    "a target as well": talk_first_answer_cut,
+    "masked places have −1; −100 is the number that the loss leaves out": lambda t, e: (
+        talk_targets(t, e)[0],
+        [-1 if target == -100 else target for target in talk_targets(t, e)[1]],
+    ),
+    "an end stands before each of the assistant's turns; it follows them": talk_end_before,
+    "the user's words are learned up to the first answer": lambda t, e: talk_targets(
+        t, e, lambda number, turns: number <= first_of(turns) or turns[number][0] == "assistant"
+    ),
+    "the inputs were masked, too; the model must read what the user says": lambda t, e: (
+        [
+            token if target != -100 else -100
+            for token, target in zip(*talk_targets(t, e), strict=True)
+        ],
+        talk_targets(t, e)[1],
+    ),
+    "shifted by two: a target is the token that follows": talk_shifted_by_two,
+    "the two lists are exchanged: (inputs, targets)": lambda t, e: talk_targets(t, e)[::-1],
+    "only the targets came back": lambda t, e: talk_targets(t, e)[1],
+    "there is one pair for each turn; the whole talk is one row": lambda t, e: [
+        talk_targets([turn], e) for turn in t
+    ],
+    "the row lacks the ends: the assistant's turns end with the end token": talk_without_ends,
 }
 
 
-@exercise_check("turn_targets")
+@exercise_check(
+    "turn_targets",
+    hints=(
+        "which ids of the talk should the model be able to say by itself?",
+        "build two lists side by side: everything that is read, and the same with the "
+        "user's part struck out; the end belongs to the assistant. Shift once, at the very "
+        "end.",
+        "`row[:-1], targets[1:]`, when both lists are built",
+    ),
+)
 def check_turn_targets(attempt):
     """turn_targets(turns, end): (role, ids) pairs to (inputs, targets) of a talk with several
     turns.
@@ -362,7 +571,7 @@ def check_turn_targets(attempt):
             ([(role, ids_of(rng, rng.randint(1, 4))) for role in names], (0, 88)[seed % 2])
         )
 
-    judge(attempt, talk_targets, inputs, TURN_TARGETS_MISTAKES)
+    judge(keeping(attempt, "turns"), talk_targets, inputs, TURN_TARGETS_MISTAKES)
 
 
 class SourceOfText:
@@ -383,6 +592,15 @@ def same_by(test, train, what):
         for place, entry in enumerate(test)
         if any(what(entry) == what(other) for other in train)
     ]
+
+
+def leaked_once_each(test, train, source):
+    left, places = [source(entry) for entry in train], []
+    for place, entry in enumerate(test):
+        if source(entry) in left:
+            left.remove(source(entry))
+            places.append(place)
+    return places
 
 
 LEAKED_MISTAKES = {
@@ -417,10 +635,56 @@ LEAKED_MISTAKES = {
     "entries that share an instruction are no leak": lambda test, train, source: same_by(
         test, train, lambda e: e["instruction"]
     ),
+    "places count from 0; these count from 1": lambda test, train, source: [
+        place + 1 for place in leaked_places(test, train, source)
+    ],
+    "these are True and False for each entry; the places of the leaks are asked "
+    "for": lambda test, train, source: [
+        place in leaked_places(test, train, source) for place in range(len(test))
+    ],
+    "the order is turned round; the places stand in the order of "
+    "`test`": lambda test, train, source: leaked_places(test, train, source)[::-1],
+    "only the first leak was found: go on after it": lambda test, train, source: leaked_places(
+        test, train, source
+    )[:1],
+    "each entry of `train` was used for one leak only; it may leak into several": leaked_once_each,
+    "only entries at the same place were compared; any entry of `train` may be the "
+    "source": lambda test, train, source: [
+        place
+        for place, (entry, other) in enumerate(zip(test, train, strict=False))
+        if source(entry) == source(other)
+    ],
+    "only the last entry of `train` was looked at": lambda test, train, source: leaked_places(
+        test, train[-1:], source
+    ),
+    "only the first entry of `train` was looked at": lambda test, train, source: leaked_places(
+        test, train[:1], source
+    ),
+    "this compares the answers; `source(entry)` says what an entry was made "
+    "from": lambda test, train, source: same_by(test, train, lambda e: e["output"]),
+    "an entry that shares its source with two of `train` has its place "
+    "twice": lambda test, train, source: [
+        place
+        for place, entry in enumerate(test)
+        for other in train
+        if source(entry) == source(other)
+    ],
+    "these are the sources; their entries' places are asked for": lambda test, train, source: [
+        source(test[place]) for place in leaked_places(test, train, source)
+    ],
 }
 
 
-@exercise_check("leaked")
+@exercise_check(
+    "leaked",
+    hints=(
+        "when do two different questions betray each other?",
+        "collect what the entries of one side were made from; an entry of the other side "
+        "leaks if what it was made from is among that.",
+        "`[place for place, entry in enumerate(test) if source(entry) in known]`, with the "
+        "sources `known` of the other list",
+    ),
+)
 def check_leaked(attempt):
     """leaked(test, train, source): the places in `test`, in order, of entries whose source is in
     `train` as well.
@@ -431,28 +695,52 @@ def check_leaked(attempt):
     for seed, (n_test, n_train) in enumerate([(4, 5), (7, 3), (5, 9), (6, 4)]):
         rng = random.Random(seed)
         entries = [
-            {"instruction": rng.choice(asked), "input": rng.choice(words), "output": str(number)}
-            for number in range(n_test + n_train)
+            {
+                "instruction": rng.choice(asked),
+                "input": rng.choice(words),
+                "output": rng.choice("123"),
+            }
+            for _ in range(n_test + n_train)
         ]
         entries[0]["input"] = entries[-1][
             "input"
         ].upper()  # the same source, written in another way
         entries[1] = dict(entries[-2])  # the very same entry,
         entries[2] = dict(entries[1])  # and once more
+        entries[n_test - 1] = entries[-1] | {"output": "another"}  # the same question
         entries[3]["input"], entries[n_test]["input"] = "Tilda hid", "Tilda hid here"  # two sources
         inputs.append((entries[:n_test], entries[n_test:], SourceOfText()))
 
-    judge(attempt, leaked_places, inputs, LEAKED_MISTAKES)
+    inputs.append(
+        ([{"instruction": "Who?", "input": "Mia sat.", "output": "1"}], [], SourceOfText())
+    )
+
+    judge(keeping(attempt, "test", "train"), leaked_places, inputs, LEAKED_MISTAKES)
 
 
-def wilson_by_formula(right, total, z, weight=1.0, inside=1.0, spread=1.0):
-    """`weight`, `inside`, `spread`: 1 in the right formula, another number where a part of it
-    is left out.
+def wilson_by_formula(right, total, z, weight=1.0, inside=1.0, spread=1.0, middle=0.5):
+    """`weight`, `inside`, `spread`, `middle`: another number than in the right formula where a part
+    of it is left out.
     """
     share, w = right / total, z * z / total
-    middle = (share + w / 2) / (1 + weight * w)
+    centre = (share + middle * w) / (1 + weight * w)
     half = z / (1 + weight * w) * (share * (1 - share) / total + inside * w / (4 * total)) ** 0.5
-    return middle - spread * half, middle + spread * half
+    return centre - spread * half, centre + spread * half
+
+
+def wilson_by_parts(right, total, z, w=None, below=None, inside=None, half=None):
+    """The formula with other terms: `w` for z²/total beside the share, `below` for 1 + z²/total,
+    `inside` for what stands under the root, `half` for the factor before it.
+    """
+    share, square = right / total, z * z / total
+    w, below = square if w is None else w, 1 + square if below is None else below
+    inside = share * (1 - share) / total + square / (4 * total) if inside is None else inside
+    half = (z / below if half is None else half) * inside**0.5
+    return (share + w / 2) / below - half, (share + w / 2) / below + half
+
+
+def under_root(right, total, z):
+    return right / total * (1 - right / total) / total + z * z / (4 * total**2)
 
 
 def plain_interval(right, total, z):
@@ -496,10 +784,63 @@ WILSON_INTERVAL_MISTAKES = {
     "`z` was ignored: 1.96 belongs to 95 %, other levels have other numbers": lambda r, n, z: (
         wilson_by_formula(r, n, 1.96)
     ),
+    "the root was not divided by 1 + z²/total; the whole bracket is": lambda r, n, z: (
+        wilson_by_parts(r, n, z, half=z)
+    ),
+    "z is not squared: everywhere but before the root stands z²": lambda r, n, z: wilson_by_parts(
+        r, n, z, w=z / n, below=1 + z / n, inside=r / n * (1 - r / n) / n + z / (4 * n * n)
+    ),
+    "z is not squared beside the share: z²/(2 total)": lambda r, n, z: wilson_by_parts(
+        r, n, z, w=z / n
+    ),
+    "z is not squared below the line: 1 + z²/total": lambda r, n, z: wilson_by_parts(
+        r, n, z, below=1 + z / n
+    ),
+    "z is not squared under the root: z²/(4 total²)": lambda r, n, z: wilson_by_parts(
+        r, n, z, inside=r / n * (1 - r / n) / n + z / (4 * n * n)
+    ),
+    "total is not squared under the root: z²/(4 total²)": lambda r, n, z: wilson_by_parts(
+        r, n, z, inside=r / n * (1 - r / n) / n + z * z / (4 * n)
+    ),
+    "z before the root was squared, too; there it stands alone": lambda r, n, z: wilson_by_parts(
+        r, n, z, half=z * z / (1 + z * z / n)
+    ),
+    "z before the root is missing": lambda r, n, z: wilson_by_parts(
+        r, n, z, half=1 / (1 + z * z / n)
+    ),
+    "the root itself is missing": lambda r, n, z: wilson_by_parts(
+        r, n, z, inside=under_root(r, n, z) ** 2
+    ),
+    "share · (1 − share) is divided by total under the root": lambda r, n, z: wilson_by_parts(
+        r, n, z, inside=r / n * (1 - r / n) + z * z / (4 * n * n)
+    ),
+    "beside the share stands z²/(2 total), not z²/total": lambda r, n, z: wilson_by_formula(
+        r, n, z, middle=1.0
+    ),
+    "z²/(2 total) is missing beside the share": lambda r, n, z: wilson_by_formula(
+        r, n, z, middle=0.0
+    ),
+    "the share was taken for share · (1 − share) under the root": lambda r, n, z: wilson_by_parts(
+        r, n, z, inside=r / n / n + z * z / (4 * n * n)
+    ),
+    "the ends were cut off to whole per cents": lambda r, n, z: tuple(
+        round(end, 2) for end in wilson_by_formula(r, n, z)
+    ),
+    "only the low end came back": lambda r, n, z: wilson_by_formula(r, n, z)[0],
 }
 
 
-@exercise_check("wilson_interval")
+@exercise_check(
+    "wilson_interval",
+    hints=(
+        "where is the middle when all trials were right?",
+        "the middle is drawn towards one half by what z squared over the trials adds, "
+        "above and below the line; half the width is a root, and it stands over the same "
+        "line.",
+        "`z / (1 + z**2 / total) * (share * (1 - share) / total + z**2 / (4 * total**2)) "
+        "** 0.5` is half the width",
+    ),
+)
 def check_wilson_interval(attempt):
     """wilson_interval(right, total, z): the two shares that solve the equation, (low, high)."""
     inputs = [
@@ -564,6 +905,9 @@ IS_RIGHT_MISTAKES = {
     "any marks at the end are forgiven here; only one full stop is": lambda w, a: (
         " ".join(w.casefold().split()).rstrip(".!?") == " ".join(a.casefold().split()).rstrip(".!?")
     ),
+    "any marks at the end are forgiven here, also behind a space; only one full stop is": lambda w, a: (
+        w.strip().rstrip(".!?").casefold().split() == a.strip().rstrip(".!?").casefold().split()
+    ),
     "the order of the words does not count here, if the marks are the same; it should": lambda w, a: (
         sorted(folded_words(w).split()) == sorted(folded_words(a).split())
     ),
@@ -584,10 +928,51 @@ IS_RIGHT_MISTAKES = {
     "this compares letter by letter; capitals, white space and one full stop are forgiven": lambda w, a: (
         w == a
     ),
+    "an answer that ends right is right here; more words before it are wrong": lambda w, a: (
+        folded_words(a).endswith(folded_words(w))
+    ),
+    "a part of the wanted words is enough here; none may be missing": lambda w, a: (
+        folded_words(a) in folded_words(w)
+    ),
+    "only the first words are compared here": lambda w, a: (
+        folded_words(w).split()[:1] == folded_words(a).split()[:1]
+    ),
+    "only the last words are compared here": lambda w, a: (
+        folded_words(w).split()[-1:] == folded_words(a).split()[-1:]
+    ),
+    "only the number of words is compared here": lambda w, a: (
+        len(folded_words(w).split()) == len(folded_words(a).split())
+    ),
+    "the full stop at the end of `wanted` counts here; it is forgiven on both sides": lambda w, a: (
+        " ".join(w.casefold().split()) == folded_words(a)
+    ),
+    "the full stop at the end of `answer` counts here; it is forgiven on both sides": lambda w, a: (
+        folded_words(w) == " ".join(a.casefold().split())
+    ),
+    "`wanted` keeps its capitals here; make both small": lambda w, a: (
+        " ".join(w.strip().removesuffix(".").split()) == folded_words(a)
+    ),
+    "commas are forgiven here; only one full stop at the end is": lambda w, a: (
+        folded_words(w.replace(",", "")) == folded_words(a.replace(",", ""))
+    ),
+    "an exclamation mark at the end is forgiven here; only one full stop is": lambda w, a: (
+        folded_words(w.strip().removesuffix("!")) == folded_words(a.strip().removesuffix("!"))
+    ),
+    "every answer is right here": lambda w, a: True,
+    "every answer is wrong here": lambda w, a: False,
+    "right and wrong are exchanged": lambda w, a: folded_words(w) != folded_words(a),
 }
 
 
-@exercise_check("is_right")
+@exercise_check(
+    "is_right",
+    hints=(
+        "in which form are two texts the same, if they differ only in what is forgiven?",
+        "bring both sides into one form: the ends trimmed, one stop taken off, small "
+        "letters, single spaces between the words. Then they are equal or not.",
+        "`' '.join(text.strip().removesuffix('.').casefold().split())` on both sides",
+    ),
+)
 def check_is_right(attempt):
     """is_right(wanted, answer): the same words in the same order; capitals, white space, a final
     full stop do not count.
@@ -614,6 +999,10 @@ def check_is_right(attempt):
         ("It rained. Finn slept", "It rained Finn slept"),
         ("the fox saw Mia", "Mia saw the fox"),
         ("a very very old owl", "a very old owl"),
+        ("the old owl", "owl"),
+        ("Mia sat.", "mia sat"),
+        ("", " . "),
+        ("the end.", "The end."),
     ]
 
     judge(
@@ -677,10 +1066,40 @@ GREEDY_ANSWER_MISTAKES = {
         m, p, e, n, choose=torch.argmin
     ),
     "this stops because end-of-text is in the prompt, which begins with it": lambda m, p, e, n: [],
+    "the last token was fed to the model twice": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, n, see=lambda ids: [*ids, ids[-1]]
+    ),
+    "the model did not see the first id of the prompt": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, n, see=lambda ids: ids[1:]
+    ),
+    "the model did not see the last id": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, n, see=lambda ids: ids[:-1]
+    ),
+    "the model saw the answer without the prompt": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, n, see=lambda ids: ids[len(p) :] or ids
+    ),
+    "this takes the second likeliest token": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, n, choose=lambda logits: logits.topk(2).indices[1]
+    ),
+    "`max_tokens` counts the new ids, not the prompt's": lambda m, p, e, n: greedy_by_steps(
+        m, p, e, max(0, n - len(p))
+    ),
+    "the last id of the answer is missing: where `end` was never chosen, nothing is to be cut "
+    "off": lambda m, p, e, n: greedy_by_steps(m, p, e, n)[:-1],
+    "only the last id came back": lambda m, p, e, n: (greedy_by_steps(m, p, e, n) or [e])[-1],
+    "the ids stand backwards": lambda m, p, e, n: greedy_by_steps(m, p, e, n)[::-1],
 }
 
 
-@exercise_check("greedy_answer")
+@exercise_check(
+    "greedy_answer",
+    hints=(
+        "what does the model read before it says its next word?",
+        "keep the new ids in a list of their own; ask with the prompt and that list, stop "
+        "at the end, and count the new ones alone.",
+        "`int(next_logits(prompt + new).argmax())`, where `new` is the list that comes back",
+    ),
+)
 def check_greedy_answer(attempt):
     """greedy_answer(next_logits, prompt, end, max_tokens): the ids of the answer, without its end."""
     inputs = []
@@ -691,4 +1110,6 @@ def check_greedy_answer(attempt):
             (LittleModel(seed), [end, *ids_of(random.Random(seed), count, high=11)], end, most)
         )
 
-    judge(attempt, greedy_by_steps, inputs, GREEDY_ANSWER_MISTAKES)
+    judge(
+        keeping(attempt, "next_logits", "prompt"), greedy_by_steps, inputs, GREEDY_ANSWER_MISTAKES
+    )

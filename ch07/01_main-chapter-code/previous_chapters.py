@@ -1,7 +1,18 @@
 """What chapter 7 uses of the chapters before it, and where each thing lives."""
 
 try:
-    from ch02_01_main_chapter_code.checks import Mistake, exercise_check, judge, seeded
+    from ch02_01_main_chapter_code.checks import (
+        Mistake,
+        answer,
+        exercise_check,
+        hint,
+        judge,
+        keeping,
+        predict,
+        refuse_functions,
+        seeded,
+        show_progress,
+    )
     from ch02_01_main_chapter_code.tokenizer import GPT2_PATTERN, needed_end_of_text
     from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
     from ch04_01_main_chapter_code.checkpoint import name_pairs as gpt_name_pairs
@@ -82,6 +93,10 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = [
+    "answer",
+    "hint",
+    "predict",
+    "show_progress",
     "Batches",
     "DIGITS_PATTERN",
     "DOWNLOADED_CORPORA",
@@ -123,6 +138,8 @@ __all__ = [
     "generate_ids",
     "gpt_name_pairs",
     "judge",
+    "keeping",
+    "refuse_functions",
     "language_model_loss",
     "learning_rate",
     "llama_bonus",

@@ -48,7 +48,7 @@ from ch07_01_main_chapter_code.previous_chapters import (
     make_optimizer,
 )
 from ch07_01_main_chapter_code.tasks.sets import wilson
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests, MistakeTests
 from scratch_llm_tools.notebook_code import assert_same_code, notebook_definitions
 
 FOLDER = Path(__file__).parent
@@ -657,7 +657,7 @@ EXERCISES = {
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, MistakeTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, NOTEBOOK
 
 
