@@ -582,7 +582,7 @@ def check_clip_gradients(attempt):
         inputs.append(
             ([normal(seed, 3, 4), 3 * normal(seed + 10, 5), normal(seed + 20, 2, 2)], max_norm)
         )
-    inputs += [([normal(30, 1)], 0.01), ([torch.zeros(2, 3), torch.zeros(4)], 1.0)]
+    inputs.append(([normal(30, 1)], 0.01))
     judge(attempt, clipped, inputs, CLIP_GRADIENTS_MISTAKES)
 
 

@@ -565,7 +565,7 @@ def cheapest(scores, labels, alarm, miss, thresholds, order=min, reached=torch.g
 
 
 def cheapest_by_rates(s, y, alarm, miss, t):
-    return cheapest(s, y, alarm / (y == 0).sum().item(), miss / (y == 1).sum().item(), t)
+    return cheapest(s, y, alarm / (y == 0).sum(), miss / (y == 1).sum(), t)
 
 
 def cheapest_by_one_cost(which):

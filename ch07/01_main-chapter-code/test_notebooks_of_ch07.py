@@ -270,7 +270,7 @@ def changed(solution, change):
 
 
 def solved_loss_on_answers(logits, targets):
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    return F.nll_loss(logits.log_softmax(dim=-1).flatten(0, 1), targets.flatten())
 
 
 def solved_turn_targets(turns, end):
