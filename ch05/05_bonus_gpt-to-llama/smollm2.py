@@ -1,4 +1,4 @@
-"""SmolLM2-135M: a model that has read the internet, from a file inside a pip package.
+"""SmolLM2-135M: a model that others pretrained, from a file inside a pip package.
 
     model = load_smollm2()
     print(generate(model, "The capital of France is", max_tokens=20, temperature=0))

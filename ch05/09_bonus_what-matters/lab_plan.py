@@ -39,7 +39,7 @@ from ch05_01_main_chapter_code.run_folders import read_results
 KIND = "laboratory"  # under this name the settings stand in the log's first line
 MOST_RATES = 6
 CHOOSING_STORIES = 200  # that a run writes which only chooses a rate
-STEPS_PER_SECOND, JUDGING_SECONDS = 10, 20  # before anything was measured
+STEPS_PER_SECOND, JUDGING_SECONDS = 8, 20  # before anything was measured
 
 
 class Plan:
@@ -215,9 +215,5 @@ def read_log(log=LOG):
     if not log.exists():
         return Plan(Lab(), []), None
     head, rows = read_results(log, KIND)
-    return Plan(lab_of(head), rows), head
-
-
-def lab_of(head):
-    """The `Lab` that the first line of a log speaks of."""
-    return Lab(**{k: v for k, v in head[KIND].items() if k not in ("rate", "settings")})
+    settings = {k: v for k, v in head[KIND].items() if k not in ("rate", "settings")}
+    return Plan(Lab(**settings), rows), head

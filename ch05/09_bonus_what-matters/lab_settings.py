@@ -11,6 +11,15 @@ from ch05_01_main_chapter_code.arguments import add_fields, check_least, check_p
 
 LOG = Path(__file__).parent / "results.jsonl"
 
+HELP = {
+    "lengths": "tales that a run of the pilot trains on (default: 4000 8000 16000 32000)",
+    "hours": "that the whole may take on two cores; with the pilot they decide how long runs are",
+    "stories": "that a trained model writes, to be judged",
+    "choices": "which are looked at, such as positions optimizer (default: all)",
+    "emb_dim": "numbers per token in the model (default: as in gpt_train.py)",
+    "n_layers": "transformer blocks (default: as in gpt_train.py)",
+}
+
 
 @dataclass
 class Lab:
@@ -29,16 +38,6 @@ class Lab:
         self.lengths = sorted(set(self.lengths))
         if len(self.lengths) < 2 or self.lengths[0] < 1:
             raise ValueError(f"lengths must be two numbers of tales or more, not {self.lengths}")
-
-
-HELP = {
-    "lengths": "tales that a run of the pilot trains on (default: 4000 8000 16000 32000)",
-    "hours": "that the whole may take on two cores; with the pilot they decide how long runs are",
-    "stories": "that a trained model writes, to be judged",
-    "choices": "which are looked at, such as positions optimizer (default: all)",
-    "emb_dim": "numbers per token in the model (default: as in gpt_train.py)",
-    "n_layers": "transformer blocks (default: as in gpt_train.py)",
-}
 
 
 def parse_arguments(argv=None):

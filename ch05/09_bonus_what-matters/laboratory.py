@@ -10,7 +10,7 @@ import math
 import multiprocessing
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 try:
     from ch05_01_main_chapter_code.arguments import run_script
@@ -27,7 +27,7 @@ if __name__ == "__main__":  # before torch is loaded, which takes two seconds
 from multiprocessing.connection import wait
 
 import torch
-from lab_plan import KIND, Plan, lab_of
+from lab_plan import KIND, Plan, read_log
 from lab_runs import make_corpus, run
 
 # --- The log --------------------------------------------------------------------------------------
@@ -58,28 +58,26 @@ def shown(value):
     return " ".join(map(str, value)) if isinstance(value, list) else f"{value}"
 
 
-def open_log(log, given):
-    """The plan for a log, new or gone on with, and its `Results`; for one that is not begun, None.
+def plan_for(log, given):
+    """The plan for a log, new or gone on with; nothing is written.
 
     Raises ValueError for flags other than those that it was begun with, and where the default run
     has changed since.
     """
     if not log.exists():
-        return Plan(Lab(**given), []), None
-    results = Results(log, KIND)
-    lab = lab_of(results.head)
-    if changed := changed_fields(lab, given):
+        return Plan(Lab(**given), [])
+    plan, head = read_log(log)
+    if changed := changed_fields(plan.lab, given):
         raise ValueError(
             f"{log.name} goes on with its own settings; leave out {', '.join(changed)}, or take "
             "another --log"
         )
-    plan = Plan(lab, results.rows)
-    if plan.settings["settings"] != results.head[KIND]["settings"]:
+    if plan.settings["settings"] != head[KIND]["settings"]:
         raise ValueError(
             f"{log.name} was made beside another default run than gpt_train.py has by now; "
             "remove it, or begin another --log"
         )
-    return plan, results
+    return plan
 
 
 # --- The runs -------------------------------------------------------------------------------------
@@ -95,11 +93,15 @@ def work(pipe):
     while True:
         try:
             job = pipe.recv()
-            if job.base != base:
-                base, corpus = job.base, make_corpus(job.base)
-            pipe.send(run(job, corpus, lambda: not parent.is_alive()))
-        except (EOFError, OSError):
+        except (EOFError, ConnectionError):
             return
+        if job.base != base:
+            base, corpus = job.base, make_corpus(job.base)
+        row = run(job, corpus, should_stop=lambda: not parent.is_alive())
+        if row is None:
+            return
+        with suppress(ConnectionError):  # the parent may have gone since
+            pipe.send(row)
 
 
 def do_all(plan, results, workers):
@@ -177,14 +179,14 @@ def report(plan):
 
 def main(given, log=LOG, workers=2, plan=False):
     """Run the command line. Returns the exit status."""
+    todo = plan_for(log, given)
     if plan:
-        tell_plan(open_log(log, given)[0])
+        tell_plan(todo)
         return 0
     with owned(log):
-        todo, results = open_log(log, given)
-        if results is None:
-            results = Results(log, KIND, head_of(todo, given))
-            todo.rows = results.rows
+        todo = plan_for(log, given)  # once more, now that nobody else writes
+        results = Results(log, KIND, None if log.exists() else head_of(todo, given))
+        todo.rows = results.rows
         tell_plan(todo)
         try:
             do_all(todo, results, workers)

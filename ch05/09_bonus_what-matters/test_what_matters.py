@@ -697,14 +697,12 @@ def test_killed_and_started_again_it_loses_and_repeats_nothing(tmp_path, how):
     assert "head: of its own" in out.splitlines()[-1]
 
 
-def begun(tmp_path, rows=()):
+def begun(tmp_path):
     """A log that somebody has begun."""
     given = parse_arguments(FLAGS)[0]
     log = tmp_path / "results.jsonl"
-    plan, _ = laboratory.open_log(log, given)
-    results = laboratory.Results(log, laboratory.KIND, laboratory.head_of(plan, given))
-    for row in rows:
-        results.add(row)
+    head = laboratory.head_of(laboratory.plan_for(log, given), given)
+    laboratory.Results(log, laboratory.KIND, head)
     return log
 
 
@@ -746,6 +744,17 @@ def test_a_log_is_not_mixed_with_another(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="line 1"):
         laboratory.main({}, log, plan=True)
     assert log.read_text() == "nonsense\n"
+
+
+def test_a_plan_changes_no_log(tmp_path, capsys):
+    """Not even a line that is just being written."""
+    log = begun(tmp_path)
+    with open(log, "ab") as file:
+        file.write(b'{"variant": "head: of its ow')
+    before = log.read_bytes()
+    assert laboratory.main({}, log, plan=True) == 0
+    assert log.read_bytes() == before and "done       0 runs" in capsys.readouterr().out
+    assert lab_plan.read_log(log)[1]["command"].startswith("python laboratory.py --lengths 16 32")
 
 
 @pytest.mark.parametrize(

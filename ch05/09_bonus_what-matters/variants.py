@@ -144,7 +144,11 @@ def of_training(base):
         ("schedule", "cosine", dict(schedule="cosine", min_lr=0.0)),
         ("schedule", "constant", dict(min_lr=1.0)),
         ("weight decay", "none", dict(weight_decay=0.0)),
-        ("weight decay", "ten times as strong", dict(weight_decay=10 * train.weight_decay)),
+        (
+            "weight decay",
+            "ten times as strong",
+            dict(weight_decay=10 * (train.weight_decay or 0.01)),
+        ),
     ]
     variants += [Variant(choice, option, train=fields) for choice, option, fields in named]
     for share in (0.02, 0.1):
