@@ -765,8 +765,9 @@ TEXTS_THAT_FIT_MISTAKES = {
     "the weights were divided by bytes_per_number; multiply": lambda m, p, layers, d, tokens, size: (
         fitting_texts(m, p / size**2, layers, d, tokens, size)
     ),
-    "a token leaves emb_dim numbers for each key and value, not emb_dim²": lambda m, p, layers, d, tokens, size: (
-        fitting_texts(m, p, layers, d * d, tokens, size)
+    "a token leaves emb_dim numbers for each "
+    "key and value, not emb_dim²": lambda m, p, layers, d, tokens, size: fitting_texts(
+        m, p, layers, d * d, tokens, size
     ),
 }
 

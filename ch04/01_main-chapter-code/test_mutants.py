@@ -610,7 +610,8 @@ def greedy(next_logits, ids, max_tokens, end_of_text):
             (
                 "not `vocab_size − 1`",
                 "token = next_logits(result).argmax().item()\n        if token == end_of_text:",
-                "logits = next_logits(result)\n        token = logits.argmax().item()\n        if token == len(logits) - 1:",
+                "logits = next_logits(result)\n        token = "
+                "logits.argmax().item()\n        if token == len(logits) - 1:",
             ),
             ("own end_of_text was left out", "list(ids)", "[i for i in ids if i != end_of_text]"),
             ("stands in the list twice", "result.append(token)", "result.extend([token, token])"),

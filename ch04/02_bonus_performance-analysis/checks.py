@@ -1,4 +1,7 @@
-"""Self-checks for the exercises of performance-analysis.ipynb. How a check works is told in chapter 2's checks.py."""
+"""Self-checks for the exercises of performance-analysis.ipynb.
+
+How a check works is told in chapter 2's checks.py.
+"""
 
 from ch04_01_main_chapter_code.previous_chapters import (
     answer,
@@ -108,9 +111,8 @@ def days(parameters, tokens, flops, share, factor=6, seconds=86_400):
 
 
 TRAINING_DAYS_MISTAKES = {
-    "2 FLOPs per weight and token are the forward pass alone; the backward pass takes 4 more": lambda *given: (
-        days(*given, factor=2)
-    ),
+    "2 FLOPs per weight and token are the forward pass "
+    "alone; the backward pass takes 4 more": lambda *given: days(*given, factor=2),
     "the forward pass is missing: 6 FLOPs per weight and token, not 4": lambda *given: days(
         *given, factor=4
     ),

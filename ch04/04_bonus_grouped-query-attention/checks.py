@@ -1,4 +1,7 @@
-"""Self-checks for the exercises of grouped-query-attention.ipynb. How a check works is told in chapter 2's checks.py."""
+"""Self-checks for the exercises of grouped-query-attention.ipynb.
+
+How a check works is told in chapter 2's checks.py.
+"""
 
 from ch04_01_main_chapter_code.previous_chapters import (
     answer,
@@ -57,9 +60,8 @@ def check_attention_parameters(attempt):
 
 
 PARTNER_OF_MISTAKES = {
-    "the partners go round and round here, as `repeat` makes them; neighbours form a group": lambda h, n, kv: (
-        h % kv
-    ),
+    "the partners go round and round here, as `repeat` "
+    "makes them; neighbours form a group": lambda h, n, kv: h % kv,
     "divided by the number of key heads; divide by the size of a group": lambda h, n, kv: h // kv,
     "this is the head's place within its group": lambda h, n, kv: h % (n // kv),
     "partners count from 0": lambda h, n, kv: h // (n // kv) + 1,

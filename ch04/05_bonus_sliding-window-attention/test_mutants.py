@@ -1,4 +1,7 @@
-"""Answers to the exercises of sliding-window-attention.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of sliding-window-attention.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 from pathlib import Path
 
@@ -48,7 +51,8 @@ def window_mask(tokens, window):
         ],
         [
             (
-                "    back = torch.arange(tokens)[:, None] - torch.arange(tokens)\n    return (back >= 0) & (back < window)",
+                "    back = torch.arange(tokens)[:, None] - "
+                "torch.arange(tokens)\n    return (back >= 0) & (back < window)",
                 "    return torch.ones(tokens, tokens).tril().triu(1 - window).bool()",
             ),
             ("(back >= 0) & (back < window)", "((back >= 0) & (back < window)).numpy()"),
@@ -79,7 +83,8 @@ def held_positions(length, window):
             ("return slots", "return torch.tensor(slots)"),
             (
                 "    for position in range(length):\n        slots[position % window] = position\n",
-                "    for position in range(max(0, length - window), length):\n        slots[position % window] = position\n",
+                "    for position in range(max(0, length - window), length):\n  "
+                "      slots[position % window] = position\n",
             ),
         ],
     ),

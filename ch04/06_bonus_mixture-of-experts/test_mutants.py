@@ -1,4 +1,7 @@
-"""Answers to the exercises of mixture-of-experts.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of mixture-of-experts.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 from pathlib import Path
 

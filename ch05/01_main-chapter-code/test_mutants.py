@@ -374,7 +374,8 @@ def clip_gradients(gradients, max_norm):
             (
                 "only the tensor with the largest norm",
                 "[g * factor for g in gradients]",
-                "[g * (min(1, max_norm / g.norm()) if g.norm() == max(h.norm() for h in gradients) else 1) for g in gradients]",
+                "[g * (min(1, max_norm / g.norm()) if g.norm() == max(h.norm() "
+                "for h in gradients) else 1) for g in gradients]",
             ),
             (
                 "the squares were averaged",
@@ -631,7 +632,8 @@ def keep_top_p(probabilities, p):
         ],
         [
             (
-                "    values, order = probabilities.sort(descending=True)\n    keep = values.cumsum(0) - values < p",
+                "    values, order = probabilities.sort(descending=True)\n "
+                "   keep = values.cumsum(0) - values < p",
                 "    values, order = probabilities.sort()\n    keep = values.cumsum(0) > 1 - p + 1e-7",
             ),
             (

@@ -1,4 +1,7 @@
-"""Answers to the exercises of learning-rate-schedulers.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of learning-rate-schedulers.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 import itertools
 import math

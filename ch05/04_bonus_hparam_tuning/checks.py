@@ -1,4 +1,7 @@
-"""Self-checks for the exercises of hparam-tuning.ipynb. How a check works is told in chapter 2's checks.py."""
+"""Self-checks for the exercises of hparam-tuning.ipynb.
+
+How a check works is told in chapter 2's checks.py.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""Answers to the exercises of hparam-tuning.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of hparam-tuning.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 import math
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Self-checks for the exercises of gpt-to-llama.ipynb. How a check works is told in chapter 2's checks.py."""
+"""Self-checks for the exercises of gpt-to-llama.ipynb.
+
+How a check works is told in chapter 2's checks.py.
+"""
 
 import torch
 import torch.nn.functional as F

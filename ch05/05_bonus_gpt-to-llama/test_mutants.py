@@ -1,4 +1,7 @@
-"""Answers to the exercises of gpt-to-llama.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of gpt-to-llama.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 from pathlib import Path
 
@@ -86,7 +89,8 @@ def rotate(x, angles):
         [
             (
                 "    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)",
-                "    z = torch.complex(a, b) * torch.complex(cos, sin)\n    return torch.cat([z.real, z.imag], dim=-1)",
+                "    z = torch.complex(a, b) * torch.complex(cos, sin)\n    "
+                "return torch.cat([z.real, z.imag], dim=-1)",
             ),
             (
                 "    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)",

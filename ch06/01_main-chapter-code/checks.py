@@ -721,7 +721,8 @@ def gap_with_empty_bins(confidence, right, bins):
 CALIBRATION_GAP_MISTAKES = {
     "an empty bin has no mean, its 0 / 0 is nan: skip it": gap_with_empty_bins,
     "every bin has the same say; weigh each by its number of texts": gap_unweighted,
-    "divided by the number of bins, empty ones too; each bin counts by its number of texts": gap_over_all_bins,
+    "divided by the number of bins, empty ones too; "
+    "each bin counts by its number of texts": gap_over_all_bins,
     "the sign was kept: bins that are too sure and bins that are too unsure cancel "
     "each other": lambda c, r, b: sum(gap * texts for gap, texts in gaps_of_bins(c, r, b)) / len(c),
     "one bin for everything: mistakes in one place are hidden by the opposite ones "

@@ -52,7 +52,8 @@ def last_token_vectors(hidden, mask):
             (
                 "chosen for the whole batch",
                 "    return",
-                "    if not mask[0, 0]:\n        return hidden[:, -1]\n    last = mask.sum(1) - 1\n    return",
+                "    if not mask[0, 0]:\n        return hidden[:, -1]\n "
+                "   last = mask.sum(1) - 1\n    return",
             ),
             ("taken for a place", "torch.where(mask, places, -1).max(dim=1).values", "mask.sum(1)"),
             (
@@ -168,7 +169,8 @@ def weighted_loss(logits, labels, weights):
         ],
         [
             (
-                "def weighted_loss(logits, labels, weights):\n    return F.cross_entropy(logits, labels, weight=weights)\n",
+                "def weighted_loss(logits, labels, weights):\n    return "
+                "F.cross_entropy(logits, labels, weight=weights)\n",
             ),
             ("(losses * w).sum() / w.sum()", "losses @ (w / w.sum())"),
             ("losses * w", "losses.double() * w"),
@@ -405,7 +407,8 @@ def cheapest_threshold(scores, labels, alarm_cost, miss_cost, thresholds):
             (
                 "the best F1",
                 "alarms * alarm_cost + misses * miss_cost",
-                "-2 * (called & (labels == 1)).sum().item() / max(1, called.sum().item() + labels.sum().item())",
+                "-2 * (called & (labels == 1)).sum().item() / max(1, "
+                "called.sum().item() + labels.sum().item())",
             ),
             ("the dearest", "scores >= threshold", "scores < threshold"),
             ("is called spam, too (>=)", "scores >= threshold", "scores > threshold"),

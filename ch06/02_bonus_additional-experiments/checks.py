@@ -1,4 +1,7 @@
-"""Self-checks for the exercises of additional-experiments.ipynb. How a check works is told in chapter 2's checks.py."""
+"""Self-checks for the exercises of additional-experiments.ipynb.
+
+How a check works is told in chapter 2's checks.py.
+"""
 
 import torch
 
@@ -158,7 +161,8 @@ PAIRED_DIFFERENCE_MISTAKES = {
         "what do two ways share that ran with the same seed?",
         "subtract seed by seed; then the mean of the differences, and their standard deviation (with one "
         "fewer below the line) over the root of their number.",
-        "`(sum((gap - mean) ** 2 for gap in gaps) / (n - 1)) ** 0.5 / n**0.5`, with the `n` differences `gaps`",
+        "`(sum((gap - mean) ** 2 for gap in gaps) / (n - 1)) ** 0.5 "
+        "/ n**0.5`, with the `n` differences `gaps`",
     ),
 )
 def check_paired_difference(attempt):

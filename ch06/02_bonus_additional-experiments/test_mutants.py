@@ -1,4 +1,7 @@
-"""Answers to the exercises of additional-experiments.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of additional-experiments.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 import math
 import statistics

@@ -1,4 +1,7 @@
-"""Self-checks for the exercises of baselines.ipynb. How a check works is told in chapter 2's checks.py."""
+"""Self-checks for the exercises of baselines.ipynb.
+
+How a check works is told in chapter 2's checks.py.
+"""
 
 import math
 
@@ -60,7 +63,8 @@ def weigh_by_total(counts):
         "which words say more about a text: those in all texts, or those in few?",
         "for each word count the texts that have it; the rarer, the more it weighs, by a logarithm, plus "
         "one; multiply the counts by it, and bring every text to length one.",
-        "`((1 + len(counts)) / (1 + (counts > 0).sum(dim=0))).log() + 1`, then multiply and divide by the norm",
+        "`((1 + len(counts)) / (1 + (counts > 0).sum(dim=0))).log() "
+        "+ 1`, then multiply and divide by the norm",
     ),
 )
 def check_tf_idf(attempt):

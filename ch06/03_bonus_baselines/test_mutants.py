@@ -1,4 +1,7 @@
-"""Answers to the exercises of baselines.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of baselines.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 import re
 from pathlib import Path
@@ -75,7 +78,8 @@ def pieces(word, low, high):
             (
                 "counts twice",
                 "return [word[i : i + n] for n in range(low, high + 1) for i in range(len(word) - n + 1)]",
-                "return list(dict.fromkeys(word[i : i + n] for n in range(low, high + 1) for i in range(len(word) - n + 1)))",
+                "return list(dict.fromkeys(word[i : i + n] for n in range(low, "
+                "high + 1) for i in range(len(word) - n + 1)))",
             ),
             ("the short ones come first", "range(low, high + 1)", "reversed(range(low, high + 1))"),
             ("do not overlap", "len(word) - n + 1)", "0, len(word) - n + 1, n)"),

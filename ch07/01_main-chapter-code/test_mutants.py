@@ -340,7 +340,8 @@ def turn_targets(turns, end):
                 "for role, ids in turns:",
                 "for number, (role, ids) in enumerate(turns):",
                 'ids + [end] if role == "assistant" else ids',
-                'ids + [end] if role == "assistant" and [r for r, _ in turns[number + 1 : number + 2]] != [role] else ids',
+                'ids + [end] if role == "assistant" and [r for r, _ in '
+                "turns[number + 1 : number + 2]] != [role] else ids",
             ),
             (
                 "every second turn",
@@ -375,7 +376,8 @@ def turn_targets(turns, end):
             (
                 "the assistant's first token of the talk",
                 'targets += said if role == "assistant"',
-                'targets += ([-100] + said[1:] if max(targets, default=-1) < 0 else said) if role == "assistant"',
+                "targets += ([-100] + said[1:] if max(targets, "
+                'default=-1) < 0 else said) if role == "assistant"',
             ),
             ("masked places have −1", "[-100] * len(said)", "[-1] * len(said)"),
             ("an end stands before", "ids + [end]", "[end] + ids"),
@@ -514,7 +516,8 @@ def wilson_interval(right, total, z):
             (
                 "cut off at 0 and 1",
                 "middle - half, middle + half",
-                "max(0.0, p - z * math.sqrt(p * (1 - p) / total)), min(1.0, p + z * math.sqrt(p * (1 - p) / total))",
+                "max(0.0, p - z * math.sqrt(p * (1 - p) / total)), "
+                "min(1.0, p + z * math.sqrt(p * (1 - p) / total))",
             ),
             ("drawn towards one half", "middle - half, middle + half", "p - half, p + half"),
             ("is missing below the line", "1 + z**2 / total", "1"),

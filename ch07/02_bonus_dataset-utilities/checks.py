@@ -1,4 +1,7 @@
-"""Self-checks for the exercises of dataset-utilities.ipynb. How a check works is told in chapter 2's checks.py."""
+"""Self-checks for the exercises of dataset-utilities.ipynb.
+
+How a check works is told in chapter 2's checks.py.
+"""
 
 from ch07_01_main_chapter_code.previous_chapters import (
     answer,

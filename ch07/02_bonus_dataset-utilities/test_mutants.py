@@ -1,4 +1,7 @@
-"""Answers to the exercises of dataset-utilities.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of dataset-utilities.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 import math
 from pathlib import Path

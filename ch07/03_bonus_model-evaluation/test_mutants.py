@@ -1,4 +1,7 @@
-"""Answers to the exercises of model-evaluation.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of model-evaluation.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 from pathlib import Path
 
@@ -67,7 +70,8 @@ def rank_correlation(a, b):
             (
                 "6 Σ d²",
                 "np.corrcoef(ranks(a), ranks(b))[0, 1]",
-                "1 - 6 * sum((x - y) ** 2 for x, y in zip(ranks(a), ranks(b))) / (len(a) * (len(a) ** 2 - 1))",
+                "1 - 6 * sum((x - y) ** 2 for x, y in zip(ranks(a), "
+                "ranks(b))) / (len(a) * (len(a) ** 2 - 1))",
             ),
             ("the sign is turned round", "return np.corrcoef", "return -np.corrcoef"),
             (

@@ -1,4 +1,7 @@
-"""Answers to the exercises of preference-tuning-with-dpo.ipynb that are nearly right, and unusual right ones."""
+"""Answers to the exercises of preference-tuning-with-dpo.ipynb.
+
+They are nearly right, or right in an unusual way.
+"""
 
 from pathlib import Path
 
