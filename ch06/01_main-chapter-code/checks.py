@@ -4,7 +4,6 @@ Each check has a reference, random inputs of several shapes, and the typical mis
 that makes them.
 """
 
-import copy
 import math
 
 import torch
@@ -35,23 +34,6 @@ def spam_or_ham(seed, texts, spam):
 def rounded_scores(seed, texts):
     """(texts,) probabilities with one digit, so that some are equal."""
     return whole(seed, 0, 10, texts) / 10 + 0.05
-
-
-def refuse_nan(attempt, inputs, hint):
-    """Raise `Mistake` with the hint where a result is, or holds, nan: it equals nothing, so `judge`
-    cannot name its cause.
-    """
-    for arguments in inputs:
-        try:
-            result = attempt(*copy.deepcopy(arguments))
-            numbers = [
-                float(number)
-                for number in (result if isinstance(result, list | tuple) else [result])
-            ]
-        except Exception:  # `judge` says what is wrong with this
-            return
-        if any(map(math.isnan, numbers)):
-            raise Mistake(f"a result is nan, 0 divided by 0. Likely mistake: {hint}.")
 
 
 def at(hidden, places):
@@ -257,20 +239,27 @@ def f1_as_mean(verdicts, labels):
     return precision, recall, (precision + recall) / 2
 
 
-def dividing_by_zero(verdicts, labels):
-    both, called, are = counts_of_spam(verdicts, labels)
+def in_tensors(count):
+    """A count whose 0 / 0 is nan, where Python's raises ZeroDivisionError."""
+    return torch.tensor(count, dtype=torch.double)
+
+
+def dividing_by_zero(verdicts, labels, kind=int):
+    both, called, are = map(kind, counts_of_spam(verdicts, labels))
     precision, recall = both / called, both / are
-    return precision, recall, 2 * precision * recall / (precision + recall)
+    f1 = 2 * precision * recall / (precision + recall)
+    return float(precision), float(recall), float(f1)
 
 
-def dividing_by_called(verdicts, labels):
+def dividing_by_called(verdicts, labels, kind=int):
     both, called, are = counts_of_spam(verdicts, labels)
-    return both / called, *three_numbers(both, called, are)[1:]
+    return float(kind(both) / kind(called)), *three_numbers(both, called, are)[1:]
 
 
-def dividing_by_found(verdicts, labels):
-    precision, recall, _ = three_numbers(*counts_of_spam(verdicts, labels))
-    return precision, recall, 2 * precision * recall / (precision + recall)
+def dividing_by_found(verdicts, labels, kind=float):
+    numbers = three_numbers(*counts_of_spam(verdicts, labels))
+    precision, recall = map(kind, numbers[:2])
+    return *numbers[:2], float(2 * precision * recall / (precision + recall))
 
 
 def numbers_of_ham(verdicts, labels):
@@ -311,6 +300,13 @@ PRECISION_RECALL_F1_MISTAKES = {
     "recall and F1 of 0": dividing_by_zero,
     "where nothing was called spam the precision divides by zero; it is 0 there": dividing_by_called,
     "where nothing was found F1 divides by zero; it is 0 there": dividing_by_found,
+    "where nothing was called spam this is nan, 0 / 0 in a tensor; precision and F1 are 0 "
+    "there": lambda v, y: dividing_by_zero(v, y, in_tensors),
+    "where nothing was called spam the precision is nan, 0 / 0 in a tensor; it is 0 "
+    "there": lambda v, y: dividing_by_called(v, y, in_tensors),
+    "where nothing was found F1 is nan, 0 / 0 in a tensor; it is 0 there": lambda v, y: (
+        dividing_by_found(v, y, in_tensors)
+    ),
     "these are the numbers of ham; spam is class 1": numbers_of_ham,
     "this is the accuracy where the precision should stand": numbers_with_accuracy,
     "divided by all texts; precision has the texts called spam below the line, recall "
@@ -376,7 +372,6 @@ def check_precision_recall_f1(attempt):
     inputs.append((torch.ones(1, dtype=torch.long), torch.ones(1, dtype=torch.long)))
     inputs.append((torch.tensor([1, 0, 1, 0, 1]), torch.tensor([0, 1, 0, 1, 0])))  # none found
 
-    refuse_nan(attempt, inputs, "where nothing was called spam the precision is 0, not 0 / 0")
     judge(
         attempt,
         lambda v, y: three_numbers(*counts_of_spam(v, y)),
@@ -549,7 +544,6 @@ def check_roc_area(attempt):
         (torch.tensor([0.3, 0.7]), torch.tensor([0, 1])),
         (torch.full((5,), 0.4), torch.tensor([0, 1, 1, 0, 1])),  # all are equal
     ]
-    refuse_nan(attempt, inputs, "pairs with equal scores belong to the number of pairs")
     judge(attempt, area_of_pairs, inputs, ROC_AREA_MISTAKES)
 
 
@@ -718,7 +712,14 @@ def gap_of_quantiles(confidence, right, bins):
     return gap_of_numbers(confidence, right, number)
 
 
+def gap_with_empty_bins(confidence, right, bins):
+    number = (confidence * bins).long()
+    gap = gap_of_means(confidence, right, bins)
+    return gap if len(number.unique()) == bins else math.nan
+
+
 CALIBRATION_GAP_MISTAKES = {
+    "an empty bin has no mean, its 0 / 0 is nan: skip it": gap_with_empty_bins,
     "every bin has the same say; weigh each by its number of texts": gap_unweighted,
     "divided by the number of bins, empty ones too; each bin counts by its number of texts": gap_over_all_bins,
     "the sign was kept: bins that are too sure and bins that are too unsure cancel "
@@ -792,7 +793,6 @@ def check_calibration_gap(attempt):
     inputs.append((border, torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0]), 4))
     inputs.append((torch.tensor([0.7]), torch.tensor([1.0]), 3))
 
-    refuse_nan(attempt, inputs, "an empty bin has no mean: skip it")
     judge(attempt, gap_of_means, inputs, CALIBRATION_GAP_MISTAKES)
 
 

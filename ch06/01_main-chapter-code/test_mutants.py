@@ -192,7 +192,16 @@ def precision_recall_f1(verdicts, labels):
             ),
             ("not the plain one", F1, "(precision + recall) / 2"),
             ("the precision divides by zero", " if called else 0.0", ""),
-            ("where nothing was found F1", F1, "2 * precision * recall / (precision + recall)"),
+            (
+                "the precision is nan",
+                PRECISION,
+                "(torch.tensor(float(found)) / torch.tensor(float(called))).item()",
+            ),
+            (
+                "where nothing was found F1 divides",
+                F1,
+                "2 * precision * recall / (precision + recall)",
+            ),
             (
                 "precision, recall and F1 of 0",
                 " if called else 0.0",
@@ -346,7 +355,7 @@ def roc_area(scores, labels):
                 "(scores[labels == 0] < scores[labels == 1].mean()).double().mean().item()",
             ),
             ("count twice here", "gaps > 0", "gaps >= 0"),
-            ("belong to the number of pairs", AREA, "(won.sum() / (gaps != 0).sum()).item()"),
+            ("were left out of the number", AREA, "(won.sum() / (gaps != 0).sum()).item()"),
             ("the ranks begin at 0", AREA, "(won + 0.5 * tied).mean().item() - 1 / gaps.shape[1]"),
             (
                 "divided by the number of texts",

@@ -299,7 +299,7 @@ EXERCISES = {
             (spoiled_numbers(lambda p, r, f: (r, p, f)), "exchanged"),
             (spoiled_numbers(lambda p, r, f: (p, r, (p + r) / 2)), "harmonic mean"),
             (harmonic_mean_with_holes, "divides by zero"),
-            (holes_in_tensors, "the precision is 0, not 0 / 0"),
+            (holes_in_tensors, "nan, 0 / 0 in a tensor"),
             (lambda v, y: solved_precision_recall_f1(1 - v, 1 - y), "numbers of ham"),
             (
                 lambda v, y: (as_report(v, y).accuracy, *solved_precision_recall_f1(v, y)[1:]),
