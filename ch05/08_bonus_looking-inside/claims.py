@@ -50,13 +50,27 @@ def looking_head(answers, fact):
 
 
 def missed_head(answers, fact):
-    """The head whose silence costs most where this fact is needed, and the nats."""
-    return largest({head: kinds[fact] for head, kinds in answers["ablations"].items()})
+    """The head whose silence costs most where this fact is needed, and the nats, with their error."""
+    costs = {head: kinds[fact] for head, kinds in answers["ablations"].items()}
+    head, _ = largest(costs)
+    return head, *costs[head]
 
 
 def moving_head(answers, fact):
-    """The head that brings most of this fact to the place where it is needed, and its share."""
-    return largest(answers["movers"][fact])
+    """The head that brings most of this fact to the place where it is needed, and its share, with
+    its error."""
+    shares = answers["movers"][fact]
+    head, _ = largest(shares)
+    return head, *shares[head]
+
+
+def copying_head(answers, fact):
+    """The head that speaks for the right word most often, in words; pronouns are not asked for."""
+    rows = answers["copies"].get(fact)
+    if rows is None:
+        return "–"
+    head, share = largest({f"{n}.{h}": x for n, row in enumerate(rows) for h, x in enumerate(row)})
+    return f"{head}: {percent(share)}"
 
 
 def left_behind(answers, fact):
@@ -64,6 +78,13 @@ def left_behind(answers, fact):
     where it will be needed."""
     groups = answers["patching"][fact]["stream.1"]
     return groups["first mention"][0] + groups["later mentions"][0], groups["when needed"][0]
+
+
+def resting_places(answers, fact):
+    """After block 0: the groups of places that hold a tenth of a fact or more, in words."""
+    shares = {group: share for group, (share, _) in answers["patching"][fact]["stream.1"].items()}
+    held = sorted((share, group) for group, share in shares.items() if share >= 0.1)
+    return ", ".join(f"{group} {percent(share)}" for share, group in reversed(held))
 
 
 # --- The claims -----------------------------------------------------------------------------------
@@ -252,16 +273,19 @@ def heads_table(models):
     rows = []
     for fact in FACTS:
         for name, answers in models.items():
-            looks, missed, moves = (
-                pick(answers, fact) for pick in (looking_head, missed_head, moving_head)
-            )
-            behind, ahead = left_behind(answers, fact)
+            looks, looked = looking_head(answers, fact)
+            missed, cost, cost_error = missed_head(answers, fact)
+            moves, share, share_error = moving_head(answers, fact)
             rows.append(
-                [fact, name, f"{looks[0]}: {percent(looks[1])}", f"{missed[0]}: {missed[1]:.2f}"]
-                + [f"{moves[0]}: {percent(moves[1])}", percent(behind), percent(ahead)]
+                [
+                    *(fact, name, f"{looks}: {percent(looked)}", copying_head(answers, fact)),
+                    f"{missed}: {cost:.2f} ± {cost_error:.2f}",
+                    f"{moves}: {100 * share:.0f} ± {100 * share_error:.0f} %",
+                    resting_places(answers, fact),
+                ]
             )
-    head = ["fact", "model", "looks there most", "missed most (nats)", "moves most"]
-    return markdown([*head, "after block 0: at its mentions", "where it is needed"], rows)
+    head = ["fact", "model", "looks there most", "copies most", "missed most (nats)", "moves most"]
+    return markdown([*head, "after block 0 it is at"], rows)
 
 
 def probes_table(models):

@@ -355,6 +355,17 @@ def bags(batch, rows, at):
 # --- 7. Patching ----------------------------------------------------------------------------------
 
 
+def some_cases(tried, limit):
+    """The first `limit` of those that are not None. Raises ValueError where there is none."""
+    found = list(islice(filter(None, tried), limit))
+    if not found:
+        raise ValueError(
+            "none of these tales fits: a word and the one in its place must have equally many tokens. "
+            "Give more tales, or a tokenizer with more tokens"
+        )
+    return found
+
+
 class Pairs:
     """Tales in twos that differ in one fact, and a place where the second must say another token.
 
@@ -366,7 +377,7 @@ class Pairs:
     def __init__(self, tales, tokenizer, fact, limit=60):
         variable, forms = FACTS[fact]
         tried = (_pair(text, n, tokenizer, variable, forms) for n, text in enumerate(tales))
-        found = list(islice(filter(None, tried), limit))
+        found = some_cases(tried, limit)
         firsts, seconds, self.ours, others, asks = zip(*found, strict=True)
         self.asks, self.rows = torch.tensor(asks), torch.arange(len(asks))
         both = [
@@ -548,7 +559,7 @@ class Contradictions:
 
     def __init__(self, texts, tokenizer, limit=200):
         tried = (_contradiction(text, tokenizer) for text in texts)
-        found = list(islice(filter(None, tried), limit))
+        found = some_cases(tried, limit)
         wrong, consistent, at, then, names = zip(*found, strict=True)
         self.wrong, _ = batch_of(wrong)
         self.consistent, _ = batch_of(consistent)

@@ -1,5 +1,6 @@
 """Tests of the hooks, the answer key beside a tale, the findings and their tables, the exercises."""
 
+import copy
 import json
 import sys
 from dataclasses import replace
@@ -78,6 +79,15 @@ def untrained(tokenizer):
     torch.manual_seed(0)
     config = GPTConfig.preset("tales", vocab_size=tokenizer.n_vocab, emb_dim=16)
     model = GPT(replace(config, n_heads=2)).eval()
+    model.tokenizer = tokenizer
+    return model
+
+
+@pytest.fixture(scope="module")
+def untrained_llama(tokenizer):
+    torch.manual_seed(0)
+    config = LlamaConfig.preset("tales", vocab_size=tokenizer.n_vocab, emb_dim=16, hidden_dim=20)
+    model = Llama(replace(config, n_heads=2, n_kv_heads=1)).eval()
     model.tokenizer = tokenizer
     return model
 
@@ -412,25 +422,27 @@ def test_the_gap_is_the_loss_minus_the_floor(untrained, tokenizer):
     torch.testing.assert_close(said.log().sum().item(), logs[key < 0].double().sum().item())
 
 
-def test_a_fact_is_where_it_must_be_at_both_ends(untrained, tokenizer):
+@pytest.mark.parametrize("kind", ["untrained", "untrained_llama"])
+def test_a_fact_is_where_it_must_be_at_both_ends(kind, tokenizer, request):
     """Before the first block all of it is in the tokens that differ; after the last, all that
     counts is the place where it is needed."""
+    model = copy.deepcopy(request.getfixturevalue(kind)).double()
     for fact in ("hero's pronoun", "place"):
         pairs = findings.Pairs(make_tales(60, seed=5), tokenizer, fact, limit=6)
         before = torch.arange(pairs.first.shape[1]) <= pairs.asks[:, None]
         differ = (pairs.first != pairs.second) & before
         named = pairs.groups["first mention"] | pairs.groups["later mentions"]
         assert differ.any(dim=1).all() and not (differ & ~named).any()
-        found = inside.activations(untrained, pairs.second, ["stream.0"])["stream.0"]
-        mean, error = pairs.moved(untrained)({"stream.0": inside.put(found, named)})
-        assert mean == pytest.approx(1, abs=1e-3) and error < 1e-3
-        table = findings.patching(untrained, pairs)
+        found = inside.activations(model, pairs.second, ["stream.0"])["stream.0"]
+        mean, error = pairs.moved(model)({"stream.0": inside.put(found, named)})
+        assert mean == pytest.approx(1, abs=1e-6) and error < 1e-6
+        table = findings.patching(model, pairs)
         for group in pairs.groups:
             assert table["stream.2"][group][0] == pytest.approx(
-                float(group == "when needed"), abs=1e-3
+                float(group == "when needed"), abs=1e-6
             )
-            if group in ("before", "another fact"):
-                assert all(abs(row[group][0]) < 1e-3 for row in table.values())
+        assert table["stream.0"]["another fact"][0] == 0
+        assert all(row["before"][0] == 0 for row in table.values())
 
 
 def test_a_pair_asks_where_the_fact_is_needed(tokenizer):
@@ -439,6 +451,22 @@ def test_a_pair_asks_where_the_fact_is_needed(tokenizer):
     for words in pairs.wanted.tolist():
         assert words[0] != words[1]
         assert all(tokenizer.decode([word]).strip() in animals for word in words)
+
+
+def test_where_no_tale_fits_it_is_said():
+    with pytest.raises(ValueError, match="none of these tales fits: .* more tokens"):
+        findings.some_cases(iter([None, None]), 3)
+    assert findings.some_cases(iter([None, 1, 2, None, 3, 4]), 3) == [1, 2, 3]
+
+
+def test_a_small_vocabulary_will_do():
+    """Words need not be one token each, as long as the two that change places have equally many."""
+    small = BPETokenizer.train(TALES, 560)
+    assert any(len(small.encode(" " + word)) > 1 for word in candidates("stuck", "place"))
+    tales = make_tales(200, seed=5)
+    for fact in findings.FACTS:
+        assert len(findings.Pairs(tales, small, fact, limit=3).rows) == 3
+    assert len(findings.Contradictions(tales, small, limit=3).rows) == 3
 
 
 def test_a_probe_reads_what_is_there_and_nothing_else():
@@ -635,7 +663,9 @@ def test_a_readme_without_marks_is_left_alone(tmp_path):
     assert readme.read_text(encoding="utf-8") == f"a\n{start}\n\nnew \\1\n\n{end}\nb"
 
 
-def test_the_script_answers_for_a_model(untrained, monkeypatch):
+@pytest.mark.parametrize("kind", ["untrained", "untrained_llama"])
+def test_the_script_answers_for_a_model(kind, monkeypatch, request):
+    untrained = request.getfixturevalue(kind)
     small = {"key": 8, "ablation": 6, "pairs": 4, "probes": 60, "means": 60, "edits": 3}
     monkeypatch.setattr(experiments, "EDITED", ("hero.kind",))
     monkeypatch.setattr(experiments, "PROBED", ("plot", "hero"))
