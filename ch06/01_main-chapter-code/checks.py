@@ -186,6 +186,8 @@ WEIGHTED_LOSS_MISTAKES = {
         text_losses(x, y) * w[y]
     ),
     "every class has the same say here: this is the mean of the classes' means, weighed": mean_of_classes,
+    "`[:, labels]` takes all labels for every text; pick one for each, with `torch.arange(texts)` as "
+    "the first index": lambda x, y, w: (-x.log_softmax(-1)[:, y] * w[y]).sum() / w[y].sum(),
     "the number is right, but it is a float: leave out `.item()`, so that `backward()` "
     "works": lambda x, y, w: weighted_mean(x, y, w).item(),
 }
@@ -519,6 +521,9 @@ ROC_AREA_MISTAKES = {
         area_of_pairs(s, y) * score_gaps(s, y).numel() / len(y) ** 2
     ),
     "this is the mean precision, another area": mean_precision,
+    "these are the pairs that the ham wins, and equal scores count for neither": lambda s, y: (
+        (score_gaps(s, y) < 0).double().mean().item()
+    ),
 }
 
 
@@ -585,6 +590,9 @@ def lowest_cost(s, y, alarm, miss, thresholds):
 CHEAPEST_THRESHOLD_MISTAKES = {
     "the costs are exchanged: a false alarm is ham called spam, a miss is spam that "
     "came through": lambda s, y, alarm, miss, t: cheapest(s, y, miss, alarm, t),
+    "ham and spam are exchanged: the label 1 is spam": lambda s, y, alarm, miss, t: cheapest(
+        s, 1 - y, alarm, miss, t
+    ),
     "every mistake was counted alike; multiply each kind by what it costs": lambda s, y, alarm, miss, t: (
         cheapest(s, y, 1, 1, t)
     ),
@@ -724,8 +732,8 @@ CALIBRATION_GAP_MISTAKES = {
     "divided by the number of bins, empty ones too; each bin counts by its number of texts": gap_over_all_bins,
     "the sign was kept: bins that are too sure and bins that are too unsure cancel "
     "each other": lambda c, r, b: sum(gap * texts for gap, texts in gaps_of_bins(c, r, b)) / len(c),
-    "one bin for everything: mistakes in one place are hidden by the opposite ones "
-    "in another": lambda c, r, b: abs((c.mean() - r.mean()).item()),
+    "one bin for everything, or signs kept up to the sum: mistakes in one place are hidden by the "
+    "opposite ones in another": lambda c, r, b: abs((c.mean() - r.mean()).item()),
     "this compares text by text, which punishes every unsure verdict; compare the means "
     "of a bin": lambda c, r, b: (c - r).abs().mean().item(),
     "the gaps were squared; the mean of the plain distances is asked for": lambda c, r, b: (

@@ -135,6 +135,11 @@ def weighted_loss(logits, labels, weights):
                 MEAN,
                 "losses.mean()",
             ),
+            (
+                "takes all labels for every text",
+                "logits.log_softmax(dim=-1).gather(1, labels[:, None])[:, 0]",
+                "logits.log_softmax(dim=-1)[:, labels]",
+            ),
             ("these divide", "weights[labels]", "1 / weights[labels]"),
             ("the minus sign", "-logits", "logits"),
             ("mean probability of the right class", "-logits.log_softmax", "logits.softmax"),
@@ -320,6 +325,7 @@ def roc_area(scores, labels):
             ("counted as lost", " + 0.5 * tied", ""),
             ("counted as won", "0.5 * tied", "tied"),
             ("the wrong way round", "gaps > 0", "gaps < 0"),
+            ("count for neither", "gaps > 0", "gaps < 0", " + 0.5 * tied", ""),
             ("the mean difference", AREA, "gaps.double().mean().item()"),
             ("divide by their number", ".mean()", ".sum()"),
             (
@@ -399,6 +405,13 @@ def cheapest_threshold(scores, labels, alarm_cost, miss_cost, thresholds):
                 "alarms + misses",
             ),
             ("the dearest", "return min(", "return max("),
+            (
+                "ham and spam are exchanged",
+                "labels == 0",
+                "labels == 1",
+                "~called & (labels == 1)",
+                "~called & (labels == 0)",
+            ),
             ("this is the lowest cost; the", FIRST, "min(map(cost, thresholds))"),
             ("only false alarms", " + misses * miss_cost", ""),
             ("only misses", "alarms * alarm_cost + ", ""),
@@ -475,6 +488,7 @@ def calibration_gap(confidence, right, bins):
                 "(confidence * bins).long()",
                 "torch.zeros_like(confidence)",
             ),
+            ("one bin for everything", "gap.abs()", "gap", "return total", "return abs(total)"),
             (
                 "text by text, which punishes",
                 "total / len(confidence)",
