@@ -314,6 +314,9 @@ PRECISION_RECALL_F1_MISTAKES = {
     "divided by all texts; precision has the texts called spam below the line, recall "
     "those that are spam": numbers_over_all,
     "F1 is the harmonic mean, not the root of the product": with_f1(lambda p, r: (p * r) ** 0.5),
+    "F1 lacks its factor 2, and where nothing was found it divides by zero": with_f1(
+        lambda p, r: 1 / (1 / p + 1 / r)
+    ),
     "F1 lacks its factor 2": with_f1(lambda p, r: p * r / max(1e-12, p + r)),
     "F1 is no product: 2 · precision · recall is divided by precision + recall": with_f1(
         lambda p, r: 2 * p * r

@@ -233,6 +233,7 @@ def precision_recall_f1(verdicts, labels):
             ),
             ("the root of the product", F1, "math.sqrt(precision * recall)"),
             ("lacks its factor 2", "2 * found /", "found /"),
+            ("lacks its factor 2, and", F1, "1 / (1 / precision + 1 / recall)"),
             ("F1 is no product", F1, "2 * precision * recall"),
             ("the smaller of the two", F1, "min(precision, recall)"),
             ("Jaccard", F1, "found / (called + spam - found)"),

@@ -552,6 +552,9 @@ TURN_TARGETS_MISTAKES = {
     "token is predicted by the last one before it": talk_shifted_by_turns,
     "the two lists are exchanged: (inputs, targets)": lambda t, e: talk_targets(t, e)[::-1],
     "only the targets came back": lambda t, e: talk_targets(t, e)[1],
+    "an end was put before the talk; the row begins with the first id of the first turn": lambda t, e: (
+        talk_targets([("user", [e]), *t], e)
+    ),
     "there is one pair for each turn; the whole talk is one row": lambda t, e: [
         talk_targets([turn], e) for turn in t
     ],
@@ -1079,6 +1082,8 @@ def greedy_with_end(model, prompt, end, most):
 
 GREEDY_ANSWER_MISTAKES = {
     "the end-of-text token is part of this answer; it ends it, and nobody wants to read it": greedy_with_end,
+    "this asks whether the last id is `end`: a prompt that ends with it gets no answer, and every "
+    "answer keeps its end": lambda m, p, e, n: [] if p[-1] == e else greedy_with_end(m, p, e, n),
     "this never stops before max_tokens: what comes behind the end-of-text token is no part of the "
     "answer": lambda m, p, e, n: greedy_by_steps(m, p, e, n, stop=False),
     "the prompt came back with the answer; only the new ids are asked for": lambda m, p, e, n: [

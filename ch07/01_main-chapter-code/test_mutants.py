@@ -326,6 +326,7 @@ def turn_targets(turns, end):
                 'said if role == "assistant" else',
                 'said if role == "assistant" and number == len(turns) - 1 else',
             ),
+            ("put before the talk", "row, targets = [], []", "row, targets = [end], [-100]"),
             (
                 "shifted by itself",
                 "row += said",
@@ -698,6 +699,13 @@ def greedy_answer(next_logits, prompt, end, max_tokens):
                 "            return answer + [end]\n        answer.append(token)",
             ),
             ("never stops before", "        if token == end:\n            break\n", ""),
+            (
+                "whether the last id is `end`",
+                "< max_tokens",
+                "< max_tokens and (prompt + answer)[-1] != end",
+                "        if token == end:\n            break\n",
+                "",
+            ),
             ("the prompt came back", "return answer", "return prompt + answer"),
             ("its last token alone", "prompt + answer)", "(prompt + answer)[-1:])"),
             ("the prompt alone", "prompt + answer)", "prompt)"),
