@@ -186,6 +186,8 @@ WEIGHTED_LOSS_MISTAKES = {
         text_losses(x, y) * w[y]
     ),
     "every class has the same say here: this is the mean of the classes' means, weighed": mean_of_classes,
+    "`[:, labels]` takes all labels for every text; pick one for each, with `torch.arange(texts)` as "
+    "the first index": lambda x, y, w: (-x.log_softmax(-1)[:, y] * w[y]).sum() / w[y].sum(),
     "the number is right, but it is a float: leave out `.item()`, so that `backward()` "
     "works": lambda x, y, w: weighted_mean(x, y, w).item(),
 }
@@ -312,6 +314,9 @@ PRECISION_RECALL_F1_MISTAKES = {
     "divided by all texts; precision has the texts called spam below the line, recall "
     "those that are spam": numbers_over_all,
     "F1 is the harmonic mean, not the root of the product": with_f1(lambda p, r: (p * r) ** 0.5),
+    "F1 lacks its factor 2, and where nothing was found it divides by zero": with_f1(
+        lambda p, r: 1 / (1 / p + 1 / r)
+    ),
     "F1 lacks its factor 2": with_f1(lambda p, r: p * r / max(1e-12, p + r)),
     "F1 is no product: 2 · precision · recall is divided by precision + recall": with_f1(
         lambda p, r: 2 * p * r
@@ -519,6 +524,9 @@ ROC_AREA_MISTAKES = {
         area_of_pairs(s, y) * score_gaps(s, y).numel() / len(y) ** 2
     ),
     "this is the mean precision, another area": mean_precision,
+    "these are the pairs that the ham wins, and equal scores count for neither": lambda s, y: (
+        (score_gaps(s, y) < 0).double().mean().item()
+    ),
 }
 
 
@@ -585,6 +593,9 @@ def lowest_cost(s, y, alarm, miss, thresholds):
 CHEAPEST_THRESHOLD_MISTAKES = {
     "the costs are exchanged: a false alarm is ham called spam, a miss is spam that "
     "came through": lambda s, y, alarm, miss, t: cheapest(s, y, miss, alarm, t),
+    "ham and spam are exchanged: the label 1 is spam": lambda s, y, alarm, miss, t: cheapest(
+        s, 1 - y, alarm, miss, t
+    ),
     "every mistake was counted alike; multiply each kind by what it costs": lambda s, y, alarm, miss, t: (
         cheapest(s, y, 1, 1, t)
     ),
@@ -725,8 +736,8 @@ CALIBRATION_GAP_MISTAKES = {
     "each bin counts by its number of texts": gap_over_all_bins,
     "the sign was kept: bins that are too sure and bins that are too unsure cancel "
     "each other": lambda c, r, b: sum(gap * texts for gap, texts in gaps_of_bins(c, r, b)) / len(c),
-    "one bin for everything: mistakes in one place are hidden by the opposite ones "
-    "in another": lambda c, r, b: abs((c.mean() - r.mean()).item()),
+    "one bin for everything, or signs kept up to the sum: mistakes in one place are hidden by the "
+    "opposite ones in another": lambda c, r, b: abs((c.mean() - r.mean()).item()),
     "this compares text by text, which punishes every unsure verdict; compare the means "
     "of a bin": lambda c, r, b: (c - r).abs().mean().item(),
     "the gaps were squared; the mean of the plain distances is asked for": lambda c, r, b: (

@@ -350,6 +350,13 @@ LOSS_ON_ANSWERS_MISTAKES = {
     ),
     "−100 is no place in the vocabulary: `gather` cannot take it; leave these places out or put "
     "another id there first": lambda x, y: (-x.log_softmax(-1).gather(-1, y[..., None])).mean(),
+    "`softmax` has rounded a small probability to 0, whose logarithm is infinite; take "
+    "log_softmax": lambda x, y: (
+        -x.softmax(dim=-1).log()[y != -100].gather(-1, y[y != -100][:, None]).mean()
+    ),
+    "`[:, targets]` takes all targets at every place; pick one for each, with `gather`": lambda x, y: (
+        -x.log_softmax(dim=-1)[y != -100][:, y[y != -100]].mean()
+    ),
     "this is the mean probability of the targets, without the logarithm": lambda x, y: (
         (-each_loss(x, y)).exp()[y != -100].mean()
     ),
@@ -475,6 +482,15 @@ def talk_shifted_by_two(turns, end):
     return ids[:-1], targets[1:]
 
 
+def talk_shifted_by_turns(turns, end):
+    row, targets = [], []
+    for role, said in turns:
+        ids = [*said, end] if role == "assistant" else list(said)
+        row += ids[:-1]
+        targets += ids[1:] if role == "assistant" else [-100] * (len(ids) - 1)
+    return row, targets
+
+
 def talk_without_ends(turns, end):
     row = [token for _, said in turns for token in said]
     learned = [role == "assistant" for role, said in turns for _ in said]
@@ -532,8 +548,13 @@ TURN_TARGETS_MISTAKES = {
         talk_targets(t, e)[1],
     ),
     "shifted by two: a target is the token that follows": talk_shifted_by_two,
+    "each turn was shifted by itself, and lost an id; shift the whole row once: an answer's first "
+    "token is predicted by the last one before it": talk_shifted_by_turns,
     "the two lists are exchanged: (inputs, targets)": lambda t, e: talk_targets(t, e)[::-1],
     "only the targets came back": lambda t, e: talk_targets(t, e)[1],
+    "an end was put before the talk; the row begins with the first id of the first turn": lambda t, e: (
+        talk_targets([("user", [e]), *t], e)
+    ),
     "there is one pair for each turn; the whole talk is one row": lambda t, e: [
         talk_targets([turn], e) for turn in t
     ],
@@ -759,6 +780,12 @@ def interval_around_the_share(right, total, z):
     return right / total - (high - low) / 2, right / total + (high - low) / 2
 
 
+def middle_not_divided(right, total, z):
+    low, high = wilson_by_formula(right, total, z)
+    middle, half = right / total + z * z / (2 * total), (high - low) / 2
+    return middle - half, middle + half
+
+
 def middle_and_half(right, total, z):
     low, high = wilson_by_formula(right, total, z)
     return (low + high) / 2, (high - low) / 2
@@ -786,6 +813,13 @@ WILSON_INTERVAL_MISTAKES = {
     ),
     "the root was not divided by 1 + z²/total; the whole bracket is": lambda r, n, z: (
         wilson_by_parts(r, n, z, half=z)
+    ),
+    "the middle was not divided by 1 + z²/total; the whole bracket is": middle_not_divided,
+    "`z**2 / 2 * total` multiplies by total; write `z**2 / (2 * total)`": lambda r, n, z: (
+        wilson_by_parts(r, n, z, w=z * z * n)
+    ),
+    "`z**2 / 4 * total**2` multiplies by total²; write `z**2 / (4 * total**2)`": lambda r, n, z: (
+        wilson_by_parts(r, n, z, inside=r / n * (1 - r / n) / n + z * z / 4 * n * n)
     ),
     "z is not squared: everywhere but before the root stands z²": lambda r, n, z: wilson_by_parts(
         r, n, z, w=z / n, below=1 + z / n, inside=r / n * (1 - r / n) / n + z / (4 * n * n)
@@ -882,6 +916,9 @@ IS_RIGHT_MISTAKES = {
     "a stop with a space before it counts here; it is a full stop at the end as well": lambda w, a: (
         " ".join(w.casefold().split()).removesuffix(".")
         == " ".join(a.casefold().split()).removesuffix(".")
+    ),
+    "the full stop was looked for before the white space at the end was taken off": lambda w, a: (
+        w.casefold().removesuffix(".").split() == a.casefold().removesuffix(".").split()
     ),
     "capitals count here; they should not": lambda w, a: (
         " ".join(w.strip().removesuffix(".").split())
@@ -1045,6 +1082,8 @@ def greedy_with_end(model, prompt, end, most):
 
 GREEDY_ANSWER_MISTAKES = {
     "the end-of-text token is part of this answer; it ends it, and nobody wants to read it": greedy_with_end,
+    "this asks whether the last id is `end`: a prompt that ends with it gets no answer, and every "
+    "answer keeps its end": lambda m, p, e, n: [] if p[-1] == e else greedy_with_end(m, p, e, n),
     "this never stops before max_tokens: what comes behind the end-of-text token is no part of the "
     "answer": lambda m, p, e, n: greedy_by_steps(m, p, e, n, stop=False),
     "the prompt came back with the answer; only the new ids are asked for": lambda m, p, e, n: [
