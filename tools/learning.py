@@ -65,11 +65,11 @@ def answer(name, truth):
 
 
 def _how_far(guess, truth):
-    """The distance in words: the difference, and the ratio where both are above zero."""
+    """The distance in words: the difference, and the ratio where both have the same sign."""
     side = "too high" if guess > truth else "too low"
     words = f"{_shown(abs(guess - truth))} {side}"
-    if guess > 0 and truth > 0:
-        ratio = max(guess, truth) / min(guess, truth)
+    if guess * truth > 0:
+        ratio = max(guess / truth, truth / guess)
         factor = f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}"
         words += f", a factor of {factor}" if ratio >= 1.05 else ", less than 5 % off"
     return words

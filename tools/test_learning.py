@@ -100,6 +100,8 @@ def test_a_guess_is_locked_where_nothing_is_stored(capsys):
         (1000, 1200, "you predicted 1,000, it is 1,200: 200 too low, a factor of 1.2."),
         (100, 101, "1 too low, less than 5 % off."),
         (-1, 2.5, "3.5 too low."),
+        (-1.34, -1.3416, "0.0016 too high, less than 5 % off."),
+        (-2, -1, "1 too low, a factor of 2."),
         (10, 1025, "1,015 too low, a factor of 102."),
         (0, 3, "3 too low."),
         (np.float64(0.5), torch.tensor(0.25), "you predicted 0.5, it is 0.25: 0.25 too high, a"),

@@ -109,6 +109,10 @@ LAYER_NORM_MISTAKES = {
     ),
     "one mean and one variance for all tokens of a text; each token has its own, "
     "over dim=-1": lambda x, w, b, eps: normalised(x, eps, (1, 2)) * w + b,
+    "the variance was divided by emb_dim - 1, and eps is missing: `std` needs `unbiased=False`, "
+    "and eps is added to the variance, inside the root": lambda x, w, b, eps: (
+        normalised(x, 0, unbiased=True) * w + b
+    ),
     "mean or variance lost its axis: `keepdim=True` keeps it for both, "
     "(batch, tokens, 1)": lambda x, w, b, eps: normalised(x, eps, keepdim=False) * w + b,
     "this is a softmax": lambda x, w, b, eps: x.softmax(dim=-1) * w + b,
@@ -171,6 +175,11 @@ GELU_MISTAKES = {
     "`2 / math.pi ** 0.5` takes the root of π alone; put brackets around 2 / math.pi": bent(
         root=2 / math.pi**0.5
     ),
+    "`math.sqrt(2) / math.pi` takes the root of 2 alone; put 2 / math.pi into the root": bent(
+        root=2**0.5 / math.pi
+    ),
+    "0.044715 was cubed, too; only x is": bent(factor=0.044715**3),
+    "with x taken out of the bracket its square is left: x · (1 + 0.044715 · x²)": bent(cube=4),
     "this is 1/√2, which belongs to the exact form with erf; before the bracket of the tanh "
     "stands √(2/π)": bent(root=0.5**0.5),
     "the factor of the cube is 0.044715; yours is ten times as large": bent(factor=0.44715),
@@ -288,6 +297,8 @@ TRANSFORMER_BLOCK_MISTAKES = {
     "norm1(x)": lambda x, n1, a, n2, f: second_step(n1(x) + a(n1(x)), n2, f),
     "the feed-forward layer read norm1(x), what the attention had read; it reads norm2 of the "
     "sum": lambda x, n1, a, n2, f: x + a(n1(x)) + f(n1(x)),
+    "the feed-forward layer read the attention's result alone; it reads the sum, x and that "
+    "result": lambda x, n1, a, n2, f: x + second_step(a(n1(x)), n2, f),
     "norm2 was used twice; the attention reads norm1(x)": lambda x, n1, a, n2, f: block(
         x, n2, a, n2, f
     ),
@@ -425,6 +436,11 @@ def flat_then_shifted(logits, ids):
     return token_losses(logits.flatten(0, 1)[:-1], ids.flatten()[1:]).mean()
 
 
+def losses_of_all_pairs(logits, ids):
+    log_p = logits[:, :-1].log_softmax(dim=-1)
+    return -log_p[..., ids[:, 1:]]
+
+
 def kept_losses(logits, ids, kept):
     return (shifted_losses(logits, ids) * kept).sum() / kept.sum()
 
@@ -512,6 +528,8 @@ NEXT_TOKEN_LOSS_MISTAKES = {
     ),
     "the mean went over the whole vocabulary; only the target's logarithm "
     "counts": lambda logits, ids: -logits[:, :-1].log_softmax(-1).mean(),
+    "indexed with all targets, which takes every one of them for every place; `gather` takes each "
+    "place's own": lambda logits, ids: losses_of_all_pairs(logits, ids).mean(),
     "divided by the vocabulary, too: with a one-hot tensor add up over dim=-1 before the "
     "mean": lambda logits, ids: shifted_losses(logits, ids).mean() / logits.shape[-1],
     "this is the entropy of the guesses; the loss takes the target's "
@@ -609,6 +627,9 @@ GPT_PARAMETERS_MISTAKES = {
     ),
     "an untied head has a matrix of its own, vocab_size · emb_dim": lambda *sizes: (
         parameters_of_gpt(*sizes[:-1], tied=True)
+    ),
+    "an untied head has no bias, only its matrix": lambda vocab, context, d, layers, tied: (
+        parameters_of_gpt(vocab, context, d, layers, tied) + (0 if tied else vocab)
     ),
     "tied is turned round": lambda *sizes: parameters_of_gpt(*sizes[:-1], tied=not sizes[-1]),
     "the norms are missing: each has a weight and a bias of emb_dim numbers": lambda *sizes: (
@@ -1020,6 +1041,22 @@ def write_one_axis_too_few(model, idx, max_tokens):
     return model(model(idx, cache)[:, -1].argmax(dim=-1), cache)
 
 
+def write_every_guess(model, idx, max_tokens):
+    cache, new = KVCache(), idx
+    for _ in range(max_tokens):
+        new = model(new, cache).argmax(dim=-1)
+        idx = torch.cat([idx, new], dim=1)
+    return idx
+
+
+def write_every_guess_once(model, idx, max_tokens):
+    cache, new = KVCache(), idx
+    for _ in range(max_tokens):
+        idx = torch.cat([idx, model(new, cache).argmax(dim=-1)], dim=1)
+        new = idx[:, -1:]
+    return idx
+
+
 def write_prompt_in_two(model, idx, max_tokens):
     cache = KVCache()
     if idx.shape[1] > 1:
@@ -1099,6 +1136,10 @@ WRITE_WITH_CACHE_MISTAKES = {
     "the first token of the prompt was read again and again; the newest is the last, "
     "`idx[:, -1:]`": lambda *args: write_cached(*args, later=slice(0, 1)),
     "the prompt lost its last token on the way into the cache": write_prompt_cut,
+    "the guesses of all positions were appended, and read again; only the last one's, "
+    "`logits[:, -1]`, is about what comes next": write_every_guess,
+    "the guesses at all positions of the prompt were appended; only the last one's, "
+    "`logits[:, -1]`, is about what comes next": write_every_guess_once,
     "each call needs ids of the shape (1, tokens): `argmax(dim=-1, keepdim=True)` "
     "keeps the axis, so does `idx[:, -1:]`": write_one_axis_too_few,
 }

@@ -84,6 +84,9 @@ PERPLEXITY_MISTAKES = {
     "no row can be asked for its number −100: leave these places out before": lambda x, t: (
         (-x.log_softmax(-1)[torch.arange(len(t)), t]).mean().exp()
     ),
+    "the logarithm is missing: this is minus the mean probability, with e raised to it": (
+        lambda x, t: (-(-real_losses(x, t)).exp()).mean().exp()
+    ),
     "the mean went over the whole vocabulary; only the target's logarithm counts": lambda x, t: (
         (-x.log_softmax(-1)[t != -100]).mean().exp()
     ),
@@ -238,6 +241,11 @@ def adamw_decayed_afterwards(weight, gradient, m, v, step, lr, decay):
     return weight * (1 - lr * decay), m, v
 
 
+def adamw_decayed_by_one_size(weight, gradient, m, v, step, lr, decay):
+    weight, m, v = adamw(weight, gradient, m, v, step, lr, 0.0)
+    return weight - lr * decay, m, v
+
+
 def adamw_with(**parts):
     return lambda *args: adamw(*args, **parts)
 
@@ -326,6 +334,7 @@ ADAMW_STEP_MISTAKES = {
     "lr is missing in the decay: it is lr · decay · weight": lambda *args: adamw(
         *args[:6], args[6] / args[5]
     ),
+    "the weight is missing in the decay: it is lr · decay · weight": adamw_decayed_by_one_size,
     "β₂ is 0.99 here, not 0.999": lambda *args: adamw(*args, betas=(0.9, 0.999)),
     "the step goes uphill: the weight moves against the gradient": lambda *args: adamw(
         *args, sign=1
@@ -455,6 +464,18 @@ TRAPEZOID_RATE_MISTAKES = {
     "the fall begins one step too late, or the last step has too high a "
     "rate": lambda step, steps, warmup, decay, peak: trapezoid(
         step, steps + 1, warmup, decay, peak
+    ),
+    "step number `warmup` got more than the peak: the rise ends one step before "
+    "it": lambda step, steps, warmup, decay, peak: (
+        peak * (warmup + 1) / warmup
+        if step == warmup
+        else trapezoid(step, steps, warmup, decay, peak)
+    ),
+    "the fall was divided by `steps`; it takes `decay` "
+    "steps": lambda step, steps, warmup, decay, peak: (
+        peak * (steps - step) / steps
+        if step >= steps - decay
+        else trapezoid(step, steps, warmup, decay, peak)
     ),
     "the warm-up is upside down: it falls": lambda step, steps, warmup, decay, peak: (
         peak * (1 - step / warmup) if step < warmup else trapezoid(step, steps, warmup, decay, peak)

@@ -41,6 +41,7 @@ def perplexity(logits, targets):
             ("the sign is wrong", "losses = -log_p", "losses = log_p"),
             ("the losses were added up", ".mean()", ".sum()"),
             ("logits are no logarithms", ".log_softmax(dim=-1)", ""),
+            ("the logarithm is missing", ".log_softmax", ".softmax"),
             ("the softmax came before", ".log_softmax", ".softmax(dim=-1).log_softmax"),
             ("1 divided by that", "losses.mean().exp()", "1 / losses.neg().exp().mean()"),
             (
@@ -152,6 +153,7 @@ def adamw_step(weight, gradient, m, v, step, lr, decay):
                 "(weight - lr * move) * (1 - lr * decay)",
             ),
             ("lr is missing in the decay", "lr * decay", "decay"),
+            ("the weight is missing in the decay", "lr * decay * weight", "lr * decay"),
             ("not 0.999", "0.99 * v + 0.01", "0.999 * v + 0.001", "0.99**step", "0.999**step"),
             ("uphill", "- lr * move", "+ lr * move"),
             (
@@ -308,6 +310,17 @@ def trapezoid_rate(step, steps, warmup, decay, peak):
                 "/ (decay + 1)",
                 "steps - decay:",
                 "steps - decay - 1:",
+            ),
+            (
+                "more than the peak",
+                TRAPEZOID.replace("return ", "if step <= warmup:\n        return ")
+                + "peak * (step + 1) / warmup\n"
+                + "    return peak * min(1, (steps - step) / decay)\n",
+            ),
+            (
+                "the fall was divided by `steps`",
+                "min(1, (steps - step) / decay)",
+                "(1 if step < steps - decay else (steps - step) / steps)",
             ),
             ("one step too late", "(steps - step)", "(steps + 1 - step)"),
             ("the warm-up is upside down", "(step + 1) / warmup", "(1 - step / warmup)"),
