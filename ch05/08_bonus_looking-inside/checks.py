@@ -8,7 +8,18 @@ that makes them.
 import torch
 import torch.nn.functional as F
 
-from ch05_01_main_chapter_code.previous_chapters import exercise_check, judge, normal, whole
+from ch05_01_main_chapter_code.previous_chapters import (
+    answer,
+    exercise_check,
+    hint,
+    judge,
+    normal,
+    predict,
+    show_progress,
+    whole,
+)
+
+__all__ = ["answer", "hint", "predict", "show_progress"]  # for the notebook, with every check
 
 # --- The answer key -------------------------------------------------------------------------------
 
@@ -49,7 +60,15 @@ SPLIT_GAP_MISTAKES = {
 }
 
 
-@exercise_check("split_gap")
+@exercise_check(
+    "split_gap",
+    hints=(
+        "how can you see from the key alone that a token was certain?",
+        "the loss of each token is a difference of two logarithms; share it out by "
+        "whether the key says 0, and divide both sums by all tokens.",
+        "`((key - said) * (key == 0)).mean()`, and the same with `key != 0`",
+    ),
+)
 def check_split_gap(attempt):
     """split_gap(said, key): what is lost at forced tokens and at choices, in nats per token of the
     tale; the two add up to the gap.
@@ -96,7 +115,15 @@ READ_LAYER_MISTAKES = {
 }
 
 
-@exercise_check("read_layer")
+@exercise_check(
+    "read_layer",
+    hints=(
+        "what happens to a vector between the last block and the logits?",
+        "each token by itself: to mean 0 and variance 1, scaled and shifted; then its "
+        "products with all rows of the table.",
+        "`normed @ unembedding.T`, where `normed` has been divided by the root of the biased variance plus 1e-5",
+    ),
+)
 def check_read_layer(attempt):
     """read_layer(stream, weight, bias, unembedding): the logits of the logit lens, (tokens, vocab)."""
     inputs = []
@@ -144,7 +171,15 @@ INDUCTION_SHARE_MISTAKES = {
 }
 
 
-@exercise_check("induction_share")
+@exercise_check(
+    "induction_share",
+    hints=(
+        "which places would tell what came next the last time?",
+        "mark where the present token stood before, move the marks one place to the "
+        "right, and add up the weight there; rows without a mark do not count.",
+        "`behind[:, 1:] = same[:, :-1]`, where `same` marks equal tokens of the past",
+    ),
+)
 def check_induction_share(attempt):
     """induction_share(weights, ids): over the tokens that occurred before, the mean weight on the
     tokens right behind those earlier occurrences.
@@ -191,7 +226,14 @@ SILENCE_HEAD_MISTAKES = {
 }
 
 
-@exercise_check("silence_head")
+@exercise_check(
+    "silence_head",
+    hints=(
+        "how can a head be kept from saying anything about this one tale?",
+        "give every token the same vector there: the mean over all tales and tokens, in a copy; the other heads stay.",
+        "`silent[..., part] = heads[..., part].mean(dim=(0, 1))`, where `part` is the head's slice",
+    ),
+)
 def check_silence_head(attempt):
     """silence_head(heads, head, n_heads): (batch, tokens, n_heads · head_dim) with one head's vectors
     replaced by their mean over the batch and the tokens.
@@ -235,7 +277,14 @@ ERROR_BAR_MISTAKES = {
 }
 
 
-@exercise_check("error_bar")
+@exercise_check(
+    "error_bar",
+    hints=(
+        "how much would the mean move if you had drawn other tales?",
+        "the scatter of single tales, made smaller by the root of how many there are.",
+        "`values.std() / len(values) ** 0.5`",
+    ),
+)
 def check_error_bar(attempt):
     """error_bar(values): the mean of one number for each tale, and the standard error of this mean."""
     inputs = [
@@ -275,7 +324,14 @@ HOW_FAR_MISTAKES = {
 }
 
 
-@exercise_check("how_far")
+@exercise_check(
+    "how_far",
+    hints=(
+        "what must come out if the patch changes nothing, and what if it changes everything?",
+        "measure from the first tale's preference, in units of the way between the two.",
+        "`(patched - first) / (second - first)`",
+    ),
+)
 def check_how_far(attempt):
     """how_far(first, second, patched): for each pair, what share of the way from the first tale's
     preference to the second's the patch has moved it, (pairs,).
@@ -315,7 +371,14 @@ STEERING_VECTOR_MISTAKES = {
 }
 
 
-@exercise_check("steering_vector")
+@exercise_check(
+    "steering_vector",
+    hints=(
+        "what do all tales about one animal have in common, and what is left of it beside another animal's?",
+        "the mean of the tales with the wanted fact, less the mean of those with the present one.",
+        "`vectors[labels == new].mean(dim=0) - vectors[labels == old].mean(dim=0)`",
+    ),
+)
 def check_steering_vector(attempt):
     """steering_vector(vectors, labels, old, new): from (tales, emb_dim) and (tales,) the vector that
     makes the fact `new` out of the fact `old`, (emb_dim,).

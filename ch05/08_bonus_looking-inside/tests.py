@@ -41,7 +41,7 @@ from ch05_08_bonus_looking_inside.tale_facts import (
     retold,
     row_of,
 )
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests
 from scratch_llm_tools.notebook_code import assert_same_code
 
 FOLDER = Path(__file__).parent
@@ -824,7 +824,7 @@ EXERCISES = {
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, HintTests):
     checks, exercises, notebook = checks, EXERCISES, NOTEBOOK
 
 

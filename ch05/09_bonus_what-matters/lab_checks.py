@@ -3,7 +3,15 @@
 import numpy as np
 import torch
 
-from ch05_01_main_chapter_code.previous_chapters import exercise_check, judge, normal
+from ch05_01_main_chapter_code.previous_chapters import (
+    exercise_check,
+    hint,
+    judge,
+    normal,
+    show_progress,
+)
+
+__all__ = ["hint", "show_progress"]  # for the notebook, with every check
 
 
 def interval(differences, t):
@@ -53,7 +61,14 @@ PAIRED_MISTAKES = {
 }
 
 
-@exercise_check("paired_interval")
+@exercise_check(
+    "paired_interval",
+    hints=(
+        "what do both runs of a seed share, and how does it leave the sum?",
+        "the difference of each seed first; then its mean, and to both sides the standard error times what Student asks for.",
+        "`t * differences.std(ddof=1) / len(differences) ** 0.5` is the way to each side",
+    ),
+)
 def check_paired_interval(attempt):
     """paired_interval(ours, theirs, t): (low, high) of the mean difference of two lists of numbers,
     one for each seed.
@@ -102,7 +117,14 @@ DISCOVERY_MISTAKES = {
 }
 
 
-@exercise_check("discoveries")
+@exercise_check(
+    "discoveries",
+    hints=(
+        "if one p-value misses its line, can a larger one still pass?",
+        "hold each sorted value against a line that rises with its place, and take the last place that lies on or below it.",
+        "`p <= share * k / n` holds for the last of the k smallest that are believed",
+    ),
+)
 def check_discoveries(attempt):
     """discoveries(p_values, share): how many of the smallest p-values are believed."""
     inputs = [
@@ -166,7 +188,14 @@ LION_MISTAKES = {
 }
 
 
-@exercise_check("lion_step")
+@exercise_check(
+    "lion_step",
+    hints=(
+        "which average decides the way, and which is kept?",
+        "only the sign of one mixture moves the weight; the memory takes its own, smaller part of the gradient afterwards.",
+        "`weight - lr * (torch.sign(0.9 * average + 0.1 * gradient) + decay * weight)`",
+    ),
+)
 def check_lion_step(attempt):
     """lion_step(weight, gradient, average, lr, decay): the new weight and the new average."""
     inputs = [

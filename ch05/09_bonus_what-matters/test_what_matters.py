@@ -43,7 +43,7 @@ from ch03_01_main_chapter_code.attention import KVCache
 from ch04_01_main_chapter_code.gpt import GPT, GPTConfig, count_parameters
 from ch05_01_main_chapter_code.arguments import TrainConfig, run_script
 from ch05_01_main_chapter_code.training import Batches
-from scratch_llm_tools.exercises import ExerciseTests
+from scratch_llm_tools.exercises import ExerciseTests, HintTests
 from scratch_llm_tools.processes import ended, run_without
 
 FOLDER = Path(__file__).parent
@@ -905,5 +905,5 @@ EXERCISES = {
 }
 
 
-class TestExercises(ExerciseTests):
+class TestExercises(ExerciseTests, HintTests):
     checks, exercises, notebook = lab_checks, EXERCISES, FOLDER / "what-matters.ipynb"
