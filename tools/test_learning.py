@@ -1,5 +1,6 @@
 """Tests of predictions, hints and the reader's progress."""
 
+import ast
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from scratch_llm_tools import learning, progress
+from scratch_llm_tools.notebook_code import notebook_trees
 from scratch_llm_tools.notebooks import find_notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -234,6 +236,21 @@ def test_every_notebook_of_solutions_stores_nothing():
     for path in notebooks:
         code = "\n".join(sources(path, "code"))
         assert 0 < code.find("\nstore_nothing()") < code.find("\ncheck_"), path
+
+
+def is_stub(node):
+    """Whether a function waits for its body: `...`."""
+    return len(node.body) == 1 and ast.unparse(node.body[0]) == "..."
+
+
+@pytest.mark.parametrize("path", find_notebooks(), ids=lambda path: path.name)
+def test_no_exercise_hides_what_the_notebook_taught(path):
+    taught = set()
+    for _, tree in notebook_trees(path):
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                assert not (is_stub(node) and node.name in taught), node.name
+                taught.add(node.name)
 
 
 # --- The page and the picture ---------------------------------------------------------------------

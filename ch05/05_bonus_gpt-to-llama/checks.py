@@ -108,7 +108,7 @@ ROTATE_MISTAKES = {
 
 
 @exercise_check(
-    "rotate",
+    "turn_pairs",
     hints=(
         "which two numbers are the two coordinates of one hand of a clock?",
         "cut each vector into halves; a number and its partner in the other half turn together, by the "
@@ -116,8 +116,8 @@ ROTATE_MISTAKES = {
         "`torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin()], dim=-1)`",
     ),
 )
-def check_rotate(attempt):
-    """rotate(x, angles): (batch, heads, tokens, head_dim), (tokens, head_dim / 2); the same shape."""
+def check_turn_pairs(attempt):
+    """turn_pairs(x, angles): (batch, heads, tokens, head_dim), (tokens, head_dim / 2); the same shape."""
     shapes = [(2, 3, 5, 4), (1, 2, 3, 8), (3, 1, 4, 6)]
     inputs = [
         (normal(n, *shape), 2 * normal(n + 5, shape[2], shape[3] // 2))

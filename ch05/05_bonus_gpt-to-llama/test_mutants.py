@@ -47,9 +47,9 @@ def rms_norm(x, weight, eps):
             ("x * torch.rsqrt(square + eps)", "x / (square + eps) ** 0.5"),
         ],
     ),
-    "rotate": (
+    "turn_pairs": (
         """
-def rotate(x, angles):
+def turn_pairs(x, angles):
     half = x.shape[-1] // 2
     a, b = x[..., :half], x[..., half:]
     cos, sin = angles.cos(), angles.sin()

@@ -48,7 +48,7 @@ SHINGLES_MISTAKES = {
 
 
 @exercise_check(
-    "shingles",
+    "word_runs",
     hints=(
         "how many runs of three neighbours are there in a text of five words?",
         "small letters, then words; every run of neighbours as a tuple, in a set. A text that is too short "
@@ -56,8 +56,8 @@ SHINGLES_MISTAKES = {
         "`{tuple(words[n : n + width]) for n in range(max(1, len(words) - width + 1))}`, with the `words`",
     ),
 )
-def check_shingles(attempt):
-    """shingles(text, width): the set of all runs of `width` words, in small letters."""
+def check_word_runs(attempt):
+    """word_runs(text, width): the set of all runs of `width` words, in small letters."""
     inputs = [("Write the plural of the word", 3), ("the fox the fox the fox", 2), ("Say hello", 4)]
     inputs += [("one two THREE", 3), ("Owl", 1), ("a b c d e f g", 4)]
     judge(attempt, cut, inputs, SHINGLES_MISTAKES)
@@ -97,7 +97,7 @@ JACCARD_MISTAKES = {
 
 
 @exercise_check(
-    "jaccard",
+    "set_overlap",
     hints=(
         "which share of all that is in either of them is in both?",
         "the number of what they share, over the number of what they have together, each thing counted "
@@ -105,8 +105,8 @@ JACCARD_MISTAKES = {
         "`len(a & b) / len(a | b)`, and 1.0 where both are empty",
     ),
 )
-def check_jaccard(attempt):
-    """jaccard(a, b): how alike two sets are, from 0 to 1."""
+def check_set_overlap(attempt):
+    """set_overlap(a, b): how alike two sets are, from 0 to 1."""
     inputs = [
         ({1, 2, 3}, {2, 3, 4, 5}),
         ({"a"}, {"a"}),

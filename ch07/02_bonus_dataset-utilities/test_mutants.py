@@ -20,9 +20,9 @@ from scratch_llm_tools.mutants import MutantTests
 checks = module_beside(__file__, "checks")
 
 MUTANTS = {
-    "shingles": (
+    "word_runs": (
         """
-def shingles(text, width):
+def word_runs(text, width):
     words = text.lower().split()
     return {tuple(words[n : n + width]) for n in range(max(1, len(words) - width + 1))}
 """,
@@ -63,9 +63,9 @@ def shingles(text, width):
             ),
         ],
     ),
-    "jaccard": (
+    "set_overlap": (
         """
-def jaccard(a, b):
+def set_overlap(a, b):
     both, either = len(a & b), len(a | b)
     return both / either if either else 1.0
 """,

@@ -62,7 +62,7 @@ def pairs(seed, count):
 
 
 @exercise_check(
-    "dpo_loss",
+    "preference_loss",
     hints=(
         "by how much has each of the two answers become likelier than it was for the reference?",
         "two gains, one for each answer; their difference, stretched, goes through a sigmoid and a "
@@ -70,8 +70,8 @@ def pairs(seed, count):
         "`-F.logsigmoid(beta * ((better - reference_better) - (worse - reference_worse))).mean()`",
     ),
 )
-def check_dpo_loss(attempt):
-    """dpo_loss(better, worse, reference_better, reference_worse, beta): (pairs,) each, to a number."""
+def check_preference_loss(attempt):
+    """preference_loss(better, worse, reference_better, reference_worse, beta): (pairs,) each, to a number."""
     inputs = [(*pairs(0, 4), 0.1), (*pairs(1, 1), 0.5), (*pairs(2, 7), 2.0)]
     judge(attempt, preference, inputs, DPO_LOSS_MISTAKES)
 

@@ -20,9 +20,9 @@ from scratch_llm_tools.mutants import MutantTests
 checks = module_beside(__file__, "checks")
 
 MUTANTS = {
-    "dpo_loss": (
+    "preference_loss": (
         """
-def dpo_loss(better, worse, reference_better, reference_worse, beta):
+def preference_loss(better, worse, reference_better, reference_worse, beta):
     gain = (better - reference_better) - (worse - reference_worse)
     return F.softplus(-beta * gain).mean()
 """,
