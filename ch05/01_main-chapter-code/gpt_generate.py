@@ -382,26 +382,29 @@ def describe_model(found):
 
 
 def model_class(name_or_folder):
-    """`Llama` for `smollm2-135m` and for a folder whose config.json says so, else `GPT`."""
+    """The class of a model: `GPT`, `Llama` for `smollm2-135m`, and for another kind that a folder's
+    config.json names what the bonus folder has for it."""
     try:
-        kind = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))[
-            "model_type"
-        ]
+        settings = json.loads((Path(name_or_folder) / "config.json").read_text(encoding="utf-8"))
+        kind = settings["model_type"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        kind = "llama" if str(name_or_folder) == "smollm2-135m" else None
-    if kind != "llama":
+        settings, kind = {}, "llama" if str(name_or_folder) == "smollm2-135m" else None
+    if kind in (None, "gpt2"):
         return GPT  # which says what is wrong, if anything is
-    return llama_bonus("llama").Llama
+    if kind == "llama" and not llama_bonus("families").has_later_settings(settings):
+        return llama_bonus("llama").Llama
+    return llama_bonus("decoder").Decoder  # which names the kinds that it knows
 
 
 def llama_bonus(part):
-    """A module of the bonus folder on Llama: of the model `llama`, of its folders
-    `llama_checkpoint`, or of the file of `smollm2`. Main chapters reach it from here alone, and
-    only when a model asks for it: who works with GPTs never loads it.
+    """A module of the bonus folder on Llama and later models: of the model `llama`, of its folders
+    `llama_checkpoint`, of the file of `smollm2`, of the `decoder` and its `families`. Main chapters
+    reach it from here alone, and only when a model asks for it: who works with GPTs never loads it.
     """
-    from ch05_05_bonus_gpt_to_llama import llama, llama_checkpoint, smollm2_file
+    from ch05_05_bonus_gpt_to_llama import decoder, families, llama, llama_checkpoint, smollm2_file
 
-    return {"llama": llama, "llama_checkpoint": llama_checkpoint, "smollm2": smollm2_file}[part]
+    modules = dict(decoder=decoder, families=families, llama=llama, smollm2=smollm2_file)
+    return (modules | dict(llama_checkpoint=llama_checkpoint))[part]
 
 
 def typed_lines():
