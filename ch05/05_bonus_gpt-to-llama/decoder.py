@@ -81,20 +81,61 @@ class Norm(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """proj(bend(gate(x)) · expand(x)): SwiGLU, or GeGLU [Shazeer 2020, arXiv:2002.05202]."""
+    """proj(bend(gate(x)) · expand(x)): SwiGLU, or GeGLU [Shazeer 2020, arXiv:2002.05202], or the
+    clipped form of gpt-oss. `hidden`: the width inside.
+    """
 
-    def __init__(self, config):
+    def __init__(self, config, hidden):
         super().__init__()
-        width, hidden, bias = config.emb_dim, config.hidden_dim, config.mlp_bias
+        width, bias = config.emb_dim, config.mlp_bias
         self.activation = config.activation
         self.gate = nn.Linear(width, hidden, bias=bias)
         self.expand = nn.Linear(width, hidden, bias=bias)
         self.proj = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, x):
-        gate = self.gate(x)
-        bent = F.silu(gate) if self.activation == "silu" else F.gelu(gate, approximate="tanh")
-        return self.proj(bent * self.expand(x))
+        return self.proj(ACTIVATIONS[self.activation](self.gate(x), self.expand(x)))
+
+
+def clipped_swiglu(gate, other):
+    """gpt-oss's gate: nothing beyond 7, a steeper sigmoid, and a gate that adds what it lets pass
+    to a 1 [arXiv:2508.10925].
+    """
+    gate, other = gate.clamp(max=7.0), other.clamp(-7.0, 7.0)
+    return (other + 1) * gate * torch.sigmoid(1.702 * gate)
+
+
+ACTIVATIONS = {  # of (gate, other), (…, hidden) each
+    "silu": lambda gate, other: F.silu(gate) * other,
+    "gelu": lambda gate, other: F.gelu(gate, approximate="tanh") * other,
+    "clipped": clipped_swiglu,
+}
+
+
+class Experts(nn.Module):
+    """Many feed-forwards, of which a router gives each token a few [Jiang et al. 2024,
+    arXiv:2401.04088]. (batch, tokens, emb_dim) to the same shape.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.count, self.renormalised = config.experts_per_token, config.renormalised
+        self.router = nn.Linear(config.emb_dim, config.n_experts, bias=config.router_bias)
+        self.experts = nn.ModuleList(
+            GatedFeedForward(config, config.expert_dim) for _ in range(config.n_experts)
+        )
+
+    def forward(self, x):
+        tokens = x.flatten(0, -2)  # (all tokens, emb_dim)
+        weights, picked = self.router(tokens).softmax(dim=-1).topk(self.count, dim=-1)
+        if self.renormalised:
+            weights = weights / weights.sum(dim=-1, keepdim=True)
+        out = torch.zeros_like(tokens)
+        for number, expert in enumerate(self.experts):
+            row, place = torch.where(picked == number)
+            if len(row):
+                out.index_add_(0, row, weights[row, place, None] * expert(tokens[row]))
+        return out.view_as(x)
 
 
 class DecoderAttention(nn.Module):
@@ -115,6 +156,8 @@ class DecoderAttention(nn.Module):
             sizes = (queries, keys) if config.head_norm == "all" else (config.head_dim,) * 2
             options = config.norm_eps, config.norm_plus_one
             self.query_norm, self.key_norm = (Norm(size, *options) for size in sizes)
+        if config.sinks:
+            self.sinks = nn.Parameter(torch.zeros(config.n_heads))
 
     def forward(self, x, cache=None, attention_mask=None, angles=None):
         """`angles`: the rotation of these tokens, where the model has computed it for all layers."""
@@ -148,18 +191,23 @@ class DecoderAttention(nn.Module):
         """The weighted values, (batch, n_heads, tokens, head_dim)."""
         causal = allowed is None and queries.shape[2] > 1
         scale = self.config.score_scale or self.head_dim**-0.5
-        if not self.config.score_cap:
+        if not (self.config.score_cap or self.config.sinks):
             return F.scaled_dot_product_attention(
                 queries, keys, values, allowed, is_causal=causal, scale=scale, enable_gqa=True
             )
         group = queries.shape[1] // keys.shape[1]
         keys, values = (part.repeat_interleave(group, dim=1) for part in (keys, values))
-        scores = capped(queries @ keys.transpose(-2, -1) * scale, self.config.score_cap)
+        scores = queries @ keys.transpose(-2, -1) * scale
+        if self.config.score_cap:
+            scores = capped(scores, self.config.score_cap)
         if causal:
             allowed = torch.ones_like(scores[0, 0], dtype=torch.bool).tril()
         if allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
-        return scores.softmax(dim=-1) @ values
+        if self.config.sinks:  # one more score in each row, whose value is nothing
+            sinks = self.sinks[:, None, None].expand(*scores.shape[:-1], 1)
+            scores = torch.cat([scores, sinks], dim=-1)
+        return scores.softmax(dim=-1)[..., : keys.shape[2]] @ values
 
 
 def within_window(window, tokens, total, allowed, device):
@@ -190,7 +238,10 @@ class DecoderBlock(nn.Module):
         self.attention = DecoderAttention(config, layer)
         self.norm1_after = Norm(*size) if after else nn.Identity()
         self.norm2 = Norm(*size) if before else nn.Identity()
-        self.feed_forward = GatedFeedForward(config)
+        dense = not config.n_experts or layer in config.dense_layers
+        self.feed_forward = (
+            GatedFeedForward(config, config.hidden_dim) if dense else Experts(config)
+        )
         self.norm2_after = Norm(*size) if after else nn.Identity()
 
     def forward(self, x, cache=None, attention_mask=None, angles=None):

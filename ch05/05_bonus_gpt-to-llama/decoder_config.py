@@ -33,9 +33,12 @@ class DecoderConfig:
     `window` tokens, itself included. rotation: of full layers; window_rotation: of sliding ones,
     None is the same. unrotated: layers that are told no positions. norms: "before" attention and
     feed-forward, "after" them, or "around" both. norm_plus_one: norms multiply by 1 + weight.
-    head_norm: of queries and keys, "each" head or "all" heads together, or None. activation: "silu"
-    or "gelu" (by tanh). embedding_scale: what embeddings are multiplied by. score_scale: None is
-    1 / √head_dim. score_cap, logit_cap: z becomes cap · tanh(z / cap).
+    head_norm: of queries and keys, "each" head or "all" heads together, or None. activation: "silu",
+    "gelu" (by tanh) or "clipped", gpt-oss's own. embedding_scale: what embeddings are multiplied by. score_scale: None is
+    1 / √head_dim. score_cap, logit_cap: z becomes cap · tanh(z / cap). sinks: each head has a score
+    that takes its share of the attention and gives nothing. n_experts: feed-forwards of width
+    expert_dim in each layer but the dense_layers, of which a router picks experts_per_token and
+    weighs them by their probabilities among all, or (renormalised) among the picked.
     Raises ValueError for numbers that make no model.
     """
 
@@ -61,6 +64,13 @@ class DecoderConfig:
     proj_bias: bool = False
     mlp_bias: bool = False
     activation: str = "silu"
+    sinks: bool = False
+    n_experts: int = 0
+    experts_per_token: int = 0
+    expert_dim: int | None = None
+    renormalised: bool = True
+    router_bias: bool = False
+    dense_layers: tuple = ()
     embedding_scale: float = 1.0
     score_scale: float | None = None
     score_cap: float | None = None
@@ -84,6 +94,10 @@ class DecoderConfig:
             )
         if self.head_dim % 2:
             raise ValueError(f"head_dim ({self.head_dim}) must be even: a head turns in pairs")
+        if self.n_experts and not 1 <= self.experts_per_token <= self.n_experts:
+            raise ValueError(
+                f"a token cannot have {self.experts_per_token} of {self.n_experts} experts"
+            )
         if len(layers) != self.n_layers:
             raise ValueError(f"{len(layers)} kinds of layers are named for {self.n_layers} layers")
         if "sliding" in layers and not (self.window and self.window >= 1):

@@ -8,6 +8,7 @@ that our decoder does not compute, is refused by name: other logits are worse th
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -61,6 +62,12 @@ LAYERS = or_null(
         ),
     )
 )
+NUMBERS = or_null(
+    (
+        "a list of whole numbers",
+        lambda value: isinstance(value, list) and all(is_whole_number(item) for item in value),
+    )
+)
 FLAGS = (
     "a list of 0 and 1",
     lambda value: isinstance(value, list) and all(item in (0, 1) for item in value),
@@ -107,7 +114,8 @@ class Family:
     `says`: {setting: (kind, value where it is not said)} beyond what all say, read by `meaning`
     into fields; `fixed`: settings with one value that is computed; `missing`: what is meant where a
     common setting is not said; `qkv_bias`: None where `attention_bias` decides; `two_ropes`:
-    `rope_parameters` has a table for each kind of layer.
+    `rope_parameters` has a table for each kind of layer; `experts`: what the matrices of experts
+    are called, "each" with a place for the number.
     """
 
     architecture: str
@@ -117,10 +125,21 @@ class Family:
     missing: dict = field(default_factory=dict)
     theta: float = 10_000.0
     qkv_bias: bool | None = None
+    experts: dict | None = None
     two_ropes: bool = False
     tied: bool = False
 
 
+def expert_names(router, gate, expand, proj, each="mlp.experts.{}"):
+    return dict(router=router, gate=gate, expand=expand, proj=proj, each=each)
+
+
+HIDDEN_NAMES = ("gate_proj", "up_proj", "down_proj")
+EXPERTS_SAY = {  # that the router is trained to share out evenly changes no output
+    "num_experts_per_tok": (COUNT, 2),
+    "router_aux_loss_coef": (NUMBER, 0.0),
+    "output_router_logits": (YES_OR_NO, False),
+}
 WINDOWS = {"sliding_window": (or_null(COUNT), None), "layer_types": (LAYERS, None)}
 SWITCHED = WINDOWS | {"use_sliding_window": (YES_OR_NO, False), "max_window_layers": (NUMBER, 28)}
 SILU, GELU = {"hidden_act": ("silu", "swish")}, {"hidden_activation": ("gelu_pytorch_tanh",)}
@@ -190,6 +209,46 @@ FAMILIES = {
         theta=500_000.0,
         two_ropes=True,
     ),
+    "mixtral": Family(
+        "MixtralForCausalLM",
+        says=EXPERTS_SAY
+        | {"num_local_experts": (COUNT, 8), "sliding_window": WINDOWS["sliding_window"]},
+        fixed=SILU | {"router_jitter_noise": (0.0, None)},
+        missing={"rms_norm_eps": 1e-5},
+        theta=1_000_000.0,
+        experts=expert_names(
+            "block_sparse_moe.gate", "w1", "w3", "w2", "block_sparse_moe.experts.{}"
+        ),
+    ),
+    "qwen3_moe": Family(
+        "Qwen3MoeForCausalLM",
+        {"head_norm": "each"},
+        says=EXPERTS_SAY
+        | WINDOWS
+        | {
+            "use_sliding_window": (YES_OR_NO, False),
+            "num_experts": (COUNT, 128),
+            "num_local_experts": (or_null(COUNT), None),
+            "moe_intermediate_size": (COUNT, 768),
+            "norm_topk_prob": (YES_OR_NO, False),
+            "decoder_sparse_step": (COUNT, 1),
+            "mlp_only_layers": (NUMBERS, None),
+        },
+        fixed=SILU,
+        experts=expert_names("mlp.gate", *HIDDEN_NAMES),
+    ),
+    "gpt_oss": Family(
+        "GptOssForCausalLM",
+        {"sinks": True, "activation": "clipped", "router_bias": True, "mlp_bias": True},
+        says=EXPERTS_SAY
+        | WINDOWS
+        | {"num_local_experts": (COUNT, 128), "sliding_window": (or_null(COUNT), 128)},
+        fixed=SILU | {"swiglu_alpha": (1.702,), "swiglu_limit": (7.0,)},
+        missing={"rms_norm_eps": 1e-5, "head_dim": 64},
+        theta=150_000.0,
+        qkv_bias=True,
+        experts=expert_names("mlp.router", *HIDDEN_NAMES),
+    ),
     "smollm3": Family(
         "SmolLM3ForCausalLM",
         says=SWITCHED
@@ -250,7 +309,10 @@ def config_from_settings(settings, source):
     bias = bool(settings.get("attention_bias"))
     fields |= {"n_kv_heads": heads, "head_dim": said["head_dim"], "norm_eps": said["rms_norm_eps"]}
     fields |= {"qkv_bias": bias if family.qkv_bias is None else family.qkv_bias, "proj_bias": bias}
-    fields["mlp_bias"] = bool(said.get("mlp_bias"))
+    if "mlp_bias" in family.says:
+        fields["mlp_bias"] = bool(said["mlp_bias"])
+    if family.experts:
+        fields |= experts_of(said, fields["n_layers"], settings)
     if fields["family"].startswith("gemma"):
         fields |= {
             "embedding_scale": fields["emb_dim"] ** 0.5,
@@ -259,6 +321,20 @@ def config_from_settings(settings, source):
             "logit_cap": said["final_logit_softcapping"],
         }
     return fields | kinds_of_layers(said, fields) | rotations(said, family, source)
+
+
+def experts_of(said, n_layers, settings):
+    """The fields on experts. Qwen's have a width of their own, and layers without them."""
+    count = said.get("num_local_experts") or said["num_experts"]
+    every, dense = said.get("decoder_sparse_step", 1), said.get("mlp_only_layers") or ()
+    dense = [i for i in range(n_layers) if i in dense or (i + 1) % every]
+    return {
+        "n_experts": count,
+        "experts_per_token": said["num_experts_per_tok"],
+        "expert_dim": said.get("moe_intermediate_size", settings["intermediate_size"]),
+        "renormalised": said.get("norm_topk_prob", True),
+        "dense_layers": tuple(dense),
+    }
 
 
 def kinds_of_layers(said, fields):
@@ -283,14 +359,14 @@ def usual_layers(name, count, said, window, unrotated):
     """Which layers slide where `layer_types` is not said."""
     if window is None:
         slides = [False] * count
-    elif name == "mistral":
+    elif name in ("mistral", "mixtral", "qwen3_moe"):
         slides = [True] * count
     elif name == "smollm3":
         slides = [layer in unrotated for layer in range(count)]
     elif name in ("qwen2", "qwen3"):
         slides = [layer >= said["max_window_layers"] for layer in range(count)]
     else:
-        every = {"gemma2": 2, "olmo3": 4}.get(name)
+        every = {"gemma2": 2, "gpt_oss": 2, "olmo3": 4}.get(name)
         every = every or said.get("_sliding_window_pattern") or said["sliding_window_pattern"]
         slides = [(layer + 1) % every != 0 for layer in range(count)]
     return ["sliding" if slide else "full" for slide in slides]
@@ -360,6 +436,12 @@ def settings_from_config(config, tokenizer):
         "query_pre_attn_scalar": whole(config.score_scale),
         "attn_logit_softcapping": config.score_cap,
         "final_logit_softcapping": config.logit_cap,
+        "num_local_experts": config.n_experts,
+        "num_experts": config.n_experts,
+        "num_experts_per_tok": config.experts_per_token,
+        "moe_intermediate_size": config.expert_dim,
+        "norm_topk_prob": config.renormalised,
+        "mlp_only_layers": list(config.dense_layers),
     }
     settings |= {name: value for name, value in every.items() if name in family.says}
     table = rope_table(config.rotation)
@@ -415,8 +497,16 @@ def their_name(config, ours):
     module, _, kind = ours.rpartition(".")
     if not module.startswith("blocks."):
         return f"{OUTER_NAMES[module]}.{kind}"
+    if module.endswith(".attention"):  # of a weight that is no layer of its own
+        return ours.replace("blocks", "model.layers").replace("attention", "self_attn")
     _, layer, inside = module.split(".", 2)
-    return f"model.layers.{layer}.{(BLOCK_NAMES | NORM_NAMES[config.norms])[inside]}.{kind}"
+    names, experts = BLOCK_NAMES | NORM_NAMES[config.norms], FAMILIES[config.family].experts
+    if inside == "feed_forward.router":
+        names[inside] = experts["router"]
+    elif inside.startswith("feed_forward.experts."):
+        _, _, number, part = inside.split(".")
+        names[inside] = f"{experts['each'].format(number)}.{experts[part]}"
+    return f"model.layers.{layer}.{names[inside]}.{kind}"
 
 
 class PretrainedDecoder(Pretrained):
@@ -448,9 +538,11 @@ class PretrainedDecoder(Pretrained):
                 for name, matrix in matrices.items()
                 if not name.endswith("rotary_emb.inv_freq")
             }
+            if config.family == "gpt_oss":
+                matrices = single_experts(matrices, config.n_experts)
             sizes = {"model.embed_tokens.weight": (config.vocab_size, config.emb_dim)}
-            last = f"model.layers.{config.n_layers - 1}.mlp.gate_proj.weight"
-            sizes[last] = (config.hidden_dim, config.emb_dim)
+            last = f"model.layers.{config.n_layers - 1}.self_attn.q_proj.weight"
+            sizes[last] = (config.n_heads * config.head_dim, config.emb_dim)
             compare_sizes(path, matrices, sizes, ())
             with torch.device("meta"):  # no memory and no random numbers for what is replaced
                 model = cls(config)
@@ -471,7 +563,61 @@ class PretrainedDecoder(Pretrained):
             for name, weight in self.state_dict().items()
             if not (name == "head.weight" and self.config.tie_weights)
         }
+        if self.config.family == "gpt_oss":
+            tensors = fused_experts(tensors, self.config)
         write_checkpoint(folder, settings, tensors, tokenizer, metadata, beside, remove)
+
+
+# gpt-oss's files hold the experts of a layer in one block, turned, the rows of gate and up in turn.
+
+
+class Part:
+    """A stored matrix of which `pick` is wanted."""
+
+    def __init__(self, matrix, pick):
+        self.matrix, self.pick = matrix, pick
+
+    def read(self):
+        return self.pick(self.matrix.read())
+
+
+def single_experts(matrices, count):
+    """{name: matrix} with the blocks of experts taken apart."""
+    found = {}
+    for name, matrix in matrices.items():
+        layer, experts, block = name.partition(".mlp.experts.")
+        if not experts:
+            found[name] = matrix
+            continue
+        what, kind = block.removesuffix("_bias"), "bias" if block.endswith("_bias") else "weight"
+        parts = {"down_proj": [("down_proj", slice(None))]}
+        parts["gate_up_proj"] = [("gate_proj", slice(0, None, 2)), ("up_proj", slice(1, None, 2))]
+        for number in range(count):
+            for part, rows in parts.get(what, [(block, slice(None))]):
+                pick = partial(pick_expert, number=number, rows=rows)
+                found[f"{layer}.mlp.experts.{number}.{part}.{kind}"] = Part(matrix, pick)
+    return found
+
+
+def pick_expert(block, number, rows):
+    return block[number].T[rows] if block.dim() == 3 else block[number][rows]
+
+
+def fused_experts(tensors, config):
+    """The inverse of `single_experts`, for saving."""
+    fused = {name: tensor for name, tensor in tensors.items() if ".mlp.experts." not in name}
+    for layer in range(config.n_layers):
+        start = f"model.layers.{layer}.mlp.experts."
+        for kind in ("weight", "bias"):
+            gate, up, down = (
+                torch.stack([tensors[f"{start}{i}.{part}.{kind}"] for i in range(config.n_experts)])
+                for part in HIDDEN_NAMES
+            )
+            both = torch.stack([gate, up], dim=2).flatten(1, 2)  # row by row in turn
+            for name, block in (("gate_up_proj", both), ("down_proj", down)):
+                ending = "" if kind == "weight" else "_bias"
+                fused[f"{start}{name}{ending}"] = block.mT.contiguous() if not ending else block
+    return fused
 
 
 def read_state(model, path, matrices):
