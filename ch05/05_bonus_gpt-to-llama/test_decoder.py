@@ -14,7 +14,11 @@ from torch import nn
 
 from ch03_01_main_chapter_code.attention import KVCache
 from ch04_01_main_chapter_code.weight_files import StoredMatrix
-from ch05_01_main_chapter_code.gpt_generate import generate_ids, load_model
+from ch05_01_main_chapter_code.arguments import TrainConfig
+from ch05_01_main_chapter_code.gpt_generate import TALES_GPT, generate, generate_ids, load_model
+from ch05_01_main_chapter_code.gpt_train import DocumentRows, flat_tokens, train
+from ch05_01_main_chapter_code.previous_chapters import BPETokenizer
+from ch05_01_main_chapter_code.tales import make_tales
 from ch05_05_bonus_gpt_to_llama.against_transformers import (
     CASES,
     LLAMA3,
@@ -212,6 +216,26 @@ def test_a_folder_in_shards_is_read_and_load_model_finds_the_class(tmp_path):
     found = load_model(tmp_path)
     assert type(found) is Decoder and found.config == decoder.config
     assert torch.equal(found(some_ids()), decoder(some_ids()))
+
+
+@pytest.mark.parametrize("name", ["gemma3", "mixtral"])
+def test_it_generates_and_trains_like_any_model_of_the_course(name, tmp_path):
+    tokenizer = BPETokenizer.load(TALES_GPT)
+    pytest.importorskip("transformers", reason="needs requirements-dev.txt")
+    random_model(name, vocab_size=tokenizer.n_vocab).save_pretrained(tmp_path)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    model = load_model(tmp_path)
+    texts = generate(model, ["The fox", "One misty night Mia"], max_tokens=6, temperature=0.0)
+    assert [text.startswith(start) for text, start in zip(texts, ("The", "One"), strict=True)]
+    rows = DocumentRows(*flat_tokens([tale[:160] for tale in make_tales(40, seed=3)], tokenizer))
+    config = TrainConfig(steps=15, batch_size=4, lr=3e-3, warmup=3, device="cpu")
+    losses = train(model, rows, config)
+    assert losses[-1] < 0.9 * losses[0]
+    model.save_pretrained(tmp_path / "trained")
+    again = load_model(tmp_path / "trained")
+    assert generate(again, "The fox", 6, temperature=0.0) == generate(
+        model.eval(), "The fox", 6, temperature=0.0
+    )
 
 
 def settings_of(name):
