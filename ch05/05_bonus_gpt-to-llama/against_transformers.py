@@ -38,6 +38,19 @@ def slides(window, first_layer=0):
     return dict(use_sliding_window=True, sliding_window=window, max_window_layers=first_layer)
 
 
+DEEPSEEK = dict(
+    num_key_value_heads=6,
+    n_routed_experts=6,
+    n_shared_experts=2,
+    num_experts_per_tok=2,
+    moe_intermediate_size=20,
+    first_k_dense_replace=1,
+    q_lora_rank=16,
+    kv_lora_rank=12,
+    qk_rope_head_dim=4,
+    qk_nope_head_dim=6,
+    v_head_dim=10,
+)
 CASES = {
     "llama": ("llama", {}),
     "llama, one head, biases, llama3": (
@@ -91,6 +104,20 @@ CASES = {
         dict(num_local_experts=4, num_experts_per_tok=2, head_dim=8, sliding_window=5)
         | dict(rope_parameters=YARN | {"truncate": False}),
     ),
+    "deepseek v2": ("deepseek_v2", DEEPSEEK),
+    "deepseek v2, groups": (
+        "deepseek_v2",
+        DEEPSEEK
+        | dict(q_lora_rank=None, n_group=3, topk_group=2, topk_method="group_limited_greedy")
+        | dict(first_k_dense_replace=2, routed_scaling_factor=3.0, attention_bias=True),
+    ),
+    "deepseek v3": ("deepseek_v3", DEEPSEEK | dict(n_group=2, topk_group=1)),
+    "deepseek v3, yarn": (
+        "deepseek_v3",
+        DEEPSEEK
+        | dict(n_group=3, topk_group=2, norm_topk_prob=False, rope_interleave=False)
+        | dict(rope_parameters=YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}),
+    ),
     "smollm3": ("smollm3", {}),
     "smollm3, window": (
         "smollm3",
@@ -111,6 +138,9 @@ def random_model(name, **changes):
     for parameter in model.parameters():
         parameter.data *= 2
         parameter.data += 0.1 * torch.randn_like(parameter)
+    for name, buffer in model.named_buffers():
+        if name.endswith("correction_bias"):
+            buffer += 0.3 * torch.randn_like(buffer)
     return model
 
 

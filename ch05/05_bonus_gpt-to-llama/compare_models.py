@@ -31,8 +31,8 @@ def costs(config, tokens=4096):
     """What a model costs: its parameters; those that one token meets; the bytes that a token leaves
     in the cache, at 2 bytes a number; and the operations for one token behind `tokens` others.
 
-    Two operations for each weight of a matrix that a token meets, and 4 · n_heads · head_dim for
-    each earlier token that a layer looks at [Kaplan et al. 2020, arXiv:2001.08361].
+    Two operations for each weight of a matrix that a token meets, and for each earlier token that a
+    layer looks at two for each number of a query and of a value in each head [Kaplan et al. 2020, arXiv:2001.08361].
     """
     with torch.device("meta"):
         model = Decoder(config)
@@ -47,12 +47,17 @@ def costs(config, tokens=4096):
     seen = sum(
         min(tokens, config.window) if kind == "sliding" else tokens for kind in config.layers
     )
+    kept = 2 * config.n_kv_heads * config.head_dim
+    dims = 2 * config.head_dim
+    if config.latent:
+        sizes = config.latent
+        kept, dims = sizes.rank + sizes.rope_dim, sizes.plain_dim + sizes.rope_dim + sizes.value_dim
     return {
         "parameters": total,
         "met by a token": total - idle,
-        "cache, bytes per token": 2 * 2 * config.n_layers * config.n_kv_heads * config.head_dim,
+        "cache, bytes per token": 2 * config.n_layers * kept,
         f"operations per token, after {tokens:,}": 2 * (total - idle - table)
-        + 4 * config.n_heads * config.head_dim * seen,
+        + 2 * config.n_heads * dims * seen,
     }
 
 

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ch03_01_main_chapter_code.attention import allowed_pairs
+from ch05_05_bonus_gpt_to_llama.decoder_checkpoint import PretrainedDecoder
 from ch05_05_bonus_gpt_to_llama.decoder_config import DecoderConfig
-from ch05_05_bonus_gpt_to_llama.families import PretrainedDecoder
+from ch05_05_bonus_gpt_to_llama.latent import LatentAttention
 from ch05_05_bonus_gpt_to_llama.llama import init_weights, rotate, token_positions
 
 # --- Positions ------------------------------------------------------------------------------------
@@ -119,23 +120,48 @@ class Experts(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.count, self.renormalised = config.experts_per_token, config.renormalised
+        self.config = config
         self.router = nn.Linear(config.emb_dim, config.n_experts, bias=config.router_bias)
         self.experts = nn.ModuleList(
             GatedFeedForward(config, config.expert_dim) for _ in range(config.n_experts)
         )
+        if config.n_shared:
+            self.shared = GatedFeedForward(config, config.n_shared * config.expert_dim)
+        if config.independent_scores:  # moved by hand in training, not by a gradient
+            self.register_buffer("balance", torch.zeros(config.n_experts))
 
     def forward(self, x):
         tokens = x.flatten(0, -2)  # (all tokens, emb_dim)
-        weights, picked = self.router(tokens).softmax(dim=-1).topk(self.count, dim=-1)
-        if self.renormalised:
-            weights = weights / weights.sum(dim=-1, keepdim=True)
-        out = torch.zeros_like(tokens)
+        weights, picked = self.route(tokens)
+        out = self.shared(tokens) if self.config.n_shared else torch.zeros_like(tokens)
         for number, expert in enumerate(self.experts):
             row, place = torch.where(picked == number)
             if len(row):
                 out.index_add_(0, row, weights[row, place, None] * expert(tokens[row]))
         return out.view_as(x)
+
+    def route(self, tokens):
+        """The weights of each token's experts and their numbers, (tokens, experts_per_token) each."""
+        config, scores = self.config, self.router(tokens)  # (tokens, n_experts)
+        scores = scores.sigmoid() if config.independent_scores else scores.softmax(dim=-1)
+        liked = scores + self.balance if config.independent_scores else scores
+        if config.groups:
+            liked = self.within_groups(liked)
+        picked = liked.topk(config.experts_per_token, dim=-1).indices
+        weights = scores.gather(1, picked)
+        if config.renormalised:
+            weights = weights / weights.sum(dim=-1, keepdim=True)
+        return weights * config.expert_scale, picked
+
+    def within_groups(self, liked):
+        """The scores of the best groups, and −∞ elsewhere: a group counts by its best expert, or
+        where scores are independent by its best two.
+        """
+        grouped = liked.unflatten(-1, (self.config.groups, -1))
+        best = grouped.topk(2 if self.config.independent_scores else 1, dim=-1).values.sum(dim=-1)
+        kept = best.topk(self.config.groups_per_token, dim=-1).indices
+        out = torch.ones_like(best, dtype=torch.bool).scatter(1, kept, False)
+        return grouped.masked_fill(out[..., None], -torch.inf).flatten(1)
 
 
 class DecoderAttention(nn.Module):
@@ -235,7 +261,7 @@ class DecoderBlock(nn.Module):
         size = config.emb_dim, config.norm_eps, config.norm_plus_one
         before, after = config.norms != "after", config.norms != "before"
         self.norm1 = Norm(*size) if before else nn.Identity()
-        self.attention = DecoderAttention(config, layer)
+        self.attention = (LatentAttention if config.latent else DecoderAttention)(config, layer)
         self.norm1_after = Norm(*size) if after else nn.Identity()
         self.norm2 = Norm(*size) if before else nn.Identity()
         dense = not config.n_experts or layer in config.dense_layers

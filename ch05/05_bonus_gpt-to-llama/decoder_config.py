@@ -26,6 +26,21 @@ class Rotation:
 
 
 @dataclass(frozen=True)
+class Latent:
+    """The sizes of latent attention (`latent.py`): the vector that is kept, `rank`; the parts of a
+    query and a key that know no position and that turn; a value. query_rank: queries are made by
+    way of so few numbers, or (None) at once. neighbours: pairs that turn lie side by side.
+    """
+
+    rank: int
+    plain_dim: int
+    rope_dim: int
+    value_dim: int
+    query_rank: int | None = None
+    neighbours: bool = True
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """The numbers and the choices that make a decoder. The defaults of the choices are Llama's.
 
@@ -38,7 +53,10 @@ class DecoderConfig:
     1 / √head_dim. score_cap, logit_cap: z becomes cap · tanh(z / cap). sinks: each head has a score
     that takes its share of the attention and gives nothing. n_experts: feed-forwards of width
     expert_dim in each layer but the dense_layers, of which a router picks experts_per_token and
-    weighs them by their probabilities among all, or (renormalised) among the picked.
+    weighs them by their probabilities among all, or (renormalised) among the picked. DeepSeek has
+    `latent` attention, n_shared experts more that serve every token, groups of experts of which a
+    token may use groups_per_token, an expert_scale of all weights; and with independent scores a
+    sigmoid for each expert, to which a bias is added for the picking alone, so that all are used.
     Raises ValueError for numbers that make no model.
     """
 
@@ -71,6 +89,12 @@ class DecoderConfig:
     renormalised: bool = True
     router_bias: bool = False
     dense_layers: tuple = ()
+    latent: Latent | None = None
+    n_shared: int = 0
+    groups: int | None = None
+    groups_per_token: int | None = None
+    expert_scale: float = 1.0
+    independent_scores: bool = False
     embedding_scale: float = 1.0
     score_scale: float | None = None
     score_cap: float | None = None
@@ -98,6 +122,8 @@ class DecoderConfig:
             raise ValueError(
                 f"a token cannot have {self.experts_per_token} of {self.n_experts} experts"
             )
+        if self.groups and self.n_experts % self.groups:
+            raise ValueError(f"{self.n_experts} experts do not make {self.groups} equal groups")
         if len(layers) != self.n_layers:
             raise ValueError(f"{len(layers)} kinds of layers are named for {self.n_layers} layers")
         if "sliding" in layers and not (self.window and self.window >= 1):

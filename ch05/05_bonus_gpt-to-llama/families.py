@@ -1,5 +1,4 @@
-"""The open models that `decoder.py` computes: what their config.json says, and what their matrices
-are called.
+"""The open models that `decoder.py` computes: what their config.json says.
 
 Each family is a `Family`: which settings it has beyond those that all have, what they mean, and
 which choices it never names because it has no other. A setting that is not in its lists, or a value
@@ -7,20 +6,8 @@ that our decoder does not compute, is refused by name: other logits are worse th
 """
 
 import math
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
-import torch
-
-from ch04_01_main_chapter_code.checkpoint import (
-    Pretrained,
-    check_checkpoint,
-    checked_weight,
-    compare_sizes,
-    find_checkpoint,
-    write_checkpoint,
-)
 from ch04_01_main_chapter_code.foreign_settings import (
     COMMON_FIXED,
     COMMON_HARMLESS,
@@ -29,18 +16,14 @@ from ch04_01_main_chapter_code.foreign_settings import (
     NUMBER,
     POSITIVE,
     YES_OR_NO,
-    build_config,
     common_fields,
     common_settings,
     is_whole_number,
-    load_settings,
     or_null,
     refuse_other_settings,
     shown,
 )
-from ch04_01_main_chapter_code.weight_files import open_matrices
-from ch05_05_bonus_gpt_to_llama.decoder_config import Rotation
-from ch05_05_bonus_gpt_to_llama.llama_checkpoint import read_tokenizer
+from ch05_05_bonus_gpt_to_llama.decoder_config import Latent, Rotation
 
 # --- What all families say ------------------------------------------------------------------------
 
@@ -143,6 +126,25 @@ EXPERTS_SAY = {  # that the router is trained to share out evenly changes no out
 WINDOWS = {"sliding_window": (or_null(COUNT), None), "layer_types": (LAYERS, None)}
 SWITCHED = WINDOWS | {"use_sliding_window": (YES_OR_NO, False), "max_window_layers": (NUMBER, 28)}
 SILU, GELU = {"hidden_act": ("silu", "swish")}, {"hidden_activation": ("gelu_pytorch_tanh",)}
+METHODS = (
+    "greedy or group_limited_greedy",
+    lambda value: value in ("greedy", "group_limited_greedy"),
+)
+DEEPSEEK_SAYS = EXPERTS_SAY | {
+    "q_lora_rank": (or_null(COUNT), 1536),
+    "kv_lora_rank": (COUNT, 512),
+    "qk_nope_head_dim": (COUNT, 128),
+    "qk_rope_head_dim": (COUNT, 64),
+    "qk_head_dim": (COUNT, None),
+    "v_head_dim": (COUNT, 128),
+    "n_routed_experts": (COUNT, 256),
+    "n_shared_experts": (COUNT, 1),
+    "moe_intermediate_size": (COUNT, 2048),
+    "routed_scaling_factor": (POSITIVE, 1.0),
+    "n_group": (or_null(COUNT), None),
+    "topk_group": (or_null(COUNT), None),
+    "pretraining_tp": (NUMBER, 1),
+}
 GEMMA_CHOICES = {"norms": "around", "norm_plus_one": True, "activation": "gelu"}
 GEMMA_SAYS = WINDOWS | {
     "query_pre_attn_scalar": (POSITIVE, 256),
@@ -249,6 +251,23 @@ FAMILIES = {
         qkv_bias=True,
         experts=expert_names("mlp.router", *HIDDEN_NAMES),
     ),
+    "deepseek_v2": Family(
+        "DeepseekV2ForCausalLM",
+        {"renormalised": False},
+        says=DEEPSEEK_SAYS
+        | {"topk_method": (METHODS, "greedy"), "first_k_dense_replace": (NUMBER, 0)},
+        fixed=SILU | {"norm_topk_prob": (False, None), "mlp_bias": (False, None)},
+        experts=expert_names("mlp.gate", *HIDDEN_NAMES),
+    ),
+    "deepseek_v3": Family(
+        "DeepseekV3ForCausalLM",
+        {"independent_scores": True},
+        says=DEEPSEEK_SAYS
+        | {"norm_topk_prob": (YES_OR_NO, True), "rope_interleave": (YES_OR_NO, True)}
+        | {"first_k_dense_replace": (NUMBER, 3), "num_nextn_predict_layers": (NUMBER, 1)},
+        fixed=SILU | {"topk_method": ("noaux_tc",), "scoring_func": ("sigmoid",)},
+        experts=expert_names("mlp.gate", *HIDDEN_NAMES),
+    ),
     "smollm3": Family(
         "SmolLM3ForCausalLM",
         says=SWITCHED
@@ -311,6 +330,8 @@ def config_from_settings(settings, source):
     fields |= {"qkv_bias": bias if family.qkv_bias is None else family.qkv_bias, "proj_bias": bias}
     if "mlp_bias" in family.says:
         fields["mlp_bias"] = bool(said["mlp_bias"])
+    if "kv_lora_rank" in family.says:
+        fields |= latent_of(said, settings["num_attention_heads"], source)
     if family.experts:
         fields |= experts_of(said, fields["n_layers"], settings)
     if fields["family"].startswith("gemma"):
@@ -325,16 +346,47 @@ def config_from_settings(settings, source):
 
 def experts_of(said, n_layers, settings):
     """The fields on experts. Qwen's have a width of their own, and layers without them."""
-    count = said.get("num_local_experts") or said["num_experts"]
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    count = next(said[name] for name in names if said.get(name))
     every, dense = said.get("decoder_sparse_step", 1), said.get("mlp_only_layers") or ()
-    dense = [i for i in range(n_layers) if i in dense or (i + 1) % every]
+    first = said.get("first_k_dense_replace", 0)
+    dense = [i for i in range(n_layers) if i in dense or (i + 1) % every or i < first]
     return {
         "n_experts": count,
         "experts_per_token": said["num_experts_per_tok"],
         "expert_dim": said.get("moe_intermediate_size", settings["intermediate_size"]),
         "renormalised": said.get("norm_topk_prob", True),
         "dense_layers": tuple(dense),
+        "n_shared": said.get("n_shared_experts", 0),
+        "expert_scale": said.get("routed_scaling_factor", 1.0),
     }
+
+
+def latent_of(said, heads, source):
+    """DeepSeek's fields on latent attention and on groups of experts. What its longer rotation
+    stretches, it stretches in the scores.
+    """
+    if said.get("num_key_value_heads") not in (None, heads):
+        raise ValueError(
+            f"{source}: all heads share one latent, so num_key_value_heads must be {heads}"
+        )
+    plain, turning = said["qk_nope_head_dim"], said["qk_rope_head_dim"]
+    rope = said.get("rope_parameters") or said.get("rope_scaling") or {}
+    stretch = mscale(rope.get("factor", 1.0), rope.get("mscale_all_dim") or 0)
+    sizes = Latent(said["kv_lora_rank"], plain, turning, said["v_head_dim"], said["q_lora_rank"])
+    grouped = said.get("topk_method") != "greedy" and said["n_group"]
+    return {
+        "latent": replace(sizes, neighbours=said.get("rope_interleave", True)),
+        "head_dim": turning,
+        "score_scale": (plain + turning) ** -0.5 * stretch**2,
+        "groups": said["n_group"] if grouped else None,
+        "groups_per_token": said["topk_group"] if grouped else None,
+    }
+
+
+def mscale(factor, strength):
+    """How much longer a context of `factor` times the length makes the scores [arXiv:2309.00071]."""
+    return 0.1 * strength * math.log(factor) + 1 if factor > 1 else 1.0
 
 
 def kinds_of_layers(said, fields):
@@ -402,13 +454,17 @@ def rotation(table, source):
             f"{source} says rope_type = {shown(kind)}; our decoder computes {', '.join(ROPE_KINDS)} only"
         )
     known = dict.fromkeys(ROPE_KINDS[kind], POSITIVE) | {"rope_theta": POSITIVE}
-    known |= {"truncate": YES_OR_NO} if "truncate" in known else {}
-    needed = [name for name in known if name not in ("attention_factor", *YARN_DEFAULTS)]
+    if kind == "yarn":
+        known |= {"truncate": YES_OR_NO, "mscale": POSITIVE, "mscale_all_dim": POSITIVE}
+    optional = ("attention_factor", "mscale", "mscale_all_dim", *YARN_DEFAULTS)
+    needed = [name for name in known if name not in optional]
     fixed = {"partial_rotary_factor": (1.0,)}
     what = f"our decoder for rope_type {kind}"
     refuse_other_settings(table, source, what, known, fixed, (), needed)
     if kind == "yarn":
-        stretch = 0.1 * math.log(table["factor"]) + 1 if table["factor"] > 1 else 1.0
+        scales = table.pop("mscale", None), table.pop("mscale_all_dim", None)
+        ours, all_dim = scales if all(scales) else (1.0, 0.0)
+        stretch = mscale(table["factor"], ours) / mscale(table["factor"], all_dim)
         table = YARN_DEFAULTS | {"attention_factor": stretch} | table
     found = {ROPE_NAMES[name]: table[name] for name in ROPE_KINDS[kind]}
     return Rotation(kind=kind, base=float(table["rope_theta"]), **found)
@@ -444,11 +500,37 @@ def settings_from_config(config, tokenizer):
         "mlp_only_layers": list(config.dense_layers),
     }
     settings |= {name: value for name, value in every.items() if name in family.says}
+    if config.latent:
+        settings |= latent_settings(config)
     table = rope_table(config.rotation)
+    if config.latent and config.rotation.factor > 1:  # the stretch of the scores, in their words
+        sizes = config.latent
+        stretch = (config.score_scale * (sizes.plain_dim + sizes.rope_dim) ** 0.5) ** 0.5
+        strength = (stretch - 1) / (0.1 * math.log(config.rotation.factor))
+        table |= {"mscale_all_dim": strength} if strength > 0 else {}
     if family.two_ropes:
         local = rope_table(config.window_rotation or config.rotation)
         table = {"full_attention": table, "sliding_attention": local}
     return settings | {"rope_parameters": table}
+
+
+def latent_settings(config):
+    """What DeepSeek's config.json says of latent attention and of its experts."""
+    sizes, every = config.latent, "topk_method" in FAMILIES[config.family].says
+    method = "group_limited_greedy" if config.groups else "greedy"
+    return {
+        "q_lora_rank": sizes.query_rank,
+        "kv_lora_rank": sizes.rank,
+        "qk_nope_head_dim": sizes.plain_dim,
+        "qk_rope_head_dim": sizes.rope_dim,
+        "v_head_dim": sizes.value_dim,
+        "n_routed_experts": config.n_experts,
+        "n_shared_experts": config.n_shared,
+        "routed_scaling_factor": config.expert_scale,
+        "n_group": config.groups,
+        "topk_group": config.groups_per_token,
+        "first_k_dense_replace": len(config.dense_layers),
+    } | ({"topk_method": method} if every else {"rope_interleave": sizes.neighbours})
 
 
 def whole(score_scale):
@@ -460,189 +542,3 @@ def rope_table(rotation):
     """A `Rotation` as a table of settings."""
     found = {theirs: getattr(rotation, ROPE_NAMES[theirs]) for theirs in ROPE_KINDS[rotation.kind]}
     return {"rope_type": rotation.kind, "rope_theta": rotation.base} | found
-
-
-# --- The matrices ---------------------------------------------------------------------------------
-
-OUTER_NAMES = {"tok_emb": "model.embed_tokens", "final_norm": "model.norm", "head": "lm_head"}
-BLOCK_NAMES = {
-    "attention.query": "self_attn.q_proj",
-    "attention.key": "self_attn.k_proj",
-    "attention.value": "self_attn.v_proj",
-    "attention.proj": "self_attn.o_proj",
-    "attention.query_norm": "self_attn.q_norm",
-    "attention.key_norm": "self_attn.k_norm",
-    "feed_forward.gate": "mlp.gate_proj",
-    "feed_forward.expand": "mlp.up_proj",
-    "feed_forward.proj": "mlp.down_proj",
-}
-NORM_NAMES = {
-    "before": {"norm1": "input_layernorm", "norm2": "post_attention_layernorm"},
-    "after": {
-        "norm1_after": "post_attention_layernorm",
-        "norm2_after": "post_feedforward_layernorm",
-    },
-    "around": {
-        "norm1": "input_layernorm",
-        "norm1_after": "post_attention_layernorm",
-        "norm2": "pre_feedforward_layernorm",
-        "norm2_after": "post_feedforward_layernorm",
-    },
-}
-
-
-def their_name(config, ours):
-    """Hugging Face's name of a weight: 'blocks.3.attention.key.weight' is
-    'model.layers.3.self_attn.k_proj.weight'."""
-    module, _, kind = ours.rpartition(".")
-    if not module.startswith("blocks."):
-        return f"{OUTER_NAMES[module]}.{kind}"
-    if module.endswith(".attention"):  # of a weight that is no layer of its own
-        return ours.replace("blocks", "model.layers").replace("attention", "self_attn")
-    _, layer, inside = module.split(".", 2)
-    names, experts = BLOCK_NAMES | NORM_NAMES[config.norms], FAMILIES[config.family].experts
-    if inside == "feed_forward.router":
-        names[inside] = experts["router"]
-    elif inside.startswith("feed_forward.experts."):
-        _, _, number, part = inside.split(".")
-        names[inside] = f"{experts['each'].format(number)}.{experts[part]}"
-    return f"model.layers.{layer}.{names[inside]}.{kind}"
-
-
-class PretrainedDecoder(Pretrained):
-    """What a decoder knows of files."""
-
-    @classmethod
-    def from_pretrained(cls, folder):
-        """Read a Hugging Face folder of one of `FAMILIES`, whole or in shards.
-
-        Returns the model in evaluation mode, in fp32, on the CPU, with its `tokenizer`. Raises
-        FileNotFoundError where there is no checkpoint, ValueError where it is damaged or of another
-        kind.
-        """
-        folder = find_checkpoint(Path(folder).expanduser())
-        check_checkpoint(folder)
-        source = folder / "config.json"
-        settings = load_settings(source)
-        config = build_config(cls.config_class, config_from_settings(settings, source), source)
-        model = cls.with_weights(config, folder)
-        model.tokenizer = read_tokenizer(folder / "tokenizer.json", settings.get("eos_token_id"))
-        return model
-
-    @classmethod
-    def with_weights(cls, config, folder):
-        """A model with the weights in `folder`, in evaluation mode, in fp32."""
-        with open_matrices(folder, "model.") as (path, matrices):
-            matrices = {
-                name if name.startswith("lm_head.") else f"model.{name}": matrix
-                for name, matrix in matrices.items()
-                if not name.endswith("rotary_emb.inv_freq")
-            }
-            if config.family == "gpt_oss":
-                matrices = single_experts(matrices, config.n_experts)
-            sizes = {"model.embed_tokens.weight": (config.vocab_size, config.emb_dim)}
-            last = f"model.layers.{config.n_layers - 1}.self_attn.q_proj.weight"
-            sizes[last] = (config.n_heads * config.head_dim, config.emb_dim)
-            compare_sizes(path, matrices, sizes, ())
-            with torch.device("meta"):  # no memory and no random numbers for what is replaced
-                model = cls(config)
-            state = read_state(model, path, matrices)
-        model.load_state_dict(state, strict=True, assign=True)
-        if config.tie_weights:
-            model.head.weight = model.tok_emb.weight
-        return model.eval()
-
-    def save_pretrained(self, folder, tokenizer=None, metadata=None, beside=None, remove=()):
-        """Write the checkpoint folder, with `tokenizer` or the model's own; the rest as in chapter
-        4's GPT.
-        """
-        tokenizer = tokenizer or self.tokenizer
-        settings = settings_from_config(self.config, tokenizer)
-        tensors = {
-            their_name(self.config, name): weight.detach().cpu().contiguous()
-            for name, weight in self.state_dict().items()
-            if not (name == "head.weight" and self.config.tie_weights)
-        }
-        if self.config.family == "gpt_oss":
-            tensors = fused_experts(tensors, self.config)
-        write_checkpoint(folder, settings, tensors, tokenizer, metadata, beside, remove)
-
-
-# gpt-oss's files hold the experts of a layer in one block, turned, the rows of gate and up in turn.
-
-
-class Part:
-    """A stored matrix of which `pick` is wanted."""
-
-    def __init__(self, matrix, pick):
-        self.matrix, self.pick = matrix, pick
-
-    def read(self):
-        return self.pick(self.matrix.read())
-
-
-def single_experts(matrices, count):
-    """{name: matrix} with the blocks of experts taken apart."""
-    found = {}
-    for name, matrix in matrices.items():
-        layer, experts, block = name.partition(".mlp.experts.")
-        if not experts:
-            found[name] = matrix
-            continue
-        what, kind = block.removesuffix("_bias"), "bias" if block.endswith("_bias") else "weight"
-        parts = {"down_proj": [("down_proj", slice(None))]}
-        parts["gate_up_proj"] = [("gate_proj", slice(0, None, 2)), ("up_proj", slice(1, None, 2))]
-        for number in range(count):
-            for part, rows in parts.get(what, [(block, slice(None))]):
-                pick = partial(pick_expert, number=number, rows=rows)
-                found[f"{layer}.mlp.experts.{number}.{part}.{kind}"] = Part(matrix, pick)
-    return found
-
-
-def pick_expert(block, number, rows):
-    return block[number].T[rows] if block.dim() == 3 else block[number][rows]
-
-
-def fused_experts(tensors, config):
-    """The inverse of `single_experts`, for saving."""
-    fused = {name: tensor for name, tensor in tensors.items() if ".mlp.experts." not in name}
-    for layer in range(config.n_layers):
-        start = f"model.layers.{layer}.mlp.experts."
-        for kind in ("weight", "bias"):
-            gate, up, down = (
-                torch.stack([tensors[f"{start}{i}.{part}.{kind}"] for i in range(config.n_experts)])
-                for part in HIDDEN_NAMES
-            )
-            both = torch.stack([gate, up], dim=2).flatten(1, 2)  # row by row in turn
-            for name, block in (("gate_up_proj", both), ("down_proj", down)):
-                ending = "" if kind == "weight" else "_bias"
-                fused[f"{start}{name}{ending}"] = block.mT.contiguous() if not ending else block
-    return fused
-
-
-def read_state(model, path, matrices):
-    """{our name: tensor} of all weights of the model. Raises ValueError for one that is missing,
-    unknown, of another shape, or not finite.
-    """
-    expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    state, unread = {}, dict(matrices)
-    for ours in expected:
-        theirs = their_name(model.config, ours)
-        if ours == "head.weight" and model.config.tie_weights:
-            continue
-        if theirs not in unread:
-            raise ValueError(f"{path}: the matrix {theirs} is missing")
-        tensor = unread.pop(theirs).read()
-        state |= checked_weight(path, ours, theirs, tensor, False, expected)
-    head = unread.pop("lm_head.weight", None)
-    if unread:
-        raise ValueError(
-            f"{path}: unknown matrix {min(unread)}; is config.json that of another model?"
-        )
-    if model.config.tie_weights:
-        if head is not None and not torch.equal(head.read().float(), state["tok_emb.weight"]):
-            raise ValueError(
-                f"{path}: lm_head.weight differs from embed_tokens, but config.json says that they are tied"
-            )
-        state["head.weight"] = state["tok_emb.weight"]
-    return state
