@@ -111,20 +111,7 @@ class PretrainedDecoder(Pretrained):
     def with_weights(cls, config, folder):
         """A model with the weights in `folder`, in evaluation mode, in fp32."""
         with open_matrices(folder, "model.") as (path, matrices):
-            matrices = {
-                name if name.startswith("lm_head.") else f"model.{name}": matrix
-                for name, matrix in matrices.items()
-                if not name.endswith("rotary_emb.inv_freq")
-            }
-            if config.family == "deepseek_v3":  # layers behind the last guess further tokens
-                beyond = re.compile(r"model\.layers\.(\d+)\.")
-                matrices = {
-                    name: matrix
-                    for name, matrix in matrices.items()
-                    if not (found := beyond.match(name)) or int(found[1]) < config.n_layers
-                }
-            if config.family == "gpt_oss":
-                matrices = single_experts(matrices, config.n_experts)
+            matrices = wanted(matrices, config)
             sizes = {"model.embed_tokens.weight": (config.vocab_size, config.emb_dim)}
             last = f"model.layers.{config.n_layers - 1}.self_attn.o_proj.weight"
             value_dim = config.latent.value_dim if config.latent else config.head_dim
@@ -204,6 +191,22 @@ def fused_experts(tensors, config):
                 ending = "" if kind == "weight" else "_bias"
                 fused[f"{start}{name}{ending}"] = block.mT.contiguous() if not ending else block
     return fused
+
+
+def wanted(matrices, config):
+    """{name with its prefix: matrix} of those that belong to the model, experts one by one."""
+    found = {
+        name if name.startswith("lm_head.") else f"model.{name}": matrix
+        for name, matrix in matrices.items()
+        if not name.endswith("rotary_emb.inv_freq")
+    }
+    if config.family == "gpt_oss":
+        return single_experts(found, config.n_experts)
+    if config.family == "deepseek_v3":  # its layers behind the last guess further tokens
+        beyond = re.compile(r"model\.layers\.(\d+)\.")
+        layers = {name: int(match[1]) for name in found if (match := beyond.match(name))}
+        found = {name: m for name, m in found.items() if layers.get(name, 0) < config.n_layers}
+    return found
 
 
 def read_state(model, path, matrices):

@@ -61,6 +61,15 @@ KINDS |= {"rms_norm_eps": POSITIVE, "attention_bias": or_null(YES_OR_NO)}
 KINDS |= {"rope_theta": POSITIVE, "rope_scaling": TABLE, "rope_parameters": TABLE}
 FIXED = COMMON_FIXED | {"attention_dropout": (0.0, None), "rope_interleaved": (False, None)}
 
+# Beside what changes no output of any model: how others keep their cache and their code, how the
+# model was trained, and numbers that stand there twice.
+HARMLESS = COMMON_HARMLESS | set(
+    """
+    cache_implementation auto_map pretraining_tp aux_loss_alpha seq_aux ep_size
+    initial_context_length experts_per_token
+    """.split()
+)
+
 # Of a `Rotation`: {Hugging Face's name: ours}; what each kind of rotation says, in order.
 ROPE_NAMES = {
     "factor": "factor",
@@ -94,11 +103,11 @@ YARN_DEFAULTS = {"beta_slow": 1.0, "beta_fast": 32.0, "truncate": True}
 @dataclass(frozen=True)
 class Family:
     """One `model_type`. `choices`: fields of `DecoderConfig` that are the same for all its models;
-    `says`: {setting: (kind, value where it is not said)} beyond what all say, read by `meaning`
-    into fields; `fixed`: settings with one value that is computed; `missing`: what is meant where a
-    common setting is not said; `qkv_bias`: None where `attention_bias` decides; `two_ropes`:
-    `rope_parameters` has a table for each kind of layer; `experts`: what the matrices of experts
-    are called, "each" with a place for the number.
+    `says`: {setting: (kind, value where it is not said)} beyond what all say; `fixed`: settings
+    with one value that is computed; `missing`: what is meant where a common setting is not said;
+    `qkv_bias`: None where `attention_bias` decides; `two_ropes`: `rope_parameters` has a table for
+    each kind of layer; `experts`: what the matrices of experts are called, "each" with a place for
+    the number.
     """
 
     architecture: str
@@ -143,7 +152,6 @@ DEEPSEEK_SAYS = EXPERTS_SAY | {
     "routed_scaling_factor": (POSITIVE, 1.0),
     "n_group": (or_null(COUNT), None),
     "topk_group": (or_null(COUNT), None),
-    "pretraining_tp": (NUMBER, 1),
 }
 GEMMA_CHOICES = {"norms": "around", "norm_plus_one": True, "activation": "gelu"}
 GEMMA_SAYS = WINDOWS | {
@@ -156,15 +164,13 @@ GEMMA_FIXED |= {"use_bidirectional_attention": (False, None)}
 OLMO_CHOICES = {"norms": "after", "head_norm": "all"}
 
 FAMILIES = {
-    "llama": Family(
-        "LlamaForCausalLM",
-        says={"mlp_bias": (or_null(YES_OR_NO), False)},
-        fixed=SILU | {"pretraining_tp": (1, None)},
-    ),
+    "llama": Family("LlamaForCausalLM", says={"mlp_bias": (or_null(YES_OR_NO), False)}, fixed=SILU),
     "mistral": Family(
         "MistralForCausalLM", says={"sliding_window": WINDOWS["sliding_window"]}, fixed=SILU
     ),
-    "qwen2": Family("Qwen2ForCausalLM", says=SWITCHED, fixed=SILU, qkv_bias=True),
+    "qwen2": Family(
+        "Qwen2ForCausalLM", says=SWITCHED, fixed=SILU | {"use_mrope": (False,)}, qkv_bias=True
+    ),
     "qwen3": Family(
         "Qwen3ForCausalLM",
         {"head_norm": "each"},
@@ -229,6 +235,7 @@ FAMILIES = {
         | WINDOWS
         | {
             "use_sliding_window": (YES_OR_NO, False),
+            "max_window_layers": (NUMBER, 28),
             "num_experts": (COUNT, 128),
             "num_local_experts": (or_null(COUNT), None),
             "moe_intermediate_size": (COUNT, 768),
@@ -256,7 +263,9 @@ FAMILIES = {
         {"renormalised": False},
         says=DEEPSEEK_SAYS
         | {"topk_method": (METHODS, "greedy"), "first_k_dense_replace": (NUMBER, 0)},
-        fixed=SILU | {"norm_topk_prob": (False, None), "mlp_bias": (False, None)},
+        fixed=SILU
+        | {"norm_topk_prob": (False, None), "mlp_bias": (False, None)}
+        | {"scoring_func": ("softmax",), "moe_layer_freq": (1,)},
         experts=expert_names("mlp.gate", *HIDDEN_NAMES),
     ),
     "deepseek_v3": Family(
@@ -265,7 +274,8 @@ FAMILIES = {
         says=DEEPSEEK_SAYS
         | {"norm_topk_prob": (YES_OR_NO, True), "rope_interleave": (YES_OR_NO, True)}
         | {"first_k_dense_replace": (NUMBER, 3), "num_nextn_predict_layers": (NUMBER, 1)},
-        fixed=SILU | {"topk_method": ("noaux_tc",), "scoring_func": ("sigmoid",)},
+        fixed=SILU
+        | {"topk_method": ("noaux_tc",), "scoring_func": ("sigmoid",), "moe_layer_freq": (1,)},
         experts=expert_names("mlp.gate", *HIDDEN_NAMES),
     ),
     "smollm3": Family(
@@ -317,9 +327,7 @@ def config_from_settings(settings, source):
     family = family_of(settings, source)
     kinds = KINDS | {name: kind for name, (kind, _) in family.says.items()}
     what = f"our decoder for {settings['model_type']}"
-    refuse_other_settings(
-        settings, source, what, kinds, FIXED | family.fixed, COMMON_HARMLESS, SIZES
-    )
+    refuse_other_settings(settings, source, what, kinds, FIXED | family.fixed, HARMLESS, SIZES)
     said = {name: value for name, (_, value) in family.says.items()} | settings
     said = {"head_dim": None, "rms_norm_eps": 1e-6} | family.missing | said
     fields = {"family": settings["model_type"]} | family.choices

@@ -299,3 +299,56 @@ def test_damaged_weights_are_named(tmp_path):
         save_file(changed, path, {"format": "pt"})
         with pytest.raises(ValueError, match=word):
             Decoder.from_pretrained(tmp_path)
+
+
+PUBLISHED = {  # settings of models on the hub, where they say more than a new config does
+    "llama": {
+        "rope_theta": 500_000.0,
+        "rope_scaling": {
+            "factor": 32.0,
+            "high_freq_factor": 4.0,
+            "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 8192,
+            "rope_type": "llama3",
+        },
+        "pretraining_tp": 1,
+    },
+    "qwen2": {"use_mrope": False, "rope_theta": 1_000_000.0, "max_window_layers": 24},
+    "gemma2": {"cache_implementation": "hybrid", "hidden_act": "gelu_pytorch_tanh"},
+    "gemma3": {"cache_implementation": "hybrid", "sliding_window_pattern": 6, "rope_scaling": None},
+    "smollm3": {"pretraining_tp": 2, "max_window_layers": 28, "rope_theta": 5_000_000.0},
+    "qwen3, experts": {"max_window_layers": 48, "output_router_logits": False},
+    "deepseek v2": {
+        "aux_loss_alpha": 0.001,
+        "moe_layer_freq": 1,
+        "scoring_func": "softmax",
+        "seq_aux": True,
+        "auto_map": {"AutoConfig": "configuration_deepseek.DeepseekV2Config"},
+        "rope_theta": 10_000,
+        "rope_scaling": {
+            "beta_fast": 32,
+            "beta_slow": 1,
+            "factor": 40,
+            "mscale": 0.707,
+            "mscale_all_dim": 0.707,
+            "original_max_position_embeddings": 4096,
+            "type": "yarn",
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_settings_as_they_are_published_are_understood_as_they_are_there(name, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs requirements-dev.txt")
+    model = theirs(name)
+    model.save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    del settings["rope_parameters"]
+    (tmp_path / "config.json").write_text(json.dumps(settings | PUBLISHED[name]))
+    again = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path, attn_implementation="eager"
+    ).eval()
+    with torch.no_grad():
+        expected = again(some_ids()).logits
+        assert far_apart(Decoder.from_pretrained(tmp_path)(some_ids()), expected) < 1e-5
