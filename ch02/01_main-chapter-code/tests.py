@@ -27,7 +27,7 @@ import numpy as np
 import regex
 import torch
 
-from ch02_01_main_chapter_code import bpe, checks
+from ch02_01_main_chapter_code import bpe, checks, streams
 from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
 from ch02_01_main_chapter_code.tokenizer import (
@@ -37,6 +37,7 @@ from ch02_01_main_chapter_code.tokenizer import (
     SimpleTokenizer,
     gpt2_tokenizer,
 )
+from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
 from scratch_llm_tools.exercises import (
     ExerciseTests,
     HintTests,
@@ -277,6 +278,83 @@ def test_decode_of_half_a_character_and_of_an_unknown_id(ours, gpt2):
     assert ours.decode(torch.tensor([15496, 50_256])) == f"Hello{END_OF_TEXT}"
     with pytest.raises(ValueError, match="50257.*0 to 50256"):
         ours.decode([50_257])
+
+
+STREAM_PATTERNS = {
+    "GPT-2": GPT2_PATTERN,
+    "GPT-4": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "every digit a word": DIGITS_PATTERN,
+    "looks far behind": r"moon over the (?=mill)|\p{L}|(?<=\p{N}) |x",
+    "whole text": r"(?s).+",
+    "matches of nothing": r"\p{L}*",
+}
+
+
+def cut_anywhere(text, rng, longest):
+    """The text in pieces of 0 to `longest` characters."""
+    pieces, start = [], 0
+    while start < len(text):
+        length = rng.randint(0, longest)
+        pieces.append(text[start : start + length])
+        start += length
+    return pieces
+
+
+@pytest.mark.parametrize("allowed", [(), "all"], ids=["special strings are text", "allowed"])
+@pytest.mark.parametrize("pattern", STREAM_PATTERNS.values(), ids=STREAM_PATTERNS)
+def test_a_text_in_pieces_has_the_ids_of_the_whole(pattern, allowed, monkeypatch):
+    special = (END_OF_TEXT, "<|endoftext|><|user|>", "<|user|>")
+    tokenizer = BPETokenizer.train(STORY[:20_000], 400, special, pattern)
+    rng = random.Random(5)
+    monkeypatch.setattr(streams, "CHUNK", 7)  # so that words are given out early
+    tricky = [
+        "   \n \n  x",
+        "we'll they've I'",
+        "moon over the mill, moon over the hill",
+        "1 2 12345",
+    ]
+    texts = [*NASTY, *tricky, *random_strings(60, seed=6), STORY[:3000], *special]
+    for _ in range(80):
+        text = "".join(rng.sample(texts, 4))
+        want = tokenizer.encode(text, allowed)
+        for longest in (1, 3, 200):
+            pieces = cut_anywhere(text, rng, longest)
+            assert list(tokenizer.encode_iterable(pieces, allowed)) == want, pieces
+
+
+def test_a_text_in_pieces_of_the_usual_size_has_the_ids_of_the_whole(ours):
+    rng, text = random.Random(7), STORY + TALES * 3
+    for longest in (1000, 200_000):
+        pieces = cut_anywhere(text, rng, longest)
+        assert list(ours.encode_iterable(pieces, "all")) == ours.encode(text, "all")
+
+
+def test_a_stream_is_read_in_bounded_memory_and_gives_ids_before_it_ends(trained):
+    trained.encode(STORY)  # its words are remembered before the measurement
+    read = 0
+
+    def stories(count):
+        nonlocal read
+        for _ in range(count):
+            read += 1
+            yield STORY
+
+    next(trained.encode_iterable(stories(1000)))
+    assert read < 20
+    peaks = []
+    for count in (20, 60):
+        tracemalloc.start()
+        n_ids = sum(1 for _ in trained.encode_iterable(stories(count)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert n_ids == len(trained.encode(STORY * count))
+    assert peaks[1] < 1.2 * peaks[0] and peaks[1] < len(STORY) * 60
+
+
+def test_a_stream_refuses_an_allowed_string_that_is_none(trained):
+    with pytest.raises(ValueError, match="no special tokens here"):
+        list(trained.encode_iterable(["a"], ("<|nobody|>",)))
 
 
 def test_allowing_a_special_string_that_is_none_is_an_error(ours):
