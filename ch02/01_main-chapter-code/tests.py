@@ -37,7 +37,7 @@ from ch02_01_main_chapter_code.tokenizer import (
     SimpleTokenizer,
     gpt2_tokenizer,
 )
-from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN
+from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN, from_printable, printable
 from scratch_llm_tools.exercises import (
     ExerciseTests,
     HintTests,
@@ -1372,6 +1372,67 @@ def test_the_notebooks_plain_bpe_gives_the_same_results(plain, name):
         tokens = plain.encode_text(text, merges)
         assert [fast.tokens[i] for i in fast.encode(text)] == tokens
         assert plain.decode_tokens(tokens) == text
+
+
+@pytest.fixture(scope="module")
+def solved():
+    """The functions of the tokenizer that the notebook of solutions builds, by their names."""
+    found = notebook_definitions(FOLDER / "exercise-solutions.ipynb")
+    names = ["bytes_to_ids", "split_text", "text_to_ids", "token_bytes", "ids_to_text", "glue"]
+    names += ["pair_counts", "learn_merges", "merges_to_text", "text_to_merges"]
+    functions = {
+        "Counter": Counter,
+        "regex": regex,
+        "GPT2_PATTERN": GPT2_PATTERN,
+        "printable": printable,
+        "from_printable": from_printable,
+    }
+    tree = ast.Module([found[name] for name in names], type_ignores=[])
+    exec(compile(tree, "exercise-solutions.ipynb", "exec"), functions)
+    return functions
+
+
+def test_the_tokenizer_of_the_solutions_equals_tiktoken_on_3000_random_texts(solved, capsys):
+    halves = regex.compile(r"\p{Cs}")  # no UTF-8 can hold them
+    texts = [halves.sub("", text) for text in random_strings(3000, seed=11)]
+    assert checks.hold_against_tiktoken(solved["text_to_ids"], texts) is None
+    assert capsys.readouterr().out == "✓ tiktoken's ids for all 3,000 texts.\n"
+
+
+def test_a_tokenizer_that_forgets_the_order_of_merges_is_held_against_tiktoken(solved, capsys):
+    def from_the_left(text, merges, specials):
+        return [i for word in solved["split_text"](text) for i in merged(word.encode(), merges)]
+
+    def merged(data, merges):
+        ids = tuple(data)
+        while found := [pair for pair in zip(ids, ids[1:], strict=False) if pair in merges]:
+            ids = solved["glue"](ids, found[0], merges[found[0]])
+        return ids
+
+    text = "the moon over the lighthouse"
+    assert checks.hold_against_tiktoken(from_the_left, ["the", text]) is not None
+    assert capsys.readouterr().out.startswith("✗ text ")
+    checks.hold_against_tiktoken(lambda *given: ..., [text])
+    assert "not attempted" in capsys.readouterr().out
+
+
+def test_the_tokenizer_of_the_solutions_comes_back_from_its_file_and_from_its_ids(solved):
+    words = Counter(tuple(word.encode()) for word in regex.findall(GPT2_PATTERN, STORY[:8000]))
+    merges = solved["learn_merges"](words, 60)
+    assert len(merges) == 60
+    assert solved["text_to_merges"](solved["merges_to_text"](merges)) == merges
+    ids = solved["text_to_ids"](STORY, merges, {})
+    assert solved["ids_to_text"](ids, merges) == STORY
+
+
+def test_the_speed_of_training_is_told_and_nothing_fails_for_being_slow(solved, capsys):
+    words = {(1, 2, 3): 2, (2, 3): 1}
+    checks.merges_per_second(solved["learn_merges"], words, n_merges=2, wanted=10**12)
+    assert "merges per second, wanted are 1000000000000: slow" in capsys.readouterr().out
+    checks.merges_per_second(solved["learn_merges"], words, n_merges=2, wanted=1e-9)
+    assert "fast enough" in capsys.readouterr().out
+    checks.merges_per_second(lambda *given: ..., words)
+    assert "not attempted" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "tokenizer_files", "bpe", "dataloader", "checks"])
