@@ -16,6 +16,13 @@ from pathlib import Path
 
 import regex
 
+from ch02_01_main_chapter_code.streams import (
+    OpenText,
+    special_pattern,
+    stream_parts,
+    valid_unicode,
+    word_ends,
+)
 from ch02_01_main_chapter_code.tokenizer import known_ids, special_strings
 from ch02_01_main_chapter_code.tokenizer_files import (
     END_OF_TEXT,
@@ -91,9 +98,31 @@ class BPETokenizer:
             if part in allowed:
                 ids.append(self.special_tokens[part])
             else:
-                for word in self._cut(_valid_unicode(part)):
+                for word in self._cut(valid_unicode(part)):
                     ids += self._cache.get(word) or self._encode_word(word)
         return ids
+
+    def encode_iterable(self, pieces, allowed_special=()):
+        """The ids of a text that comes in pieces, one by one: those that `encode` gives for the
+        pieces joined, wherever these were cut, while only some pieces are in memory, or the longest
+        word.
+
+        `pieces`: strings, such as the lines of an open file. For patterns that look at no more than
+        64 characters around a word (see `streams.py`). Raises ValueError as `encode` does.
+        """
+        allowed = special_strings(allowed_special, self.special_tokens)
+        open_text = OpenText(self._words)
+        for part, special in stream_parts(pieces, allowed):
+            for word in open_text.add(part):
+                yield from self._cache.get(word) or self._encode_word(word)
+            if special is not None:
+                yield from self._ids_at_the_end_of(open_text)
+                yield self.special_tokens[special]
+        yield from self._ids_at_the_end_of(open_text)
+
+    def _ids_at_the_end_of(self, open_text):
+        for word in open_text.close():
+            yield from self._cache.get(word) or self._encode_word(word)
 
     def decode(self, ids):
         """Ids to text. Bytes that are no valid UTF-8, such as half an emoji, become the replacement
@@ -105,19 +134,13 @@ class BPETokenizer:
         return b"".join(tokens).decode("utf-8", errors="replace")
 
     def _cut(self, text):
-        """The words of a text, and whatever the pattern leaves between them, so that nothing is
-        lost. Behind a match of nothing the search goes on one character later, as in `tokenizers`.
-        """
+        """The words of a text, and whatever the pattern leaves between them."""
         if not self._words.groups:
             words = self._words.findall(text)
             if sum(map(len, words)) == len(text) and "" not in words:
                 return words
-        words, end, start = [], 0, 0
-        while start <= len(text) and (match := self._words.search(text, start)):
-            words += [text[end : match.start()], match[0]]
-            end = match.end()
-            start = end if match[0] else end + 1
-        return [word for word in [*words, text[end:]] if word]
+        ends = list(word_ends(self._words, text))
+        return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
     def _encode_word(self, word):
         """The ids of a word, which is remembered unless it is long; a full cache starts anew."""
@@ -134,8 +157,7 @@ class BPETokenizer:
     def _split_special(text, special_strings):
         if not special_strings:
             return [text]
-        longest_first = sorted(special_strings, key=len, reverse=True)
-        return regex.split("(" + "|".join(map(regex.escape, longest_first)) + ")", text)
+        return regex.split(special_pattern(special_strings), text)
 
     def _merge_word(self, word):
         """Merge the bytes of one word, always the pair that was learned first, and return a tuple
@@ -193,7 +215,7 @@ class BPETokenizer:
         for text in texts:
             for part in cls._split_special(text, special_tokens):
                 if part not in special_tokens:
-                    words.update(regex.findall(pattern, _valid_unicode(part)))
+                    words.update(regex.findall(pattern, valid_unicode(part)))
         merges = _learn_merges(words, n_merges)
         vocab = {bytes([byte]): byte for byte in range(256)}
         vocab |= {left + right: 256 + i for i, (left, right) in enumerate(merges)}
@@ -231,15 +253,6 @@ class BPETokenizer:
             raise ValueError(
                 f"{path} is no byte-level BPE tokenizer that can be used here: {reason}"
             ) from error
-
-
-def _valid_unicode(text):
-    """Replace lone surrogates, half characters that no UTF-8 can hold, as tiktoken does."""
-    try:
-        text.encode("utf-8")
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _descending(token):

@@ -22,6 +22,7 @@ import dis
 import math
 import random
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import wraps
@@ -29,10 +30,18 @@ from inspect import isclass, isfunction
 from pathlib import Path
 
 import numpy as np
+import regex
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ch02_01_main_chapter_code.tokenizer import END_OF_TEXT, UNKNOWN, SimpleTokenizer
+from ch02_01_main_chapter_code.bpe import BPETokenizer
+from ch02_01_main_chapter_code.tokenizer import (
+    END_OF_TEXT,
+    UNKNOWN,
+    SimpleTokenizer,
+    gpt2_tokenizer,
+)
+from ch02_01_main_chapter_code.tokenizer_files import GPT2_PATTERN, from_printable, printable
 from scratch_llm_tools.learning import answer, hint, offer_hints, predict
 from scratch_llm_tools.progress import folder_of, record_exercise, show_progress
 
@@ -1189,6 +1198,503 @@ def check_table_gradient(attempt):
 
     judge(attempt, _gradient, inputs, TABLE_GRADIENT_MISTAKES)
     refuse_functions(attempt, inputs[0], "backward", "grad")
+
+
+# --- Build your own tokenizer, stage by stage (section 5 of ch02.ipynb) ---------------------------
+
+
+def _pair_counts(words, weigh=True, pairs=lambda ids: zip(ids, ids[1:], strict=False)):
+    counts = Counter()
+    for ids, count in words.items():
+        for pair in pairs(ids):
+            counts[pair] += count if weigh else 1
+    return counts
+
+
+PAIR_COUNTS_MISTAKES = {
+    "a word that occurs n times brings each of its pairs n times": lambda words: _pair_counts(
+        words, weigh=False
+    ),
+    "the last pair of a word is missing": lambda words: _pair_counts(
+        words, pairs=lambda ids: zip(ids[:-1], ids[1:-1], strict=False)
+    ),
+    "a pair that comes twice in a word counts twice": lambda words: _pair_counts(
+        words, pairs=lambda ids: set(zip(ids, ids[1:], strict=False))
+    ),
+    "the pairs overlap: the second id of one is the first of the next": lambda words: _pair_counts(
+        words, pairs=lambda ids: zip(ids[::2], ids[1::2], strict=False)
+    ),
+    "single ids were counted; count pairs of neighbours": lambda words: _pair_counts(
+        words, pairs=lambda ids: ids
+    ),
+}
+
+
+@exercise_check(
+    "pair_counts",
+    hints=(
+        "if a word occurs five times, how often do its neighbours meet?",
+        "go through the words, and in each through the neighbours; add the word's number.",
+        "`counts[pair] += count`",
+    ),
+)
+def check_pair_counts(attempt):
+    """pair_counts(words): {pair of ids: how often} over {tuple of ids: how often}."""
+    inputs = [
+        ({(1, 1, 1): 2, (1, 2, 3): 5, (4,): 7},),
+        ({(2, 3, 1, 2): 1, (2, 3, 2, 3): 4},),
+        ({(9,): 3},),
+    ]
+    judge(attempt, _pair_counts, inputs, PAIR_COUNTS_MISTAKES)
+
+
+def _glue(ids, pair, new_id, step=2, most=math.inf, also=None, kept=()):
+    glued, i, found = [], 0, 0
+    while i < len(ids):
+        if found < most and tuple(ids[i : i + 2]) in (pair, also):
+            glued += [new_id, *kept]
+            i, found = i + step, found + 1
+        else:
+            glued.append(ids[i])
+            i += 1
+    return tuple(glued)
+
+
+GLUE_MISTAKES = {
+    "an id was used for two merges: of a a a only the first two become one": lambda *given: _glue(
+        *given, step=1
+    ),
+    "only the first place was merged": lambda *given: _glue(*given, most=1),
+    "both orders were merged; the pair has a left and a right": lambda ids, pair, new_id: _glue(
+        ids, pair, new_id, also=pair[::-1]
+    ),
+    "the new id takes the place of both, not of the left one only": lambda ids, pair, new_id: _glue(
+        ids, pair, new_id, kept=pair[1:]
+    ),
+    "it goes from right to left; go from left to right": lambda ids, pair, new_id: _glue(
+        ids[::-1], pair[::-1], new_id
+    )[::-1],
+}
+
+
+@exercise_check(
+    "glue",
+    hints=(
+        "after a match, which place do you look at next?",
+        "walk with an index: where the pair begins, write the new id and go two on, else copy one "
+        "id and go one on.",
+        "`ids[i : i + 2] == pair`",
+    ),
+)
+def check_glue(attempt):
+    """glue(ids, pair, new_id): the ids with every `pair` replaced, from left to right."""
+    inputs = [
+        ((1, 2, 3, 1, 2), (1, 2), 300),
+        ((1, 1, 1, 2), (1, 1), 256),
+        ((2, 1, 2, 1), (1, 2), 257),
+        ((5,), (5, 5), 256),
+    ]
+    judge(attempt, _glue, inputs, GLUE_MISTAKES)
+
+
+def _best(counts):
+    return max(counts, key=lambda pair: (counts[pair], pair))
+
+
+def _learned(words, n_merges, best=_best, first=256):
+    words, merges = dict(words), {}
+    while len(merges) < n_merges and (counts := _pair_counts(words)):
+        pair = best(counts)
+        merges[pair] = first + len(merges)
+        merged = Counter()
+        for ids, count in words.items():
+            merged[_glue(ids, pair, merges[pair])] += count
+        words = merged
+    return merges
+
+
+def _learned_at_once(words, n_merges):
+    counts = _pair_counts(words)
+    ranked = sorted(counts, key=lambda pair: (counts[pair], pair), reverse=True)
+    return {pair: 256 + i for i, pair in enumerate(ranked[:n_merges])}
+
+
+LEARN_MERGES_MISTAKES = {
+    "of equally frequent pairs the greater pair of ids is merged first": lambda *given: _learned(
+        *given, best=lambda counts: max(counts, key=lambda p: (counts[p], -p[0], -p[1]))
+    ),
+    "of equally frequent pairs the first one found was merged, not the greater": lambda *given: (
+        _learned(*given, best=lambda counts: max(counts, key=counts.get))
+    ),
+    "the pairs were counted only once; count anew after each merge": _learned_at_once,
+    "the first new id is 256, behind the bytes 0 to 255": lambda *given: _learned(*given, first=0),
+    "the first new id is 256, not 257": lambda *given: _learned(*given, first=257),
+    "one merge is missing": lambda words, n_merges: _learned(words, n_merges - 1),
+}
+
+
+def _words(text):
+    return Counter(tuple(word.encode("utf-8")) for word in regex.findall(GPT2_PATTERN, text))
+
+
+@exercise_check(
+    "learn_merges",
+    hints=(
+        "what must be counted anew after a merge, and when is there nothing left to merge?",
+        "repeat: count, choose, give the pair the next id, and replace it in every word.",
+        "`max(counts, key=lambda pair: (counts[pair], pair))`",
+    ),
+)
+def check_learn_merges(attempt):
+    """learn_merges(words, n_merges): {pair: its id}, the first learned gets 256."""
+    inputs = [
+        (_words("moon moon mood room"), 3),
+        (_words("the fox the owl that thaws there, then them"), 12),
+        (_words("ab ab"), 10),
+    ]
+    judge(attempt, _learned, inputs, LEARN_MERGES_MISTAKES)
+
+
+def _bytes_to_ids(data, merges, choose=min, most=math.inf):
+    ids = tuple(data)
+    while most and (found := [p for p in zip(ids, ids[1:], strict=False) if p in merges]):
+        pair = choose(found, key=merges.get)
+        ids, most = _glue(ids, pair, merges[pair]), most - 1
+    return list(ids)
+
+
+def _merged_once_each(data, merges):
+    ids = tuple(data)
+    for pair, number in merges.items():
+        ids = _glue(ids, pair, number, most=1)
+    return list(ids)
+
+
+BYTES_TO_IDS_MISTAKES = {
+    "the first pair from the left was merged; of all pairs, take the one learned first": lambda *given: (
+        _bytes_to_ids(*given, choose=lambda found, key: found[0])
+    ),
+    "the pair learned last was merged first; the smallest id comes first": lambda *given: (
+        _bytes_to_ids(*given, choose=max)
+    ),
+    "these are the bytes; no merge was made": lambda data, merges: list(data),
+    "it stops after one merge; go on until no pair is left": lambda *given: _bytes_to_ids(
+        *given, most=1
+    ),
+    "each merge was made at one place only": _merged_once_each,
+}
+CONFLICTS = {(98, 99): 256, (97, 98): 257, (256, 100): 258, (97, 256): 259}
+CONFLICTS |= {(120, 121): 260, (121, 122): 261}
+
+
+@exercise_check(
+    "bytes_to_ids",
+    hints=(
+        "several pairs of the word are known: which of them did training merge first?",
+        "as long as neighbours stand there that were merged in training, merge those whose new "
+        "number is the smallest.",
+        "`min(found, key=merges.get)`",
+    ),
+)
+def check_bytes_to_ids(attempt):
+    """bytes_to_ids(data, merges): the bytes of one word to a list of ids."""
+    inputs = [(b"abcd", CONFLICTS), (b"xyz", CONFLICTS), (b"abcabqbcd", CONFLICTS)]
+    inputs += [("狐ab".encode(), CONFLICTS), (b"q", {})]
+    judge(attempt, _bytes_to_ids, inputs, BYTES_TO_IDS_MISTAKES)
+
+
+def _token_bytes(merges):
+    tokens = {byte: bytes([byte]) for byte in range(256)}
+    for (left, right), number in merges.items():
+        tokens[number] = tokens[left] + tokens[right]
+    return tokens
+
+
+def _ids_to_text(ids, merges, errors="replace", encoding="utf-8"):
+    tokens = _token_bytes(merges)
+    return b"".join(tokens[number] for number in ids).decode(encoding, errors)
+
+
+IDS_TO_TEXT_MISTAKES = {
+    "each token was decoded alone; join the bytes first, a letter may lie in two tokens": lambda ids, merges: (
+        "".join(_ids_to_text([number], merges) for number in ids)
+    ),
+    "a byte is no letter: decode all of them as UTF-8": lambda *given: _ids_to_text(
+        *given, encoding="latin-1"
+    ),
+    "half a letter was left out; `errors` has a setting that shows it as �": lambda *given: (
+        _ids_to_text(*given, errors="ignore")
+    ),
+    "half a letter stops it; `errors` has a setting that shows it as �": lambda *given: (
+        _ids_to_text(*given, errors="strict")
+    ),
+    "the merged ids were left out": lambda ids, merges: _ids_to_text(
+        [number for number in ids if number < 256], merges
+    ),
+}
+
+
+@exercise_check(
+    "ids_to_text",
+    hints=(
+        "which bytes does an id above 255 stand for?",
+        "build the bytes of each token from its two parts, in the order of training; put those of "
+        "all ids together, and read them as UTF-8 at the very end.",
+        '`data.decode("utf-8", errors="replace")`',
+    ),
+)
+def check_ids_to_text(attempt):
+    """ids_to_text(ids, merges): the text; invalid bytes become the replacement character."""
+    merges = {(231, 139): 256, (256, 144): 257, (97, 98): 258, (258, 257): 259}
+    inputs = [([259, 33], merges), ([97, 256, 144, 258], merges), ([97, 231, 33], merges)]
+    judge(attempt, _ids_to_text, inputs, IDS_TO_TEXT_MISTAKES)
+
+
+SPLIT_TEXT_MISTAKES = {
+    "`split` throws the spaces away; a word keeps the space before it": lambda text: text.split(),
+    "the spaces are words of their own; one space belongs to the word behind it": lambda text: (
+        regex.findall(r"\s+|\S+", text)
+    ),
+    "the letters were listed; the pattern finds words": lambda text: list(text),
+    "`\\w` and `\\W` do not know short forms, and digits are letters to them": lambda text: (
+        regex.findall(r" ?\w+|\W+", text)
+    ),
+    "the spaces were stripped": lambda text: [w.strip() for w in regex.findall(GPT2_PATTERN, text)],
+}
+
+
+@exercise_check(
+    "split_text",
+    hints=(
+        "whose job is the cut, and which package reads `\\p{L}`?",
+        "let the pattern of section 4 find all its words.",
+        "`regex.findall(GPT2_PATTERN, text)`",
+    ),
+)
+def check_split_text(attempt):
+    """split_text(text): the list of words as GPT-2 cuts them."""
+    texts = ["They've found 12moons...  and 一只狐狸!", "  two", "a\n\n b", "", "x = [1,\n\t2]"]
+    judge(
+        attempt,
+        lambda text: regex.findall(GPT2_PATTERN, text),
+        [(text,) for text in texts],
+        SPLIT_TEXT_MISTAKES,
+    )
+
+
+def _text_to_ids(text, merges, specials, key=lambda special: -len(special), text_too=True):
+    ids = []
+    listed = "|".join(map(regex.escape, sorted(specials, key=key)))
+    for part in regex.split(f"({listed})", text) if specials else [text]:
+        if part in specials:
+            ids.append(specials[part])
+        elif text_too:
+            for word in regex.findall(GPT2_PATTERN, part):
+                ids += _bytes_to_ids(word.encode("utf-8"), merges)
+    return ids
+
+
+TEXT_TO_IDS_MISTAKES = {
+    "the special strings were encoded as ordinary text": lambda text, merges, specials: (
+        _text_to_ids(text, merges, {})
+    ),
+    "where two special strings fit, the longer one wins": lambda *given: _text_to_ids(
+        *given, key=len
+    ),
+    "the text around the special strings is missing": lambda *given: _text_to_ids(
+        *given, text_too=False
+    ),
+    "the special strings were thrown away": lambda text, merges, specials: [
+        number for number in _text_to_ids(text, merges, specials) if number not in specials.values()
+    ],
+    "merges were made across words; cut the text into words first": lambda text, merges, specials: (
+        _text_to_ids(text, merges, specials)
+        if any(special in text for special in specials)
+        else _bytes_to_ids(text.encode("utf-8"), merges)
+    ),
+}
+
+
+@exercise_check(
+    "text_to_ids",
+    hints=(
+        "what has to be cut out first, the words or the special strings?",
+        "split at the special strings, the longest first, and keep them; what lies between goes "
+        "through the words.",
+        '`regex.split("(" + "|".join(map(regex.escape, longest_first)) + ")", text)`',
+    ),
+)
+def check_text_to_ids(attempt):
+    """text_to_ids(text, merges, specials): words by the merges, special strings by their id."""
+    merges = {(97, 98): 256, (98, 32): 257, (32, 256): 258}
+    specials = {"<a>": 300, "<a><b>": 301, "|": 302}
+    inputs = [
+        ("ab ab b ab", merges, {}),
+        ("ab<a>ab ab<a><b>|b", merges, specials),
+        ("<a>", merges, specials),
+        ("ab  b b", merges, specials),
+    ]
+    judge(attempt, _text_to_ids, inputs, TEXT_TO_IDS_MISTAKES)
+
+
+def _merges_to_text(merges, write=printable, order=list):
+    tokens = _token_bytes(merges)
+    return "".join(f"{write(tokens[a])} {write(tokens[b])}\n" for a, b in order(merges))
+
+
+MERGES_TO_TEXT_MISTAKES = {
+    "the spaces are not hidden: write each token with `printable`": lambda merges: _merges_to_text(
+        merges, write=lambda token: token.decode("latin-1")
+    ),
+    "the order is turned round; the merge learned first stands first": lambda merges: (
+        _merges_to_text(merges, order=lambda merges: reversed(list(merges)))
+    ),
+    "these are the ids; write the tokens that they stand for": lambda merges: "".join(
+        f"{a} {b}\n" for a, b in merges
+    ),
+    "the last line has no line break": lambda merges: _merges_to_text(merges)[:-1],
+    "Python's way to show bytes was written": lambda merges: _merges_to_text(merges, write=repr),
+}
+SAVED = {(32, 116): 256, (104, 101): 257, (256, 257): 258, (231, 139): 259, (10, 258): 260}
+
+
+@exercise_check(
+    "merges_to_text",
+    hints=(
+        "a line has a left and a right token: how can a space be in one of them?",
+        "build the bytes of each token as for decoding, and write both parts of each merge with "
+        "their printable letters.",
+        '`f"{printable(tokens[left])} {printable(tokens[right])}\\n"`',
+    ),
+)
+def check_merges_to_text(attempt):
+    """merges_to_text(merges): a line for each merge, both tokens in GPT-2's printable letters."""
+    judge(attempt, _merges_to_text, [(SAVED,), ({(97, 98): 256},)], MERGES_TO_TEXT_MISTAKES)
+
+
+def _text_to_merges(text, first=256, step=1):
+    numbers, merges = {bytes([byte]): byte for byte in range(256)}, {}
+    for line in text.splitlines()[::step]:
+        left, right = map(from_printable, line.split(" "))
+        merges[numbers.get(left), numbers.get(right)] = numbers[left + right] = first + len(merges)
+    return merges
+
+
+TEXT_TO_MERGES_MISTAKES = {
+    "the ids below 256 are the bytes; the first merge comes behind them": lambda text: (
+        _text_to_merges(text, first=0)
+    ),
+    "the first merge gets 256, not 257": lambda text: _text_to_merges(text, first=257),
+    "the lines were read from the last to the first": lambda text: _text_to_merges(text, step=-1),
+    "the keys are pairs of ids, not of strings": lambda text: {
+        tuple(line.split(" ")): 256 + i for i, line in enumerate(text.splitlines())
+    },
+    "the keys are pairs of ids, not of byte strings": lambda text: {
+        tuple(map(from_printable, line.split(" "))): 256 + i
+        for i, line in enumerate(text.splitlines())
+    },
+}
+
+
+@exercise_check(
+    "text_to_merges",
+    hints=(
+        "which ids do the two tokens of a line have when you come to it?",
+        "keep a dictionary from the bytes of a token to its number: the 256 bytes at first, and "
+        "one more with each line.",
+        "`numbers[left + right] = 256 + len(merges)`",
+    ),
+)
+def check_text_to_merges(attempt):
+    """text_to_merges(text): {pair of ids: id} from what `merges_to_text` wrote."""
+    texts = [_merges_to_text(SAVED), "a b\nab ab\n", "Ġ a\n"]
+    judge(attempt, _text_to_merges, [(text,) for text in texts], TEXT_TO_MERGES_MISTAKES)
+
+
+def hold_against_tiktoken(text_to_ids, texts):
+    """Print whether `text_to_ids`, with GPT-2's merges, gives tiktoken's ids for all `texts`;
+    returns the first text for which it does not, or None.
+    """
+    theirs, ours = gpt2_tokenizer(), BPETokenizer.from_gpt2()
+    bytes_of = sorted((token, number) for token, number in ours.vocab.items() if len(token) == 1)
+    gpt2s = [number for _, number in bytes_of]  # GPT-2's ids of the bytes 0 to 255
+    numbers, merges = {bytes([byte]): byte for byte in range(256)}, {}
+    for left, right in ours.merges:
+        merges[numbers[left], numbers[right]] = numbers[left + right] = 256 + len(merges)
+    for count, text in enumerate(texts):
+        mine = text_to_ids(text, merges, {})
+        if mine is None or mine is Ellipsis:
+            print("… held against tiktoken: not attempted yet.")
+            return text
+        mine = [gpt2s[number] if number < 256 else number for number in mine]
+        if mine != theirs.encode(text):
+            print(f"✗ text {count}, {text!r:.60}: {mine[:8]}, tiktoken {theirs.encode(text)[:8]}")
+            return text
+    print(f"✓ tiktoken's ids for all {len(texts):,} texts.")
+    return None
+
+
+def merges_per_second(learn_merges, words, n_merges=200, wanted=20):
+    """Print how fast `learn_merges` learns from {tuple of ids: how often}, and whether that is what
+    is `wanted`; nothing fails for being slow.
+    """
+    start = time.perf_counter()
+    merges = learn_merges(words, n_merges)
+    if merges is None or merges is Ellipsis:
+        print("… merges per second: not attempted yet.")
+        return
+    speed = len(merges) / (time.perf_counter() - start)
+    verdict = "fast enough" if speed >= wanted else "slow: what is counted twice?"
+    print(f"{speed:,.0f} merges per second, wanted are {wanted}: {verdict}.")
+
+
+def _window_at(tokens, context_length, stride, index, shift=1, extra=0):
+    count = (len(tokens) - context_length - 1) // stride + 1
+    start = index % count * stride
+    end = start + context_length + extra
+    return tokens[start:end], tokens[start + shift : end + shift]
+
+
+def _window_from_the_end_of_the_tokens(tokens, context_length, stride, index):
+    if index >= 0:
+        return _window_at(tokens, context_length, stride, index)
+    start = len(tokens) - context_length - 1
+    return tokens[start:-1], tokens[start + 1 :]
+
+
+WINDOW_AT_MISTAKES = {
+    "the target is the input itself; it must be one token later": lambda *given: _window_at(
+        *given, shift=0
+    ),
+    "the target is the next window; it is the same one, one token later": lambda *given: _window_at(
+        *given, shift=given[1]
+    ),
+    "the index counts windows, not tokens: multiply by the stride": lambda tokens, n, stride, i: (
+        _window_at(tokens, n, 1, i % ((len(tokens) - n - 1) // stride + 1))
+    ),
+    "input and target were cut from the same `context_length` tokens, and are one too short": lambda *given: (
+        _window_at(*given, extra=-1)
+    ),
+    "index -1 is the last window, which need not end where the tokens end": (
+        _window_from_the_end_of_the_tokens
+    ),
+}
+
+
+@exercise_check(
+    "window_at",
+    hints=(
+        "how many tokens do an input and its target span together?",
+        "find where the window starts; a negative index is counted from the number of windows. "
+        "Cut one token more than the context, and take all but the last, and all but the first.",
+        "`window[:-1], window[1:]`",
+    ),
+)
+def check_window_at(attempt):
+    """window_at(tokens, context_length, stride, index): (input, target), both (context_length,)."""
+    row = torch.arange(10, 24)
+    cases = [(3, 3, 0), (3, 5, 1), (4, 3, -1), (2, 3, 2), (5, 4, -2), (4, 1, 3)]
+    judge(attempt, _window_at, [(row, *case) for case in cases], WINDOW_AT_MISTAKES)
 
 
 # --- The exercises of dataloader.ipynb ------------------------------------------------------------

@@ -3,9 +3,11 @@
 from collections import Counter
 
 import numpy as np
+import regex
 import torch
 
 from ch02_01_main_chapter_code import checks
+from ch02_01_main_chapter_code.tokenizer_files import GPT2_PATTERN, from_printable, printable
 from scratch_llm_tools.mutants import MutantTests
 
 MUTANTS = {
@@ -484,9 +486,320 @@ def mean_loss(losses, sizes):
             ),
         ],
     ),
+    "pair_counts": (
+        """
+def pair_counts(words):
+    counts = {}
+    for ids, count in words.items():
+        for pair in zip(ids, ids[1:]):
+            counts[pair] = counts.get(pair, 0) + count
+    return counts
+""",
+        [
+            ("brings each of its pairs n times", "0) + count", "0) + 1"),
+            ("the last pair of a word", "zip(ids, ids[1:])", "zip(ids[:-1], ids[1:-1])"),
+            ("twice in a word counts twice", "zip(ids, ids[1:])", "set(zip(ids, ids[1:]))"),
+            ("the pairs overlap", "zip(ids, ids[1:])", "zip(ids[::2], ids[1::2])"),
+            ("single ids were counted", "zip(ids, ids[1:])", "ids"),
+        ],
+        [("counts = {}", "counts = Counter()")],
+    ),
+    "glue": (
+        """
+def glue(ids, pair, new_id):
+    glued, i = [], 0
+    while i < len(ids):
+        if ids[i : i + 2] == pair:
+            glued.append(new_id)
+            i += 2
+        else:
+            glued.append(ids[i])
+            i += 1
+    return tuple(glued)
+""",
+        [
+            ("was used for two merges", "i += 2", "i += 1"),
+            ("only the first place", "== pair", "== pair and new_id not in glued"),
+            ("both orders were merged", "== pair", "in (pair, pair[::-1])"),
+            ("takes the place of both", "append(new_id)", "extend([new_id, pair[1]])"),
+            (
+                "from right to left",
+                "glued, i = [], 0",
+                "ids, pair, glued, i = ids[::-1], pair[::-1], [], 0",
+                "tuple(glued)",
+                "tuple(glued[::-1])",
+            ),
+            ("", "tuple(glued)", "tuple(glued[:1])"),
+        ],
+        [("tuple(glued)", "glued")],
+    ),
+    "learn_merges": (
+        """
+def learn_merges(words, n_merges):
+    def glued(ids, pair, number):
+        new, i = [], 0
+        while i < len(ids):
+            found = ids[i : i + 2] == pair
+            new.append(number if found else ids[i])
+            i += 2 if found else 1
+        return tuple(new)
+
+    merges = {}
+    for number in range(256, 256 + n_merges):
+        counts = Counter()
+        for ids, count in words.items():
+            for pair in zip(ids, ids[1:]):
+                counts[pair] += count
+        if not counts:
+            break
+        best = max(counts, key=lambda pair: (counts[pair], pair))
+        merges[best] = number
+        words = {glued(ids, best, number): count for ids, count in words.items()}
+    return merges
+""",
+        [
+            (
+                "the greater pair of ids is merged first",
+                "(counts[pair], pair)",
+                "(counts[pair], -pair[0], -pair[1])",
+            ),
+            ("the first one found was merged", "(counts[pair], pair)", "counts[pair]"),
+            ("not 257", "range(256, 256 + n_merges)", "range(257, 257 + n_merges)"),
+            ("behind the bytes", "range(256, 256 + n_merges)", "range(n_merges)"),
+            ("one merge is missing", "range(256, 256 + n_merges)", "range(256, 255 + n_merges)"),
+            (
+                "counted only once",
+                """
+def learn_merges(words, n_merges):
+    counts = Counter()
+    for ids, count in words.items():
+        for pair in zip(ids, ids[1:]):
+            counts[pair] += count
+    ranked = sorted(counts, key=lambda pair: (counts[pair], pair))[::-1]
+    return dict(zip(ranked[:n_merges], range(256, 256 + n_merges)))
+""",
+            ),
+        ],
+        [("return merges", "return Counter(merges)")],
+    ),
+    "bytes_to_ids": (
+        """
+def bytes_to_ids(data, merges):
+    ids = list(data)
+    while True:
+        found = [pair for pair in zip(ids, ids[1:]) if pair in merges]
+        if not found:
+            return ids
+        best, new, i = min(found, key=merges.get), [], 0
+        while i < len(ids):
+            match = tuple(ids[i : i + 2]) == best
+            new.append(merges[best] if match else ids[i])
+            i += 2 if match else 1
+        ids = new
+""",
+        [
+            ("first pair from the left", "min(found, key=merges.get)", "found[0]"),
+            ("learned last was merged first", "min(found", "max(found"),
+            ("no merge was made", "if not found", "if True"),
+            ("stops after one merge", "        ids = new\n", "        return new\n"),
+            (
+                "at one place only",
+                """
+def bytes_to_ids(data, merges):
+    ids = list(data)
+    for pair, number in merges.items():
+        pairs = list(zip(ids, ids[1:]))
+        if pair in pairs:
+            place = pairs.index(pair)
+            ids[place : place + 2] = [number]
+    return ids
+""",
+            ),
+        ],
+        [("return ids", "return tuple(ids)"), ("return ids", "return np.array(ids)")],
+    ),
+    "ids_to_text": (
+        """
+def ids_to_text(ids, merges):
+    tokens = {byte: bytes([byte]) for byte in range(256)}
+    for (left, right), number in merges.items():
+        tokens[number] = tokens[left] + tokens[right]
+    return b"".join(tokens[number] for number in ids).decode("utf-8", errors="replace")
+""",
+        [
+            (
+                "each token was decoded alone",
+                'b"".join(tokens[number] for number in ids).decode("utf-8", errors="replace")',
+                '"".join(tokens[number].decode("utf-8", errors="replace") for number in ids)',
+            ),
+            ("a byte is no letter", '"utf-8"', '"latin-1"'),
+            ("half a letter was left out", "replace", "ignore"),
+            ("half a letter stops it", "replace", "strict"),
+            (
+                "merged ids were left out",
+                "for number in ids)",
+                "for number in ids if number < 256)",
+            ),
+        ],
+        [('.decode("utf-8", errors="replace")', '.decode(errors="replace")')],
+    ),
+    "split_text": (
+        """
+def split_text(text):
+    return regex.findall(GPT2_PATTERN, text)
+""",
+        [
+            ("throws the spaces away", "regex.findall(GPT2_PATTERN, text)", "text.split()"),
+            ("the spaces are words", "GPT2_PATTERN", r'r"\s+|\S+"'),
+            ("the letters were listed", "regex.findall(GPT2_PATTERN, text)", "[*text]"),
+            ("do not know short forms", "GPT2_PATTERN", r'r" ?\w+|\W+"'),
+            (
+                "the spaces were stripped",
+                "regex.findall(GPT2_PATTERN, text)",
+                "[word.strip() for word in regex.findall(GPT2_PATTERN, text)]",
+            ),
+        ],
+        [
+            (
+                "regex.findall(GPT2_PATTERN, text)",
+                "[m[0] for m in regex.finditer(GPT2_PATTERN, text)]",
+            )
+        ],
+    ),
+    "text_to_ids": (
+        """
+def text_to_ids(text, merges, specials):
+    def word_ids(data):
+        ids = list(data)
+        while found := [pair for pair in zip(ids, ids[1:]) if pair in merges]:
+            best = min(found, key=merges.get)
+            place = list(zip(ids, ids[1:])).index(best)
+            ids[place : place + 2] = [merges[best]]
+        return ids
+
+    parts = [text]
+    if specials:
+        ranked = sorted(specials, key=lambda special: -len(special))
+        parts = regex.split("(" + "|".join(map(regex.escape, ranked)) + ")", text)
+    ids = []
+    for part in parts:
+        if part in specials:
+            ids.append(specials[part])
+        else:
+            for word in regex.findall(GPT2_PATTERN, part):
+                ids += word_ids(word.encode())
+    return ids
+""",
+        [
+            ("as ordinary text", "    parts = [text]\n", "    parts, specials = [text], {}\n"),
+            ("the longer one wins", "-len(special)", "len(special)"),
+            ("text around the special strings", "ids += word_ids(word.encode())", "pass"),
+            ("were thrown away", "ids.append(specials[part])", "pass"),
+            ("", "word.encode()", "word.encode()[::-1]"),
+        ],
+        [("word.encode()", 'word.encode("utf-8")')],
+    ),
+    "merges_to_text": (
+        """
+def merges_to_text(merges):
+    tokens, lines = {byte: bytes([byte]) for byte in range(256)}, ""
+    for (left, right), number in merges.items():
+        tokens[number] = tokens[left] + tokens[right]
+        lines += f"{printable(tokens[left])} {printable(tokens[right])}\\n"
+    return lines
+""",
+        [
+            (
+                "the spaces are not hidden",
+                "{printable(tokens[left])} {printable(tokens[right])}",
+                "{tokens[left].decode('latin-1')} {tokens[right].decode('latin-1')}",
+            ),
+            ("the order is turned round", 'lines += f"', 'lines = f"', '\\n"', '\\n" + lines'),
+            (
+                "these are the ids",
+                "{printable(tokens[left])} {printable(tokens[right])}",
+                "{left} {right}",
+            ),
+            ("the last line has no line break", "return lines", "return lines[:-1]"),
+            (
+                "Python's way to show bytes",
+                "{printable(tokens[left])} {printable(tokens[right])}",
+                "{tokens[left]} {tokens[right]}",
+            ),
+        ],
+        [("return lines", 'return "".join(list(lines))')],
+    ),
+    "text_to_merges": (
+        """
+def text_to_merges(text):
+    numbers, merges = {bytes([byte]): byte for byte in range(256)}, {}
+    for line in text.splitlines():
+        left, right = (from_printable(token) for token in line.split(" "))
+        numbers[left + right] = 256 + len(merges)
+        merges[numbers[left], numbers[right]] = 256 + len(merges)
+    return merges
+""",
+        [
+            (
+                "below 256 are the bytes",
+                "numbers[left + right] = 256 + len(merges)",
+                "numbers[left + right] = len(merges)",
+                "numbers[right]] = 256 + len(merges)",
+                "numbers[right]] = len(merges)",
+            ),
+            (
+                "not 257",
+                "numbers[left + right] = 256 + len(merges)",
+                "numbers[left + right] = 257 + len(merges)",
+                "numbers[right]] = 256 + len(merges)",
+                "numbers[right]] = 257 + len(merges)",
+            ),
+            ("not of byte strings", "numbers[left], numbers[right]", "left, right"),
+            (
+                "pairs of ids, not of strings",
+                "numbers[left], numbers[right]",
+                'tuple(line.split(" "))',
+            ),
+        ],
+        [("text.splitlines()", "text.strip().split(chr(10))")],
+    ),
+    "window_at": (
+        """
+def window_at(tokens, context_length, stride, index):
+    n_windows = (len(tokens) - context_length - 1) // stride + 1
+    start = index % n_windows * stride
+    window = tokens[start : start + context_length + 1]
+    return window[:-1], window[1:]
+""",
+        [
+            ("the input itself", "window[1:]", "window[:-1]"),
+            (
+                "the target is the next window",
+                "window[1:]",
+                "tokens[start + context_length : start + 2 * context_length]",
+            ),
+            ("multiply by the stride", "n_windows * stride", "n_windows"),
+            ("are one too short", "context_length + 1]", "context_length]"),
+            (
+                "index -1 is the last window",
+                "start = index % n_windows * stride",
+                "start = index * stride if index >= 0 else len(tokens) - context_length - 1",
+            ),
+            ("", "window[:-1], window[1:]", "window[1:], window[:-1]"),
+        ],
+        [("return window[:-1], window[1:]", "return [window[:-1], window[1:]]")],
+    ),
 }
 
-NAMES = {"Counter": Counter, "np": np, "torch": torch}
+NAMES = {
+    "Counter": Counter,
+    "np": np,
+    "torch": torch,
+    "regex": regex,
+    "GPT2_PATTERN": GPT2_PATTERN,
+    "printable": printable,
+    "from_printable": from_printable,
+}
 
 
 class TestMutants(MutantTests):

@@ -27,7 +27,7 @@ import numpy as np
 import regex
 import torch
 
-from ch02_01_main_chapter_code import bpe, checks
+from ch02_01_main_chapter_code import bpe, checks, streams
 from ch02_01_main_chapter_code.bpe import BPETokenizer
 from ch02_01_main_chapter_code.dataloader import TokenDataset, create_dataloader
 from ch02_01_main_chapter_code.tokenizer import (
@@ -37,6 +37,7 @@ from ch02_01_main_chapter_code.tokenizer import (
     SimpleTokenizer,
     gpt2_tokenizer,
 )
+from ch02_01_main_chapter_code.tokenizer_files import DIGITS_PATTERN, from_printable, printable
 from scratch_llm_tools.exercises import (
     ExerciseTests,
     HintTests,
@@ -277,6 +278,83 @@ def test_decode_of_half_a_character_and_of_an_unknown_id(ours, gpt2):
     assert ours.decode(torch.tensor([15496, 50_256])) == f"Hello{END_OF_TEXT}"
     with pytest.raises(ValueError, match="50257.*0 to 50256"):
         ours.decode([50_257])
+
+
+STREAM_PATTERNS = {
+    "GPT-2": GPT2_PATTERN,
+    "GPT-4": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "every digit a word": DIGITS_PATTERN,
+    "looks far behind": r"moon over the (?=mill)|\p{L}|(?<=\p{N}) |x",
+    "whole text": r"(?s).+",
+    "matches of nothing": r"\p{L}*",
+}
+
+
+def cut_anywhere(text, rng, longest):
+    """The text in pieces of 0 to `longest` characters."""
+    pieces, start = [], 0
+    while start < len(text):
+        length = rng.randint(0, longest)
+        pieces.append(text[start : start + length])
+        start += length
+    return pieces
+
+
+@pytest.mark.parametrize("allowed", [(), "all"], ids=["special strings are text", "allowed"])
+@pytest.mark.parametrize("pattern", STREAM_PATTERNS.values(), ids=STREAM_PATTERNS)
+def test_a_text_in_pieces_has_the_ids_of_the_whole(pattern, allowed, monkeypatch):
+    special = (END_OF_TEXT, "<|endoftext|><|user|>", "<|user|>")
+    tokenizer = BPETokenizer.train(STORY[:20_000], 400, special, pattern)
+    rng = random.Random(5)
+    monkeypatch.setattr(streams, "CHUNK", 7)  # so that words are given out early
+    tricky = [
+        "   \n \n  x",
+        "we'll they've I'",
+        "moon over the mill, moon over the hill",
+        "1 2 12345",
+    ]
+    texts = [*NASTY, *tricky, *random_strings(60, seed=6), STORY[:3000], *special]
+    for _ in range(80):
+        text = "".join(rng.sample(texts, 4))
+        want = tokenizer.encode(text, allowed)
+        for longest in (1, 3, 200):
+            pieces = cut_anywhere(text, rng, longest)
+            assert list(tokenizer.encode_iterable(pieces, allowed)) == want, pieces
+
+
+def test_a_text_in_pieces_of_the_usual_size_has_the_ids_of_the_whole(ours):
+    rng, text = random.Random(7), STORY + TALES * 3
+    for longest in (1000, 200_000):
+        pieces = cut_anywhere(text, rng, longest)
+        assert list(ours.encode_iterable(pieces, "all")) == ours.encode(text, "all")
+
+
+def test_a_stream_is_read_in_bounded_memory_and_gives_ids_before_it_ends(trained):
+    trained.encode(STORY)  # its words are remembered before the measurement
+    read = 0
+
+    def stories(count):
+        nonlocal read
+        for _ in range(count):
+            read += 1
+            yield STORY
+
+    next(trained.encode_iterable(stories(1000)))
+    assert read < 20
+    peaks = []
+    for count in (20, 60):
+        tracemalloc.start()
+        n_ids = sum(1 for _ in trained.encode_iterable(stories(count)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert n_ids == len(trained.encode(STORY * count))
+    assert peaks[1] < 1.2 * peaks[0] and peaks[1] < len(STORY) * 60
+
+
+def test_a_stream_refuses_an_allowed_string_that_is_none(trained):
+    with pytest.raises(ValueError, match="no special tokens here"):
+        list(trained.encode_iterable(["a"], ("<|nobody|>",)))
 
 
 def test_allowing_a_special_string_that_is_none_is_an_error(ours):
@@ -1294,6 +1372,67 @@ def test_the_notebooks_plain_bpe_gives_the_same_results(plain, name):
         tokens = plain.encode_text(text, merges)
         assert [fast.tokens[i] for i in fast.encode(text)] == tokens
         assert plain.decode_tokens(tokens) == text
+
+
+@pytest.fixture(scope="module")
+def solved():
+    """The functions of the tokenizer that the notebook of solutions builds, by their names."""
+    found = notebook_definitions(FOLDER / "exercise-solutions.ipynb")
+    names = ["bytes_to_ids", "split_text", "text_to_ids", "token_bytes", "ids_to_text", "glue"]
+    names += ["pair_counts", "learn_merges", "merges_to_text", "text_to_merges"]
+    functions = {
+        "Counter": Counter,
+        "regex": regex,
+        "GPT2_PATTERN": GPT2_PATTERN,
+        "printable": printable,
+        "from_printable": from_printable,
+    }
+    tree = ast.Module([found[name] for name in names], type_ignores=[])
+    exec(compile(tree, "exercise-solutions.ipynb", "exec"), functions)
+    return functions
+
+
+def test_the_tokenizer_of_the_solutions_equals_tiktoken_on_3000_random_texts(solved, capsys):
+    halves = regex.compile(r"\p{Cs}")  # no UTF-8 can hold them
+    texts = [halves.sub("", text) for text in random_strings(3000, seed=11)]
+    assert checks.hold_against_tiktoken(solved["text_to_ids"], texts) is None
+    assert capsys.readouterr().out == "✓ tiktoken's ids for all 3,000 texts.\n"
+
+
+def test_a_tokenizer_that_forgets_the_order_of_merges_is_held_against_tiktoken(solved, capsys):
+    def from_the_left(text, merges, specials):
+        return [i for word in solved["split_text"](text) for i in merged(word.encode(), merges)]
+
+    def merged(data, merges):
+        ids = tuple(data)
+        while found := [pair for pair in zip(ids, ids[1:], strict=False) if pair in merges]:
+            ids = solved["glue"](ids, found[0], merges[found[0]])
+        return ids
+
+    text = "the moon over the lighthouse"
+    assert checks.hold_against_tiktoken(from_the_left, ["the", text]) is not None
+    assert capsys.readouterr().out.startswith("✗ text ")
+    checks.hold_against_tiktoken(lambda *given: ..., [text])
+    assert "not attempted" in capsys.readouterr().out
+
+
+def test_the_tokenizer_of_the_solutions_comes_back_from_its_file_and_from_its_ids(solved):
+    words = Counter(tuple(word.encode()) for word in regex.findall(GPT2_PATTERN, STORY[:8000]))
+    merges = solved["learn_merges"](words, 60)
+    assert len(merges) == 60
+    assert solved["text_to_merges"](solved["merges_to_text"](merges)) == merges
+    ids = solved["text_to_ids"](STORY, merges, {})
+    assert solved["ids_to_text"](ids, merges) == STORY
+
+
+def test_the_speed_of_training_is_told_and_nothing_fails_for_being_slow(solved, capsys):
+    words = {(1, 2, 3): 2, (2, 3): 1}
+    checks.merges_per_second(solved["learn_merges"], words, n_merges=2, wanted=10**12)
+    assert "merges per second, wanted are 1000000000000: slow" in capsys.readouterr().out
+    checks.merges_per_second(solved["learn_merges"], words, n_merges=2, wanted=1e-9)
+    assert "fast enough" in capsys.readouterr().out
+    checks.merges_per_second(lambda *given: ..., words)
+    assert "not attempted" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "tokenizer_files", "bpe", "dataloader", "checks"])
