@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ch03_01_main_chapter_code.attention import allowed_pairs
+from ch05_05_bonus_gpt_to_llama.frequencies import angles_of
 from ch05_05_bonus_gpt_to_llama.llama import token_positions
 
 NORM_EPS = 1e-6  # of the norms inside, whatever the model's
@@ -75,8 +76,6 @@ class LatentAttention(nn.Module):
         return torch.cat([plain, shared.expand(-1, heads, -1, -1)], dim=-1), values
 
     def angles(self, cache, attention_mask, x):
-        from ch05_05_bonus_gpt_to_llama.decoder import angles_of
-
         past = 0 if cache is None else cache.lengths.get(self.layer, 0)
         positions = token_positions(past, past + x.shape[1], attention_mask, x.device)
         return angles_of(self.config.rotation, positions, self.config.head_dim)
