@@ -113,8 +113,6 @@ def in_float64(model):
                 shift = 1.0 if "Gemma" in type(child).__name__ else 0.0
                 norm.weight = nn.Parameter(child.weight.data.double() + shift)
                 setattr(parent, name, norm)
-    if model.config.model_type != "gpt_oss":
-        model.config._attn_implementation = "sdpa"  # eager attention rounds its weights
     model.config._experts_implementation = "eager"  # the fast one knows no float64
     model = model.double()
     if hasattr(model.model.embed_tokens, "embed_scale"):
@@ -147,8 +145,23 @@ def one_by_one(model, config):
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "gemma2"])
-def test_gradients_are_theirs(name, tmp_path):
+@pytest.fixture
+def nothing_is_rounded(monkeypatch):
+    """What learns stays in float64 where their code would round it to float32 on the way."""
+    for name in ("float", "type"):
+        usual = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor,
+            name,
+            lambda tensor, *to, usual=usual: tensor if tensor.requires_grad else usual(tensor, *to),
+        )
+    softmax = torch.softmax
+    for place in (nn.functional, torch.Tensor):
+        monkeypatch.setattr(place, "softmax", lambda x, dim, dtype=None: softmax(x, dim))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_theirs(name, tmp_path, nothing_is_rounded):
     model = theirs(name)
     decoder, ids = ours(model, tmp_path).double(), some_ids()
     model = in_float64(model)
@@ -156,8 +169,8 @@ def test_gradients_are_theirs(name, tmp_path):
     (model(ids).logits * upstream).sum().backward()
     (decoder(ids) * upstream).sum().backward()
     gradients = one_by_one(model, decoder.config)
-    # Their routers round probabilities to float32, but for gpt-oss's.
-    closeness = 1e-5 if name.startswith(("mixtral", "qwen3, experts", "deepseek")) else 1e-8
+    # DeepSeek V2's cosines there are torch.polar's, which differ in the last digit of float32.
+    closeness = 1e-6 if name.startswith("deepseek v2") else 1e-8
     for mine, weight in decoder.named_parameters():
         expected = gradients.pop(their_name(decoder.config, mine))
         # Where nothing turns, a bias of the keys adds the same to all scores: its gradient is 0.
